@@ -1,0 +1,1 @@
+//! The bench crate has no library; see `table/main.rs`.

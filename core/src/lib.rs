@@ -1,0 +1,1 @@
+//! From an input device to the ring.

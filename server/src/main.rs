@@ -1,0 +1,2 @@
+//! buzzerd.
+fn main() {}

@@ -1,0 +1,1 @@
+//! What the tests share: starting `buzzerd`, attaching virtual buzzers, reading frames.
