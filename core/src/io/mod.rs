@@ -1,0 +1,5 @@
+//! Everything below may make a system call; nothing outside this folder may.
+
+pub mod mailbox;
+pub mod source;
+pub mod sys;
