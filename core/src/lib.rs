@@ -7,7 +7,14 @@
 //!
 //! Deliberately absent: pools, clients, files. Everything outside [`io`] is pure: time is an argument.
 
+pub mod debounce;
+pub mod decode;
 pub mod event;
 pub mod io;
 pub mod keys;
+pub mod order;
+pub mod ring;
+pub mod stamp;
+pub mod stream;
 pub mod time;
+pub mod wake;
