@@ -1,1 +1,4 @@
 //! From the ring to the screens.
+
+pub mod config;
+pub mod pool_id;
