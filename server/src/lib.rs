@@ -6,8 +6,11 @@
 //!
 //! Deliberately absent outside `io`: clocks, descriptors, threads, randomness. They are arguments.
 
+pub mod config;
 pub mod draw;
 pub mod group;
+pub mod http;
+pub mod io;
 pub mod log;
 pub mod mediator;
 pub mod outbox;
