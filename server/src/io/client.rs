@@ -3,10 +3,9 @@
 //! copied for it (the outbox's bounds then decide its fate) and nothing more is read from it; what it does wrong ends
 //! this client only, with the close code that RFC 6455 section 7.4.1 has for it.
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::Shutdown;
 
-use buzzer_core::time::KernelTime;
 use mio::net::TcpStream;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
@@ -28,8 +27,8 @@ pub struct Client {
     socket: WebSocket<TcpStream>,
     cursor: Cursor<Utf8Bytes>,
     peer: String,
-    /// Since when its socket takes nothing.
-    blocked: Option<KernelTime>,
+    /// Its socket takes nothing.
+    blocked: bool,
     /// epoll is edge-triggered: there may be more to read.
     readable: bool,
     state: State,
@@ -62,6 +61,8 @@ pub enum Standing {
     More,
     /// Its socket takes nothing.
     Blocked,
+    /// More waits for it than the outbox keeps for one client.
+    Lost,
     /// It is being closed, and has 2 s for that.
     Closing,
     /// Drop it.
@@ -79,7 +80,7 @@ impl Client {
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
         let socket = WebSocket::from_partially_read(stream, tail, Role::Server, Some(config));
-        Self { socket, cursor, peer, blocked: None, readable: true, state: State::Open }
+        Self { socket, cursor, peer, blocked: false, readable: true, state: State::Open }
     }
 
     /// The socket, for mio.
@@ -102,9 +103,14 @@ impl Client {
         self.readable = true;
     }
 
-    /// Since when its socket takes nothing.
-    pub const fn blocked(&self) -> Option<KernelTime> {
+    /// Whether its socket takes nothing.
+    pub const fn is_blocked(&self) -> bool {
         self.blocked
+    }
+
+    /// Its socket takes something again, which is progress.
+    pub const fn unblock(&mut self) {
+        self.blocked = false;
     }
 
     /// Whether it is no longer told anything.
@@ -120,7 +126,7 @@ impl Client {
                 Discarded::Ended => Standing::Gone,
             };
         }
-        if self.blocked.is_some() || !self.readable {
+        if self.blocked || !self.readable {
             return Standing::Idle;
         }
         for _ in 0..MESSAGES_MAX {
@@ -143,7 +149,9 @@ impl Client {
                 Err(Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => {
                     return Standing::Gone;
                 }
-                Err(Error::Protocol(error)) => return self.turn_deaf(CloseCode::Protocol, &error.to_string()),
+                Err(Error::Protocol(error)) => {
+                    return self.turn_deaf(CloseCode::Protocol, &error.to_string());
+                }
                 Err(_) => return Standing::Gone,
             }
         }
@@ -151,15 +159,15 @@ impl Client {
     }
 
     /// Sends it what waits for it, until its socket takes no more.
-    pub fn serve(&mut self, outbox: &Outbox<Utf8Bytes>, now: KernelTime) -> Standing {
+    pub fn serve(&mut self, outbox: &Outbox<Utf8Bytes>) -> Standing {
         if self.state == State::Deaf {
             return Standing::Closing;
         }
         loop {
             match self.socket.flush() {
-                Ok(()) => self.blocked = None,
+                Ok(()) => {}
                 Err(error) if would_block(&error) => {
-                    self.blocked.get_or_insert(now);
+                    self.blocked = true;
                     return Standing::Blocked;
                 }
                 Err(_) => return Standing::Gone,
@@ -181,7 +189,7 @@ impl Client {
                     }
                     Next::Done if gathered > 0 => break,
                     Next::Done => return if self.readable { Standing::More } else { Standing::Idle },
-                    Next::Lost => return Standing::Gone,
+                    Next::Lost => return Standing::Lost,
                 }
             }
         }
@@ -210,5 +218,5 @@ impl Client {
 }
 
 fn would_block(error: &Error) -> bool {
-    matches!(error, Error::Io(error) if error.kind() == io::ErrorKind::WouldBlock)
+    matches!(error, Error::Io(error) if error.kind() == ErrorKind::WouldBlock)
 }

@@ -54,9 +54,9 @@ impl Handshake {
     }
 
     /// A connection that is answered with 503, whatever it asks.
-    pub fn busy(stream: TcpStream) -> Step {
+    pub fn busy(self) -> Step {
         let message = "too many connections; try again later".to_owned();
-        Self::new(stream).answer(&refusal_page(&Refusal { status: "503 Service Unavailable", header: "", message }))
+        self.answer(&refusal_page(&Refusal { status: "503 Service Unavailable", header: "", message }))
     }
 
     /// The head did not come in time.

@@ -38,7 +38,9 @@ pub enum OpenError {
         pid: String,
     },
     /// A line is no record.
-    #[error("{path}: line {line}: {error}; the log is left as it is: name another log.dir, or move the file away")]
+    #[error(
+        "{path}: line {line}: {error}; the log is left as it is: name another log.dir, or move the file away"
+    )]
     Damaged {
         /// The log.
         path: PathBuf,
@@ -48,7 +50,9 @@ pub enum OpenError {
         error: BadLine,
     },
     /// A number is missing or comes twice.
-    #[error("{path}: line {line}: seq {found} follows {before}; the log is left as it is: name another log.dir")]
+    #[error(
+        "{path}: line {line}: seq {found} follows {before}; the log is left as it is: name another log.dir"
+    )]
     Gap {
         /// The log.
         path: PathBuf,
@@ -95,7 +99,7 @@ impl LogFile {
             let aside = dir.join(format!("{LOG_NAME}.torn-{len}"));
             std::fs::write(&aside, &torn).map_err(fail(&aside, "set an incomplete line aside"))?;
             file.set_len(len).map_err(fail(&path, "cut an incomplete line"))?;
-            log::warn!(
+            ::log::warn!(
                 "{}: the last line was incomplete ({} bytes, now in {}); the log goes on after seq {}",
                 path.display(),
                 torn.len(),
@@ -146,7 +150,7 @@ impl LogFile {
             Ok(()) => {
                 self.len += lines.len() as u64;
                 if std::mem::take(&mut self.failing) {
-                    log::warn!("{}: the log is written again, and complete", self.path.display());
+                    ::log::warn!("{}: the log is written again, and complete", self.path.display());
                 }
             }
             Err(error) => {
@@ -154,7 +158,10 @@ impl LogFile {
                 let _ = self.file.set_len(self.len);
                 self.keep(lines);
                 if !std::mem::replace(&mut self.failing, true) {
-                    log::error!("{}: the log cannot be written: {error}; the game goes on", self.path.display());
+                    ::log::error!(
+                        "{}: the log cannot be written: {error}; the game goes on",
+                        self.path.display()
+                    );
                 }
             }
         }
@@ -165,7 +172,7 @@ impl LogFile {
             self.unwritten.extend_from_slice(lines);
         } else {
             // Rather no later record than a hole: the log stays a true prefix.
-            log::error!("{}: records are lost: 16 MiB wait for the disk", self.path.display());
+            ::log::error!("{}: records are lost: 16 MiB wait for the disk", self.path.display());
         }
     }
 
@@ -212,8 +219,11 @@ fn fold(path: &Path, file: &File) -> Result<(State, u64, Vec<u8>), OpenError> {
             reader.read_exact(&mut torn).map_err(fail(path, "read the log"))?;
             return Ok((state, len, torn));
         }
-        let record = log::decode(&line)
-            .map_err(|error| OpenError::Damaged { path: path.to_owned(), line: number, error })?;
+        let record = log::decode(&line).map_err(|error| OpenError::Damaged {
+            path: path.to_owned(),
+            line: number,
+            error,
+        })?;
         if record.seq != state.seq() + 1 {
             let (found, before) = (record.seq, state.seq());
             return Err(OpenError::Gap { path: path.to_owned(), line: number, found, before });

@@ -120,7 +120,9 @@ fn greeting(line: &[u8]) -> Result<Greeting, String> {
     let shape = r#"expected {"name":"left desk","buzzers":{"704":1}}"#;
     let line: Line = serde_json::from_slice(line).map_err(|error| format!("{error}; {shape}"))?;
     if line.name.chars().count() > NAME_CHARS_MAX || line.name.chars().any(char::is_control) {
-        return Err(format!("name: expected at most {NAME_CHARS_MAX} characters, none of them a control character"));
+        return Err(format!(
+            "name: expected at most {NAME_CHARS_MAX} characters, none of them a control character"
+        ));
     }
     if line.buzzers.is_empty() {
         return Err(format!("buzzers: there is none; {shape}"));
@@ -139,7 +141,8 @@ mod tests {
 
     #[test]
     fn a_greeting_names_keys_and_buzzers() {
-        let greeting = greeting(br#"{"name":"left desk","buzzers":{"704":1,"709":2,"KEY_ENTER":65535}}"#).unwrap();
+        let greeting =
+            greeting(br#"{"name":"left desk","buzzers":{"704":1,"709":2,"KEY_ENTER":65535}}"#).unwrap();
         assert_eq!(greeting.name, "left desk");
         assert_eq!(greeting.keys.buzzers(), [Buzzer(1), Buzzer(2), Buzzer(65535)]);
     }
