@@ -8,6 +8,8 @@
 //! Deliberately absent: pools, clients, files. Everything outside [`io`] is pure: time is an argument.
 
 pub mod event;
+pub mod identity;
 pub mod io;
 pub mod keys;
+pub mod profile;
 pub mod time;
