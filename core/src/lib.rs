@@ -7,6 +7,8 @@
 //!
 //! Deliberately absent: pools, clients, files. Everything outside [`io`] is pure: time is an argument.
 
+pub mod assign;
+pub mod claim;
 pub mod event;
 pub mod identity;
 pub mod io;
