@@ -1,5 +1,7 @@
 //! Everything below may make a system call; nothing outside this folder may.
 
 pub mod mailbox;
+pub mod permission;
 pub mod source;
 pub mod sys;
+pub mod sysfs;
