@@ -1,5 +1,6 @@
 //! Everything below may make a system call; nothing outside this folder may.
 
+pub mod evdev_node;
 pub mod mailbox;
 pub mod permission;
 pub mod source;
