@@ -1,6 +1,7 @@
 //! Everything below may make a system call; nothing outside this folder may.
 
 pub mod evdev_node;
+pub mod hotplug;
 pub mod mailbox;
 pub mod permission;
 pub mod source;
