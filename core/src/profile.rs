@@ -168,7 +168,7 @@ mod tests {
         let sony: Vec<u16> = (0x2c0..0x2d4).collect();
         let buttons: Vec<u16> = (0x120..0x12c).collect();
         let keyboard: Vec<u16> = (1..128).collect();
-        let both: Vec<u16> = (1..0x130).collect();
+        let both: Vec<u16> = (1..128).chain(0x120..0x130).collect();
         for (ids, keys, want) in [
             ((0x054c, 0x0002), &sony, Some(("buzz-wired", true))),
             ((0x054c, 0x1000), &sony, Some(("buzz-wireless", true))),
