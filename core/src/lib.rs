@@ -14,4 +14,5 @@ pub mod identity;
 pub mod io;
 pub mod keys;
 pub mod profile;
+pub mod roster;
 pub mod time;

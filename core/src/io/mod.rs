@@ -1,9 +1,11 @@
 //! Everything below may make a system call; nothing outside this folder may.
 
+pub mod devices;
 pub mod evdev_node;
 pub mod hotplug;
 pub mod mailbox;
 pub mod permission;
 pub mod source;
+pub mod survey;
 pub mod sys;
 pub mod sysfs;

@@ -37,3 +37,12 @@ pub struct Attachment {
     /// Bytes of the stream that were read already (behind a virtual attachment's header).
     pub read_ahead: Vec<u8>,
 }
+
+/// What the reader is asked to do.
+#[derive(Debug)]
+pub enum ReaderRequest {
+    /// Read this from now on.
+    Attach(Attachment),
+    /// Let go of this device; nothing happens if it is gone already.
+    Detach(DeviceId),
+}
