@@ -19,11 +19,12 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use super::evdev_node::{self, Node, OpenError};
 use super::hotplug::{Change, Hotplug};
 use super::mailbox::{Full, Mailbox};
-use super::source::{Attachment, ReaderRequest, Stamps};
+use super::source::{Attachment, ReaderRequest};
 use super::{sys, sysfs};
 use crate::claim::{Claims, SlotId};
 use crate::event::DeviceId;
 use crate::roster::{Action, Opening, Roster};
+use crate::stamp::Stamps;
 use crate::time::{KernelTime, Micros};
 
 pub use crate::roster::Report;
@@ -160,11 +161,8 @@ impl Pump {
             self.carry_out();
             match self.poll.poll(&mut events, self.sleep_at_most()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    let text =
-                        format!("devices are no longer looked after: waiting for events failed: {error}");
-                    return (self.to_server)(Report::Trouble { slot: None, text });
-                }
+                // Only a broken descriptor table can do this; no device could be looked after any more.
+                Err(error) => panic!("devices: epoll failed: {error}"),
                 Ok(()) => {}
             }
             let mut is_stale = self.take_changes();
@@ -279,6 +277,7 @@ impl Pump {
             device,
             fd: node.fd,
             stamps: Stamps::Kernel,
+            since: node.since,
             keys: opening.keys,
             debounce_us: opening.debounce_us,
             held: node.held,

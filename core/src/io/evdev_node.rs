@@ -15,12 +15,16 @@ use rustix::io::Errno;
 use super::{permission, sys, sysfs};
 use crate::identity::Identity;
 use crate::keys::{KeyBits, KeyMap};
+use crate::time::KernelTime;
 
 /// An open node.
 #[derive(Debug)]
 pub struct Node {
     /// Non-blocking, close-on-exec, read-only.
     pub fd: OwnedFd,
+    /// Just before its held keys were asked for, which empties its queue of keys: what comes out of it is stamped
+    /// later, or deserves no trust.
+    pub since: KernelTime,
     /// The keys that were down when it was opened, of all its keys.
     pub held: KeyBits,
     /// Whether nobody else gets its events now.
@@ -138,6 +142,8 @@ pub fn open(
     let wanted: KeyBits = keys.pairs().map(|(key, _)| key).collect();
     let _: io::Result<()> = sys::mask_all_but(&fd, &wanted);
     drain(&fd).map_err(failed("empty its queue"))?;
+    // Read before the state is asked for: what follows the answer is stamped later than this.
+    let since = sys::now();
     let held = sys::key_state(&fd).map_err(failed("ask for its held keys"))?;
     let grabbed = grab && held.is_empty();
     if grabbed {
@@ -146,7 +152,7 @@ pub fn open(
             _ => failed("grab")(source),
         })?;
     }
-    Ok(Node { fd, held, grabbed })
+    Ok(Node { fd, since, held, grabbed })
 }
 
 /// Node numbers are used again at once. An instance number never is: if sysfs shows the same one before and after

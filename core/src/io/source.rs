@@ -6,18 +6,8 @@ use std::os::fd::OwnedFd;
 
 use crate::event::DeviceId;
 use crate::keys::{KeyBits, KeyMap};
-use crate::time::Micros;
-
-/// Who stamps the events of a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stamps {
-    /// The kernel: an evdev node with its clock set to CLOCK_MONOTONIC.
-    Kernel,
-    /// The reader: all that is found in one pass gets the clock read before that pass.
-    Receipt,
-    /// The program at the other end, in CLOCK_MONOTONIC time.
-    Sender,
-}
+use crate::stamp::Stamps;
+use crate::time::{KernelTime, Micros};
 
 /// A source on its way to the reader.
 #[derive(Debug)]
@@ -28,6 +18,8 @@ pub struct Attachment {
     pub fd: OwnedFd,
     /// Who stamps its events.
     pub stamps: Stamps,
+    /// When it was ready: its events begin here.
+    pub since: KernelTime,
     /// Which key is which buzzer.
     pub keys: KeyMap,
     /// A press counts if its contact was open for so long before it.
@@ -41,8 +33,10 @@ pub struct Attachment {
 /// What the reader is asked to do.
 #[derive(Debug)]
 pub enum ReaderRequest {
-    /// Read this from now on.
+    /// Read this source from now on.
     Attach(Attachment),
-    /// Let go of this device; nothing happens if it is gone already.
+    /// Read it no longer and close it.
     Detach(DeviceId),
+    /// Hand over what is waiting and end the thread.
+    Stop,
 }

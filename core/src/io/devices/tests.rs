@@ -114,7 +114,7 @@ impl Bench {
 fn opener(held: KeyBits) -> Option<Opener> {
     Some(Box::new(move |opening| {
         let fd = OwnedFd::from(UnixStream::pair().unwrap().0);
-        Ok(Node { fd, held, grabbed: opening.grab && held.is_empty() })
+        Ok(Node { fd, since: sys::now(), held, grabbed: opening.grab && held.is_empty() })
     }))
 }
 
