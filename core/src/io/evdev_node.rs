@@ -102,8 +102,8 @@ pub enum OpenError {
 }
 
 /// Opens the device that sysfs described as `expected`; `keys` are those that get through the mask. With `grab`,
-/// takes it for the mediator alone unless a key is down: whoever saw it go down (a console) would never see
-/// it go up, and repeat it for ever.
+/// takes it for the mediator alone; without, only tries whether it could. Neither while a key is down: whoever
+/// saw it go down (a console) would never see it go up, and repeat it for ever.
 ///
 /// # Errors
 /// See [`OpenError`]; nothing stays open then.
@@ -145,13 +145,17 @@ pub fn open(
     // Read before the state is asked for: what follows the answer is stamped later than this.
     let since = sys::now();
     let held = sys::key_state(&fd).map_err(failed("ask for its held keys"))?;
-    let grabbed = grab && held.is_empty();
-    if grabbed {
+    if held.is_empty() {
         sys::grab(&fd, true).map_err(|source| match Errno::from_io_error(&source) {
             Some(Errno::BUSY) => OpenError::Grabbed { path: path.clone() },
             _ => failed("grab")(source),
         })?;
+        // To be refused is the only sign that another program has it, and not one press would come from it.
+        if !grab {
+            sys::grab(&fd, false).map_err(failed("let go of the grab"))?;
+        }
     }
+    let grabbed = grab && held.is_empty();
     Ok(Node { fd, since, held, grabbed })
 }
 
