@@ -7,13 +7,18 @@
 //!
 //! Deliberately absent: pools, clients, files. Everything outside [`io`] is pure: time is an argument.
 
+pub mod assign;
+pub mod claim;
 pub mod debounce;
 pub mod decode;
 pub mod event;
+pub mod identity;
 pub mod io;
 pub mod keys;
 pub mod order;
+pub mod profile;
 pub mod ring;
+pub mod roster;
 pub mod stamp;
 pub mod stream;
 pub mod time;

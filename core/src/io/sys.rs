@@ -23,6 +23,9 @@ const EVIOCSMASK: ioctl::Opcode = opcode::write::<InputMask>(b'E', 0x93);
 /// `_IOR('E', 0x18, len)` with len = 96 bytes, one bit per key code.
 const EVIOCGKEY: ioctl::Opcode = opcode::read::<[u8; KEY_COUNT / 8]>(b'E', 0x18);
 
+/// `_IOR('E', 0x02, struct input_id)`
+const EVIOCGID: ioctl::Opcode = opcode::read::<[u16; 4]>(b'E', 0x02);
+
 const CLOCK_MONOTONIC: i32 = 1;
 const EV_SYN_MASK_OF_TYPES: u32 = 0;
 const EV_KEY: u32 = 1;
@@ -96,6 +99,17 @@ pub fn key_state(fd: impl AsFd) -> io::Result<KeyBits> {
     Ok(bits)
 }
 
+/// Bus, vendor, product and version of the device behind this descriptor (`struct input_id`: four `__u16`).
+///
+/// # Errors
+/// ENOTTY for what is no input device, ENODEV after an unplug.
+pub fn input_id(fd: impl AsFd) -> io::Result<[u16; 4]> {
+    let mut id = [0; 4];
+    // SAFETY: EVIOCGID writes `struct input_id`, 8 bytes, to the array that `Updater` borrows.
+    unsafe { ioctl::ioctl(fd, Updater::<EVIOCGID, [u16; 4]>::new(&mut id)) }?;
+    Ok(id)
+}
+
 /// The number of a descriptor, for mio's `SourceFd`.
 pub fn raw(fd: &impl AsFd) -> i32 {
     fd.as_fd().as_raw_fd()
@@ -109,8 +123,8 @@ mod tests {
     fn ioctl_numbers_are_those_of_the_header() {
         // Written out by hand from include/uapi/linux/input.h on a 64-bit machine.
         assert_eq!(
-            [EVIOCSCLOCKID, EVIOCGRAB, EVIOCSMASK, EVIOCGKEY],
-            [0x4004_45a0, 0x4004_4590, 0x4010_4593, 0x8060_4518]
+            [EVIOCSCLOCKID, EVIOCGRAB, EVIOCSMASK, EVIOCGKEY, EVIOCGID],
+            [0x4004_45a0, 0x4004_4590, 0x4010_4593, 0x8060_4518, 0x8008_4502]
         );
     }
 
