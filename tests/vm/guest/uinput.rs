@@ -1,0 +1,83 @@
+//! Buttons made through `/dev/uinput`: any keys, any name, any stamp.
+//!
+//! Enters key edges of a test; leaves kernel input events. A device exists as long as its value: dropping it is the
+//! unplug. (A uinput device made with the released `evdev` crate has no `phys`; `uhid` has.)
+
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use evdev::uinput::VirtualDevice;
+use evdev::{AttributeSet, BusType, EventType, InputEvent, InputId, KeyCode};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::deadline::{Outcome, Why};
+use crate::node;
+
+/// What the configurations of the cases call the keys, in the order of their codes.
+pub(crate) const A: KeyCode = KeyCode::KEY_A;
+/// The second key, for a marker press: what comes before its frame would have come before.
+pub(crate) const B: KeyCode = KeyCode::KEY_B;
+
+/// Now, on the clock of the kernel's stamps.
+pub(crate) fn now_us() -> i64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec * 1_000_000 + now.tv_nsec / 1_000
+}
+
+/// One device with the keys A and B.
+#[derive(Debug)]
+pub(crate) struct Button {
+    device: VirtualDevice,
+    node: PathBuf,
+}
+
+impl Button {
+    pub(crate) fn plug(name: &str) -> Outcome<Self> {
+        let keys = AttributeSet::from_iter([A, B]);
+        let mut device = VirtualDevice::builder()
+            .and_then(|builder| {
+                let id = InputId::new(BusType::BUS_USB, 0x1209, 0xb022, 1);
+                builder.name(name).input_id(id).with_keys(&keys)?.build()
+            })
+            .why(format!("uinput device {name}"))?;
+        let input = device.get_syspath().why(name)?;
+        let node = node::below(&input)?;
+        Ok(Self { device, node })
+    }
+
+    pub(crate) fn node(&self) -> &Path {
+        &self.node
+    }
+
+    /// One frame: this key with this value (0 up, 1 down, 2 autorepeat).
+    pub(crate) fn send(&mut self, key: KeyCode, value: i32) -> Outcome {
+        let event = InputEvent::new(EventType::KEY.0, key.code(), value);
+        self.device.emit(&[event]).why("uinput write")
+    }
+
+    pub(crate) fn press(&mut self, key: KeyCode) -> Outcome {
+        self.send(key, 1)
+    }
+
+    pub(crate) fn release(&mut self, key: KeyCode) -> Outcome {
+        self.send(key, 0)
+    }
+
+    /// One frame with a stamp of the caller's: the kernel takes one that is at most 10 s old and not in the future.
+    pub(crate) fn send_stamped(&mut self, key: KeyCode, value: i32, at_us: i64) -> Outcome {
+        let frame =
+            [raw(at_us, EventType::KEY, key.code(), value), raw(at_us, EventType::SYNCHRONIZATION, 0, 0)];
+        rustix::io::write(self.device.as_fd(), &frame.concat()).why("uinput write").map(drop)
+    }
+}
+
+/// `struct input_event` of a 64-bit kernel.
+fn raw(at_us: i64, kind: EventType, code: u16, value: i32) -> [u8; 24] {
+    let mut bytes = [0; 24];
+    bytes[0..8].copy_from_slice(&(at_us / 1_000_000).to_ne_bytes());
+    bytes[8..16].copy_from_slice(&(at_us % 1_000_000).to_ne_bytes());
+    bytes[16..18].copy_from_slice(&kind.0.to_ne_bytes());
+    bytes[18..20].copy_from_slice(&code.to_ne_bytes());
+    bytes[20..24].copy_from_slice(&value.to_ne_bytes());
+    bytes
+}
