@@ -1,0 +1,184 @@
+//! Cases about what is a press and what is none.
+//!
+//! "Gives no buzz" is never a matter of waiting: a marker press follows, and its frame must be the next one.
+
+use serde_json::json;
+
+use crate::daemon::Daemon;
+use crate::deadline::{Outcome, ensure, same};
+use crate::records;
+use crate::uhid::{Hid, Identity, RED, USAGE_A, USAGE_B};
+use crate::uinput::{A, B, Button};
+
+/// One uinput device with buzzer 1 on A and buzzer 2 on B.
+pub(crate) const DESK: &str = r#"
+[[pool]]
+id = "desk"
+match = { name = "desk button" }
+buzzers = { "1" = "KEY_A", "2" = "KEY_B" }
+"#;
+
+/// The hub is known: only its identity is configured.
+pub(crate) fn buzz_hub_gives_four_reds() -> Outcome {
+    for product in ["0002", "1000"] {
+        let config =
+            format!("[[pool]]\nid = \"stage\"\nmatch = {{ vendor = \"054c\", product = \"{product}\" }}\n");
+        let mut hub = Hid::plug_buzz(u32::from_str_radix(product, 16).map_err(|error| error.to_string())?)?;
+        let daemon = Daemon::start(&format!("buzz-{product}"), &config)?;
+        let mut client = daemon.client()?;
+        same("pools", &client.pools()?, &json!(["stage"]))?;
+        client.connect_pool("stage", &[1, 2, 3, 4])?;
+        for handset in 0..4 {
+            for other_colour in 1..5 {
+                hub.buzz_report(&[(handset, other_colour)])?;
+                hub.buzz_report(&[])?;
+            }
+            hub.buzz_report(&[(handset, RED)])?;
+            client.expect_buzz("stage", u64::from(handset) + 1)?;
+            hub.buzz_report(&[])?;
+        }
+        let presses = records::presses(&daemon.stop()?);
+        same("presses in the log", &presses.len(), &4)?;
+    }
+    Ok(())
+}
+
+/// Four reds in one report: each counts once, all with the same stamp.
+pub(crate) fn reds_of_one_report_tie() -> Outcome {
+    let mut hub = Hid::plug_buzz(0x1000)?;
+    let daemon = Daemon::start(
+        "tie",
+        "[[pool]]\nid = \"stage\"\nmatch = { vendor = \"054c\", product = \"1000\" }\n",
+    )?;
+    let mut client = daemon.client()?;
+    client.connect_pool("stage", &[1, 2, 3, 4])?;
+    hub.buzz_report(&[(0, RED), (1, RED), (2, RED), (3, RED)])?;
+    let mut buzzers = Vec::new();
+    for _ in 0..4 {
+        let frame = client.next()?;
+        same("event", &frame["event"], &json!("buzz"))?;
+        buzzers.push(frame["buzzer"].as_u64().unwrap_or_default());
+    }
+    let presses = records::presses(&daemon.stop()?);
+    let logged: Vec<u64> = presses.iter().map(|press| press.buzzer).collect();
+    same("buzzers of the frames", &buzzers, &logged)?;
+    buzzers.sort_unstable();
+    same("buzzers", &buzzers, &vec![1, 2, 3, 4])?;
+    ensure(presses.iter().all(|press| press.at_us == presses[0].at_us), || format!("stamps {presses:?}"))
+}
+
+pub(crate) fn presses_come_in_order() -> Outcome {
+    let mut button = Button::plug("desk button")?;
+    let daemon = Daemon::start("order", &format!("[order]\ndebounce_us = 0\n{DESK}"))?;
+    let mut client = daemon.client()?;
+    client.connect_pool("desk", &[1, 2])?;
+    let pattern = [A, B, B, A, A, A, B, A, B, B];
+    for key in pattern {
+        button.press(key)?;
+        button.release(key)?;
+    }
+    for key in pattern {
+        client.expect_buzz("desk", if key == A { 1 } else { 2 })?;
+    }
+    let presses = records::presses(&daemon.stop()?);
+    ensure(presses.is_sorted_by_key(|press| press.at_us), || format!("stamps {presses:?}"))
+}
+
+pub(crate) fn key_held_at_connect_waits() -> Outcome {
+    let mut button = Button::plug("desk button")?;
+    let daemon = Daemon::start("held", DESK)?;
+    let mut client = daemon.client()?;
+    // Debounce takes time as open contact: what was released a moment ago is pressed again after the marker's round trip.
+    button.press(A)?;
+    client.connect_pool("desk", &[1, 2])?;
+    button.press(B)?;
+    client.expect_buzz("desk", 2)?;
+    button.release(A)?;
+    let released = crate::uinput::now_us();
+    crate::deadline::until("the end of debounce", || {
+        (crate::uinput::now_us() > released + 20_000).then_some(())
+    })?;
+    button.press(A)?;
+    client.expect_buzz("desk", 1)?;
+    let presses = records::presses(&daemon.stop()?);
+    let buzzers: Vec<u64> = presses.iter().map(|press| press.buzzer).collect();
+    same("presses in the log", &buzzers, &vec![2, 1])
+}
+
+/// A real keyboard's autorepeat, made by the kernel, while a key is held.
+pub(crate) fn autorepeat_is_one_press() -> Outcome {
+    let phys = "usb-0000:00:01.2-2/input0";
+    let identity =
+        Identity { name: "desk keyboard", phys, uniq: "desk-keyboard", vendor: 0x1209, product: 2 };
+    let mut keyboard = Hid::plug_keyboard(identity)?;
+    let config = DESK.replace(r#"name = "desk button""#, r#"phys = "usb-*-2/*""#);
+    let daemon = Daemon::start("repeat", &config)?;
+    let mut client = daemon.client()?;
+    client.connect_pool("desk", &[1, 2])?;
+    let held = crate::uinput::now_us();
+    keyboard.keyboard_report(&[USAGE_A])?;
+    client.expect_buzz("desk", 1)?;
+    // The kernel repeats after 250 ms, every 33 ms: some 20 repeats.
+    crate::deadline::until("a second", || (crate::uinput::now_us() > held + 1_000_000).then_some(()))?;
+    keyboard.keyboard_report(&[USAGE_A, USAGE_B])?;
+    client.expect_buzz("desk", 2)?;
+    same("presses in the log", &records::presses(&daemon.stop()?).len(), &2)
+}
+
+/// The same with the values alone, on a device whose queue would show each of them.
+pub(crate) fn repeat_values_are_no_press() -> Outcome {
+    let mut button = Button::plug("desk button")?;
+    let daemon = Daemon::start("repeat-values", DESK)?;
+    let mut client = daemon.client()?;
+    client.connect_pool("desk", &[1, 2])?;
+    button.press(A)?;
+    for _ in 0..10 {
+        button.send(A, 2)?;
+    }
+    button.press(B)?;
+    client.expect_buzz("desk", 1)?;
+    client.expect_buzz("desk", 2)?;
+    same("presses in the log", &records::presses(&daemon.stop()?).len(), &2)
+}
+
+/// A stopped daemon does not read; the kernel's queue overflows meanwhile, and one key stays down.
+pub(crate) fn overflow_is_told_and_recovered() -> Outcome {
+    let mut button = Button::plug("desk button")?;
+    let daemon = Daemon::start("overflow", &format!("[order]\ndebounce_us = 0\n{DESK}"))?;
+    let mut client = daemon.client()?;
+    client.connect_pool("desk", &[1, 2])?;
+    daemon.freeze()?;
+    for _ in 0..50 {
+        button.press(A)?;
+        button.release(A)?;
+    }
+    button.press(B)?;
+    // Fills the queue once more, so that B's press itself is among what was dropped.
+    for _ in 0..40 {
+        button.press(A)?;
+        button.release(A)?;
+    }
+    daemon.thaw()?;
+    // Presses of A that were in the queue may come first; B, still down, must come.
+    loop {
+        let frame = client
+            .next()
+            .map_err(|why| format!("{why}; the key held during the overflow is not recovered"))?;
+        if frame == json!({"event": "buzz", "pool": "desk", "buzzer": 2}) {
+            break;
+        }
+        same("frame", &frame, &json!({"event": "buzz", "pool": "desk", "buzzer": 1}))?;
+    }
+    button.release(B)?;
+    button.press(B)?;
+    // Behind the recovered press there may be clean ones of A.
+    loop {
+        let frame =
+            client.next().map_err(|why| format!("{why}; a press after the overflow does not count"))?;
+        if frame["buzzer"] == json!(2) {
+            break;
+        }
+    }
+    let records = daemon.stop()?;
+    ensure(records::tells_overflow(&records), || format!("no gap in the log: {}", records::kinds(&records)))
+}
