@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use evdev::raw_stream::RawDevice;
-use evdev::{EventType, InputEvent};
+use evdev::{EventType, InputEvent, KeyCode};
 use rustix::fs::{Mode, OFlags};
 
 use crate::deadline::{Outcome, Why, until};
@@ -78,6 +78,11 @@ impl Reader {
 
     pub(crate) fn repeats(&self) -> bool {
         self.device.supported_events().contains(EventType::REPEAT)
+    }
+
+    /// What the kernel says about this key now.
+    pub(crate) fn is_down(&self, key: KeyCode) -> bool {
+        self.device.get_key_state().is_ok_and(|keys| keys.contains(key))
     }
 
     /// The next event of any type.

@@ -11,8 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use crate::deadline::{Outcome, Why};
-use crate::node;
+use evdev::KeyCode;
+
+use crate::deadline::{Outcome, Why, until};
+use crate::node::{self, Reader};
 
 const DESTROY: u32 = 1;
 const STOP: u32 = 3;
@@ -76,6 +78,9 @@ pub(crate) const USAGE_A: u8 = 0x04;
 /// See [`USAGE_A`].
 pub(crate) const USAGE_B: u8 = 0x05;
 
+/// A key that is no buzzer in any case.
+const USAGE_Z: u8 = 0x1d;
+
 /// Colours of a handset, in the order of its buttons.
 pub(crate) const RED: u8 = 0;
 
@@ -106,12 +111,19 @@ impl Hid {
         let phys = "usb-0000:00:01.2-1/input0";
         let identity = Identity { name: &name, phys, uniq: "buzz", vendor: 0x054c, product };
         let mut hub = Self::plug(identity, BUZZ_DESCRIPTOR)?;
-        hub.buzz_report(&[])?;
+        hub.sound_check(KeyCode::BTN_TRIGGER_HAPPY2, |hub, down| {
+            let yellow: &[(u8, u8)] = if down { &[(0, RED + 1)] } else { &[] };
+            hub.buzz_report(yellow)
+        })?;
         Ok(hub)
     }
 
     pub(crate) fn plug_keyboard(identity: Identity<'_>) -> Outcome<Self> {
-        Self::plug(identity, KEYBOARD_DESCRIPTOR)
+        let mut keyboard = Self::plug(identity, KEYBOARD_DESCRIPTOR)?;
+        keyboard.sound_check(KeyCode::KEY_Z, |keyboard, down| {
+            keyboard.keyboard_report(if down { &[USAGE_Z] } else { &[] })
+        })?;
+        Ok(keyboard)
     }
 
     fn plug(identity: Identity<'_>, descriptor: &[u8]) -> Outcome<Self> {
@@ -130,6 +142,19 @@ impl Hid {
         };
         hid.node = node::by_uniq(identity.uniq)?;
         Ok(hid)
+    }
+
+    /// Presses and releases a key that is no buzzer in any case, until the kernel has taken both. The node appears
+    /// while the driver's probe still runs, and during a probe the kernel drops reports (seen on PREEMPT_RT).
+    fn sound_check(&mut self, key: KeyCode, report: impl Fn(&mut Self, bool) -> Outcome) -> Outcome {
+        let reader = Reader::open(&self.node)?;
+        for down in [true, false] {
+            until("a report that the kernel takes", || {
+                report(self, down).ok()?;
+                (reader.is_down(key) == down).then_some(())
+            })?;
+        }
+        Ok(())
     }
 
     pub(crate) fn node(&self) -> &Path {
