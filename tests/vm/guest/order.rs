@@ -126,11 +126,13 @@ fn compare(frames: &[u64], presses: &[Press], spans: &[Vec<Span>]) -> Outcome {
         let (before, after) = span.ok_or_else(|| format!("a press too many: {press:?}"))?;
         next[writer] += 1;
         let inside = (before..=after).contains(&press.at_us);
-        ensure(inside || press.marked, || format!("{press:?} was written between {before} and {after}"))?;
+        ensure(inside || press.is_marked(), || {
+            format!("{press:?} was written between {before} and {after}")
+        })?;
         swapped += usize::from(press.buzzer == 2 && next[1] > next[0]);
     }
 
-    let clean: Vec<&Press> = presses.iter().filter(|press| !press.marked).collect();
+    let clean: Vec<&Press> = presses.iter().filter(|press| !press.is_marked()).collect();
     let inverted = clean.windows(2).find(|pair| pair[0].at_us > pair[1].at_us);
     ensure(inverted.is_none(), || format!("not in the order of the stamps: {inverted:?}"))?;
     println!(
@@ -161,7 +163,7 @@ pub(crate) fn stamps_decide_not_reading() -> Outcome {
     }
     let presses = records::presses(&daemon.stop()?);
     ensure(presses.is_sorted_by_key(|press| press.at_us), || format!("stamps {presses:?}"))?;
-    ensure(presses.iter().all(|press| !press.marked), || format!("marked {presses:?}"))
+    ensure(presses.iter().all(|press| !press.is_marked()), || format!("marked {presses:?}"))
 }
 
 /// A stamp from long before what has already been told: it is delivered, it is marked, and it rewrites nothing.
@@ -177,6 +179,6 @@ pub(crate) fn old_stamp_is_marked() -> Outcome {
     right.send_stamped(A, 1, early - 500_000)?;
     client.expect_buzz("desk", 2)?;
     let presses = records::presses(&daemon.stop()?);
-    let marks: Vec<(u64, bool)> = presses.iter().map(|press| (press.buzzer, press.marked)).collect();
+    let marks: Vec<(u64, bool)> = presses.iter().map(|press| (press.buzzer, press.is_marked())).collect();
     same("presses and marks", &marks, &vec![(1, false), (2, true)])
 }

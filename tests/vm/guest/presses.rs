@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::daemon::Daemon;
 use crate::deadline::{Outcome, ensure, same};
-use crate::records;
+use crate::records::{self, Press};
 use crate::uhid::{Hid, Identity, RED, USAGE_A, USAGE_B};
 use crate::uinput::{A, B, Button};
 
@@ -64,7 +64,8 @@ pub(crate) fn reds_of_one_report_tie() -> Outcome {
     same("buzzers of the frames", &buzzers, &logged)?;
     buzzers.sort_unstable();
     same("buzzers", &buzzers, &vec![1, 2, 3, 4])?;
-    ensure(presses.iter().all(|press| press.at_us == presses[0].at_us), || format!("stamps {presses:?}"))
+    let alike = |press: &Press| (press.at_us, press.tie) == (presses[0].at_us, presses[0].tie);
+    ensure(presses[0].tie.is_some() && presses.iter().all(alike), || format!("not one tie: {presses:?}"))
 }
 
 pub(crate) fn presses_come_in_order() -> Outcome {
@@ -180,5 +181,8 @@ pub(crate) fn overflow_is_told_and_recovered() -> Outcome {
         }
     }
     let records = daemon.stop()?;
+    let presses = records::presses(&records);
+    let recovered = presses.iter().find(|press| press.flags.iter().any(|flag| flag == "recovered"));
+    same("recovered buzzer", &recovered.map(|press| press.buzzer), &Some(2))?;
     ensure(records::tells_overflow(&records), || format!("no gap in the log: {}", records::kinds(&records)))
 }

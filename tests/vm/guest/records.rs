@@ -9,9 +9,6 @@ use serde_json::Value;
 
 use crate::deadline::{Outcome, Why};
 
-/// Marks that take a press out of the plain order by kernel time.
-const MARKS: [&str; 3] = ["late", "stale_stamp", "recovered"];
-
 /// One line of the log.
 #[derive(Debug, Clone)]
 pub(crate) struct Record(Value);
@@ -22,8 +19,17 @@ pub(crate) struct Press {
     pub(crate) pool: String,
     pub(crate) buzzer: u64,
     pub(crate) at_us: i64,
-    /// The log itself says that the stamp does not decide where it stands.
-    pub(crate) marked: bool,
+    /// `late`, `stale_stamp`, `recovered`: its stamp does not decide where it stands.
+    pub(crate) flags: Vec<String>,
+    /// The draw that placed it among presses of the same stamp.
+    pub(crate) tie: Option<u64>,
+}
+
+impl Press {
+    /// Whether the log itself takes it out of the plain order by kernel time.
+    pub(crate) fn is_marked(&self) -> bool {
+        !self.flags.is_empty()
+    }
 }
 
 /// All records: the segments in the order of their names are one stream of lines.
@@ -49,12 +55,17 @@ impl Record {
 
     fn press(&self) -> Option<Press> {
         (self.kind() == "press").then(|| Press {
-            pool: self.0["pool"].as_str().unwrap_or_default().to_owned(),
+            pool: text(&self.0["pool"]),
             buzzer: self.0["buzzer"].as_u64().unwrap_or(u64::MAX),
             at_us: self.0["at_us"].as_i64().unwrap_or(-1),
-            marked: MARKS.iter().any(|mark| !matches!(self.0[mark], Value::Null | Value::Bool(false))),
+            flags: self.0["flags"].as_array().into_iter().flatten().map(text).collect(),
+            tie: self.0["tie"].as_u64(),
         })
     }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 /// The presses, in the order of the log.
