@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::daemon::Daemon;
 use crate::deadline::{Outcome, Why, ensure, same, until};
 use crate::presses::DESK;
+use crate::records;
 use crate::uhid::{Hid, RED};
 use crate::uinput::{A, B, Button};
 
@@ -51,6 +52,22 @@ pub(crate) fn hub_unplug_and_replug() -> Outcome {
     hub.buzz_report(&[(2, RED)])?;
     client.expect_buzz("stage", 3)?;
     daemon.stop().map(drop)
+}
+
+/// The kernel throws away what was not read before an unplug: the log must say that something may be missing.
+pub(crate) fn unplug_with_unread_press_is_told() -> Outcome {
+    let mut button = Button::plug("desk button")?;
+    let daemon = Daemon::start("unread", DESK)?;
+    let mut client = daemon.client()?;
+    client.connect_pool("desk", &[1, 2])?;
+    daemon.freeze()?;
+    button.press(A)?;
+    drop(button);
+    daemon.thaw()?;
+    client.expect_disconnected("desk", None)?;
+    let records = daemon.stop()?;
+    same("presses in the log", &records::presses(&records).len(), &0)?;
+    ensure(records::tells_uncertain_unplug(&records), || format!("not told: {}", records::kinds(&records)))
 }
 
 /// A pool of two devices loses one, then the other.

@@ -1,7 +1,7 @@
 //! The test program of the virtual machine: `vm-guest BUZZERD [NAME]`, started by `tests/vm/run`.
 //!
 //! Enters: the built `buzzerd`, and the beginning of the names of the cases to run (all, if none is given).
-//! Leaves: `ok NAME` or `not ok NAME: why`, a count, and the exit status 0 if all passed, else 1.
+//! Leaves: `ok NAME (ms)` or `not ok NAME (ms): why`, a count, and the exit status 0 if all passed, else 1.
 //! Guarantees: each case has its own devices, daemon and log, so that one failure explains itself. The cases `kernel_*`
 //! come first and need no `buzzerd`.
 
@@ -36,9 +36,11 @@ const CASES: &[Case] = &[
     ("key_held_at_connect_waits", presses::key_held_at_connect_waits),
     ("autorepeat_is_one_press", presses::autorepeat_is_one_press),
     ("repeat_values_are_no_press", presses::repeat_values_are_no_press),
+    ("bounce_is_one_press", presses::bounce_is_one_press),
     ("overflow_is_told_and_recovered", presses::overflow_is_told_and_recovered),
     ("unplug_and_replug", hotplug::unplug_and_replug),
     ("hub_unplug_and_replug", hotplug::hub_unplug_and_replug),
+    ("unplug_with_unread_press_is_told", hotplug::unplug_with_unread_press_is_told),
     ("pool_loses_its_devices_singly", hotplug::pool_loses_its_devices_singly),
     ("forbidden_device_names_the_cure", hotplug::forbidden_device_names_the_cure),
     ("devices_are_listed_while_open", hotplug::devices_are_listed_while_open),
@@ -55,14 +57,17 @@ fn main() -> ExitCode {
     let only = std::env::args().nth(2).unwrap_or_default();
     let (mut passed, mut failed) = (0, 0);
     for (name, case) in CASES.iter().filter(|(name, _)| name.starts_with(&only)) {
-        match case() {
+        let started = uinput::now_us();
+        let outcome = case();
+        let took_ms = (uinput::now_us() - started) / 1_000;
+        match outcome {
             Ok(()) => {
                 passed += 1;
-                println!("ok {name}");
+                println!("ok {name} ({took_ms} ms)");
             }
             Err(why) => {
                 failed += 1;
-                println!("not ok {name}: {why}");
+                println!("not ok {name} ({took_ms} ms): {why}");
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::daemon::Daemon;
 use crate::deadline::{Outcome, ensure, same};
 use crate::records::{self, Press};
 use crate::uhid::{Hid, Identity, RED, USAGE_A, USAGE_B};
-use crate::uinput::{A, B, Button};
+use crate::uinput::{A, B, Button, let_pass, now_us};
 
 /// One uinput device with buzzer 1 on A and buzzer 2 on B.
 pub(crate) const DESK: &str = r#"
@@ -89,16 +89,12 @@ pub(crate) fn key_held_at_connect_waits() -> Outcome {
     let mut button = Button::plug("desk button")?;
     let daemon = Daemon::start("held", DESK)?;
     let mut client = daemon.client()?;
-    // Debounce takes time as open contact: what was released a moment ago is pressed again after the marker's round trip.
     button.press(A)?;
     client.connect_pool("desk", &[1, 2])?;
     button.press(B)?;
     client.expect_buzz("desk", 2)?;
     button.release(A)?;
-    let released = crate::uinput::now_us();
-    crate::deadline::until("the end of debounce", || {
-        (crate::uinput::now_us() > released + 20_000).then_some(())
-    })?;
+    let_pass(20_000)?; // Debounce asks for 15 ms of open contact.
     button.press(A)?;
     client.expect_buzz("desk", 1)?;
     let presses = records::presses(&daemon.stop()?);
@@ -116,11 +112,10 @@ pub(crate) fn autorepeat_is_one_press() -> Outcome {
     let daemon = Daemon::start("repeat", &config)?;
     let mut client = daemon.client()?;
     client.connect_pool("desk", &[1, 2])?;
-    let held = crate::uinput::now_us();
     keyboard.keyboard_report(&[USAGE_A])?;
     client.expect_buzz("desk", 1)?;
     // The kernel repeats after 250 ms, every 33 ms: some 20 repeats.
-    crate::deadline::until("a second", || (crate::uinput::now_us() > held + 1_000_000).then_some(()))?;
+    let_pass(1_000_000)?;
     keyboard.keyboard_report(&[USAGE_A, USAGE_B])?;
     client.expect_buzz("desk", 2)?;
     same("presses in the log", &records::presses(&daemon.stop()?).len(), &2)
@@ -135,6 +130,24 @@ pub(crate) fn repeat_values_are_no_press() -> Outcome {
     button.press(A)?;
     for _ in 0..10 {
         button.send(A, 2)?;
+    }
+    button.press(B)?;
+    client.expect_buzz("desk", 1)?;
+    client.expect_buzz("desk", 2)?;
+    same("presses in the log", &records::presses(&daemon.stop()?).len(), &2)
+}
+
+/// A contact that bounces: down, up and down again within 2 ms of kernel time.
+pub(crate) fn bounce_is_one_press() -> Outcome {
+    let mut button = Button::plug("desk button")?;
+    let daemon = Daemon::start("bounce", DESK)?;
+    let mut client = daemon.client()?;
+    client.connect_pool("desk", &[1, 2])?;
+    let_pass(20_000)?; // Stamps from before the device was opened would be stale.
+    let at_us = now_us();
+    let_pass(3_000)?; // The kernel takes no stamp from the future.
+    for (value, after_us) in [(1, 0), (0, 1_000), (1, 2_000)] {
+        button.send_stamped(A, value, at_us + after_us)?;
     }
     button.press(B)?;
     client.expect_buzz("desk", 1)?;

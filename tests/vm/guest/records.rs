@@ -78,6 +78,11 @@ pub(crate) fn tells_overflow(records: &[Record]) -> bool {
     records.iter().any(|record| record.kind() == "gap")
 }
 
+/// Whether the log says of an unplug that presses may be missing.
+pub(crate) fn tells_uncertain_unplug(records: &[Record]) -> bool {
+    records.iter().any(|record| record.kind() == "detach" && record.0["certain"] == false)
+}
+
 /// The kinds in the order of the log, for the text of a failure.
 pub(crate) fn kinds(records: &[Record]) -> String {
     records.iter().map(Record::kind).collect::<Vec<_>>().join(" ")

@@ -10,7 +10,7 @@ use evdev::uinput::VirtualDevice;
 use evdev::{AttributeSet, BusType, EventType, InputEvent, InputId, KeyCode};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::deadline::{Outcome, Why};
+use crate::deadline::{Outcome, Why, until};
 use crate::node;
 
 /// What the configurations of the cases call the keys, in the order of their codes.
@@ -22,6 +22,12 @@ pub(crate) const B: KeyCode = KeyCode::KEY_B;
 pub(crate) fn now_us() -> i64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec * 1_000_000 + now.tv_nsec / 1_000
+}
+
+/// Lets time pass that a case is about (a debounce, a held key); never to give something the time to happen.
+pub(crate) fn let_pass(us: i64) -> Outcome {
+    let end = now_us() + us;
+    until("the clock", || (now_us() >= end).then_some(()))
 }
 
 /// One device with the keys A and B.
