@@ -147,7 +147,7 @@ fn compare(frames: &[u64], presses: &[Press], spans: &[Vec<Span>]) -> Outcome {
 pub(crate) fn stamps_decide_not_reading() -> Outcome {
     let mut left = Button::plug("left button")?;
     let mut right = Button::plug("right button")?;
-    let config = ONE_POOL.replace("debounce_us = 0", "debounce_us = 0\nsettle_us = 200000");
+    let config = ONE_POOL.replace("debounce_us = 0", "debounce_us = 0\nsettle_us = 100000");
     let daemon = Daemon::start("stamps", &config)?;
     let mut client = daemon.client()?;
     client.connect_pool("desk", &[1, 2])?;
