@@ -2,12 +2,14 @@
 //!
 //! When one of these fails, the harness or the kernel is broken; when only later ones fail, `buzzerd` is.
 
+use std::time::UNIX_EPOCH;
+
 use evdev::{EventType, SynchronizationCode};
 
-use crate::deadline::{Outcome, ensure, same};
+use crate::deadline::{Outcome, Why, ensure, same};
 use crate::node::{self, Reader};
 use crate::uhid::{Hid, Identity, RED, USAGE_A};
-use crate::uinput::{A, Button};
+use crate::uinput::{A, Button, let_pass, now_us};
 
 /// Keys of the reds, 1 to 4, when hid-sony has the hub.
 const REDS: [u16; 4] = [0x2c0, 0x2c5, 0x2ca, 0x2cf];
@@ -81,4 +83,21 @@ pub(crate) fn full_queue_is_dropped() -> Outcome {
         &(first.event_type(), first.code()),
         &(EventType::SYNCHRONIZATION, SynchronizationCode::SYN_DROPPED.0),
     )
+}
+
+/// The kernel's defect behind stale stamps: another program sets its clock while something waits in its queue.
+pub(crate) fn clock_change_leaves_its_time() -> Outcome {
+    let mut button = Button::plug("kernel button")?;
+    let mut reader = Reader::open(button.node())?;
+    reader.set_clock()?;
+    let other = Reader::open(button.node())?;
+    button.press(A)?;
+    other.set_clock()?;
+    let after = now_us();
+    let_pass(20_000)?;
+    button.release(A)?;
+    reader.next_key()?;
+    let (_, _, released) = reader.next_key()?;
+    let at_us = released.duration_since(UNIX_EPOCH).why("stamp")?.as_micros();
+    ensure(at_us <= after.unsigned_abs().into(), || format!("released at {at_us}, clock set before {after}"))
 }

@@ -30,6 +30,7 @@ const CASES: &[Case] = &[
     ("kernel_keyboard_repeats", kernel::keyboard_repeats),
     ("kernel_replug_reuses_the_node", kernel::replug_reuses_the_node),
     ("kernel_full_queue_is_dropped", kernel::full_queue_is_dropped),
+    ("kernel_clock_change_leaves_its_time", kernel::clock_change_leaves_its_time),
     ("buzz_hub_gives_four_reds", presses::buzz_hub_gives_four_reds),
     ("reds_of_one_report_tie", presses::reds_of_one_report_tie),
     ("presses_come_in_order", presses::presses_come_in_order),
@@ -48,7 +49,7 @@ const CASES: &[Case] = &[
     ("two_cpus_one_pool", order::two_cpus_one_pool),
     ("two_cpus_two_pools", order::two_cpus_two_pools),
     ("stamps_decide_not_reading", order::stamps_decide_not_reading),
-    ("old_stamp_is_marked", order::old_stamp_is_marked),
+    ("stale_stamp_is_marked", order::stale_stamp_is_marked),
     ("restart_reconnects", hotplug::restart_reconnects),
     ("sigterm_closes_politely", hotplug::sigterm_closes_politely),
 ];

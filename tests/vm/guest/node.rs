@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use buzzer_core::io::sys::set_clock_monotonic;
 use evdev::raw_stream::RawDevice;
 use evdev::{EventType, InputEvent, KeyCode};
 use rustix::fs::{Mode, OFlags};
@@ -78,6 +79,13 @@ impl Reader {
 
     pub(crate) fn repeats(&self) -> bool {
         self.device.supported_events().contains(EventType::REPEAT)
+    }
+
+    /// Sets the clock of this reader. If something waits in its queue, that is flushed, and every reader finds the
+    /// time of this call in the device's next frame, however much later that comes (`evdev.c`,
+    /// `__evdev_queue_syn_dropped`).
+    pub(crate) fn set_clock(&self) -> Outcome {
+        set_clock_monotonic(&self.device).why("EVIOCSCLOCKID")
     }
 
     /// What the kernel says about this key now.

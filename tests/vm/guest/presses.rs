@@ -137,22 +137,31 @@ pub(crate) fn repeat_values_are_no_press() -> Outcome {
     same("presses in the log", &records::presses(&daemon.stop()?).len(), &2)
 }
 
-/// A contact that bounces: down, up and down again within 2 ms of kernel time.
+/// A contact that bounces: down, up and down again in less than the 15 ms that a contact must have been open.
 pub(crate) fn bounce_is_one_press() -> Outcome {
     let mut button = Button::plug("desk button")?;
     let daemon = Daemon::start("bounce", DESK)?;
     let mut client = daemon.client()?;
     client.connect_pool("desk", &[1, 2])?;
-    let_pass(20_000)?; // Stamps from before the device was opened would be stale.
-    let at_us = now_us();
-    let_pass(3_000)?; // The kernel takes no stamp from the future.
-    for (value, after_us) in [(1, 0), (0, 1_000), (1, 2_000)] {
-        button.send_stamped(A, value, at_us + after_us)?;
+    // An emulated CPU may stall for longer than a bounce takes: such an attempt proves nothing, so there are many.
+    for _ in 0..20 {
+        let before = now_us();
+        button.press(A)?;
+        button.release(A)?;
+        button.press(A)?;
+        let is_bounce = now_us() - before < 15_000;
+        button.press(B)?;
+        client.expect_buzz("desk", 1)?;
+        if is_bounce {
+            client.expect_buzz("desk", 2)?;
+            return same("presses in the log", &records::presses(&daemon.stop()?).len(), &2);
+        }
+        while client.next()?["buzzer"] != json!(2) {}
+        button.release(A)?;
+        button.release(B)?;
+        let_pass(20_000)?;
     }
-    button.press(B)?;
-    client.expect_buzz("desk", 1)?;
-    client.expect_buzz("desk", 2)?;
-    same("presses in the log", &records::presses(&daemon.stop()?).len(), &2)
+    Err("the machine is too slow to make a bounce".to_owned())
 }
 
 /// A stopped daemon does not read; the kernel's queue overflows meanwhile, and one key stays down.

@@ -83,6 +83,8 @@ const USAGE_Z: u8 = 0x1d;
 
 /// Colours of a handset, in the order of its buttons.
 pub(crate) const RED: u8 = 0;
+/// See [`RED`].
+pub(crate) const YELLOW: u8 = 1;
 
 /// What a device says about itself. `uniq` is how the tests find its node, so no two at a time share one.
 #[derive(Debug, Clone, Copy)]
@@ -107,13 +109,18 @@ pub(crate) struct Hid {
 impl Hid {
     /// A Buzz! hub: 0x0002 is the wired one, 0x1000 the wireless one's receiver.
     pub(crate) fn plug_buzz(product: u32) -> Outcome<Self> {
+        Self::plug_buzz_at(1, product)
+    }
+
+    /// The same at this USB port.
+    pub(crate) fn plug_buzz_at(port: u8, product: u32) -> Outcome<Self> {
         let name = format!("Buzz {product:04x}");
-        let phys = "usb-0000:00:01.2-1/input0";
-        let identity = Identity { name: &name, phys, uniq: "buzz", vendor: 0x054c, product };
+        let phys = format!("usb-0000:00:01.2-{port}/input0");
+        let uniq = format!("buzz-{port}");
+        let identity = Identity { name: &name, phys: &phys, uniq: &uniq, vendor: 0x054c, product };
         let mut hub = Self::plug(identity, BUZZ_DESCRIPTOR)?;
         hub.sound_check(KeyCode::BTN_TRIGGER_HAPPY2, |hub, down| {
-            let yellow: &[(u8, u8)] = if down { &[(0, RED + 1)] } else { &[] };
-            hub.buzz_report(yellow)
+            hub.buzz_report(if down { &[(0, YELLOW)] } else { &[] })
         })?;
         Ok(hub)
     }

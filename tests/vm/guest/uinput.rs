@@ -1,9 +1,8 @@
-//! Buttons made through `/dev/uinput`: any keys, any name, any stamp.
+//! Buttons made through `/dev/uinput`: any keys, any name.
 //!
 //! Enters key edges of a test; leaves kernel input events. A device exists as long as its value: dropping it is the
 //! unplug. (A uinput device made with the released `evdev` crate has no `phys`; `uhid` has.)
 
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use evdev::uinput::VirtualDevice;
@@ -68,22 +67,4 @@ impl Button {
     pub(crate) fn release(&mut self, key: KeyCode) -> Outcome {
         self.send(key, 0)
     }
-
-    /// One frame with a stamp of the caller's: the kernel takes one that is at most 10 s old and not in the future.
-    pub(crate) fn send_stamped(&mut self, key: KeyCode, value: i32, at_us: i64) -> Outcome {
-        let frame =
-            [raw(at_us, EventType::KEY, key.code(), value), raw(at_us, EventType::SYNCHRONIZATION, 0, 0)];
-        rustix::io::write(self.device.as_fd(), &frame.concat()).why("uinput write").map(drop)
-    }
-}
-
-/// `struct input_event` of a 64-bit kernel.
-fn raw(at_us: i64, kind: EventType, code: u16, value: i32) -> [u8; 24] {
-    let mut bytes = [0; 24];
-    bytes[0..8].copy_from_slice(&(at_us / 1_000_000).to_ne_bytes());
-    bytes[8..16].copy_from_slice(&(at_us % 1_000_000).to_ne_bytes());
-    bytes[16..18].copy_from_slice(&kind.0.to_ne_bytes());
-    bytes[18..20].copy_from_slice(&code.to_ne_bytes());
-    bytes[20..24].copy_from_slice(&value.to_ne_bytes());
-    bytes
 }
