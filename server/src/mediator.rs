@@ -60,6 +60,8 @@ pub struct Announced {
     pub stamps: &'static str,
     /// Its buzzers, ascending.
     pub buzzers: Vec<u16>,
+    /// A press may in truth be this much earlier than its stamp says, µs.
+    pub uncertainty_us: u64,
 }
 
 /// The state machine.
@@ -203,9 +205,10 @@ impl Mediator {
     fn handle_attached(&mut self, device: u32, at: KernelTime) {
         // Whoever hands a device to the reader announces it first.
         let Some(announced) = self.announced.remove(&device) else { return };
-        let Announced { pool, name, place, stamps, buzzers } = announced;
+        let Announced { pool, name, place, stamps, buzzers, uncertainty_us } = announced;
         let stamps = stamps.to_owned();
-        self.record(at, Fact::Attach { device, pool: pool.clone(), name, place, stamps, buzzers });
+        let counted = pool.clone();
+        self.record(at, Fact::Attach { device, pool: counted, name, place, stamps, buzzers, uncertainty_us });
         if let Some((_, slot)) = self.pools.slot_of(device) {
             slot.device = Some((device, true));
             if !self.state.is_connected(&pool) && !self.pending.iter().any(|pending| pending.pool == pool) {
