@@ -37,6 +37,9 @@ pub enum Fact {
         wall_us: u64,
         /// The settle window W.
         settle_us: u64,
+        /// Whether the reader runs with real-time priority.
+        #[serde(default)]
+        realtime: bool,
     },
     /// A device serves buzzers of a pool from now on.
     Attach {

@@ -194,7 +194,7 @@ mod tests {
 
     fn start(boot: &str) -> Fact {
         let (log, version) = (String::new(), String::new());
-        Fact::Start { log, boot: boot.into(), version, wall_us: 0, settle_us: 0 }
+        Fact::Start { log, boot: boot.into(), version, wall_us: 0, settle_us: 0, realtime: false }
     }
 
     fn news(state: &mut State, fact: Fact) -> Vec<News> {

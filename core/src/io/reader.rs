@@ -7,9 +7,10 @@
 //! for the next due stamp. The clock is read *before* draining; the order's proof stands on that.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 use mio::unix::SourceFd;
@@ -39,6 +40,9 @@ const REQUESTS_MAX: usize = 1024;
 /// With a full ring there is nothing to wait for but time: the server is draining it.
 const RETRY_US: Micros = Micros::from_ms(1);
 
+/// Below the interrupt threads of PREEMPT_RT (50), above everything that is not real-time.
+const FIFO_PRIORITY: i32 = 20;
+
 const WAKE: Token = Token(usize::MAX);
 const TIMER: Token = Token(usize::MAX - 1);
 
@@ -59,6 +63,17 @@ pub struct ReaderStats {
     pub ring_full: AtomicU64,
 }
 
+/// A running reader.
+#[derive(Debug)]
+pub struct Running {
+    /// Where to post requests.
+    pub requests: Mailbox<ReaderRequest>,
+    /// Its thread.
+    pub thread: JoinHandle<()>,
+    /// Why it has no real-time priority, if it has none: order does not suffer, delay and the risk of an overflow do.
+    pub not_realtime: Option<io::Error>,
+}
+
 /// Starts the thread. `wake_server` is used when the server sleeps and events were published.
 ///
 /// # Errors
@@ -68,7 +83,7 @@ pub fn spawn(
     ring: Sender,
     wake_server: Arc<Waker>,
     stats: Arc<ReaderStats>,
-) -> io::Result<(Mailbox<ReaderRequest>, JoinHandle<()>)> {
+) -> io::Result<Running> {
     let poll = Poll::new()?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
     let requests = Mailbox::new(REQUESTS_MAX, waker);
@@ -88,9 +103,17 @@ pub fn spawn(
         run_delay: RunDelay::new(),
         stopping: false,
     };
-    // Made on its own thread: the run delay is a thread's.
-    let thread = thread::Builder::new().name("reader".into()).spawn(move || reader().run())?;
-    Ok((requests, thread))
+    let (tell, told) = mpsc::channel();
+    let body = move || {
+        // Timers of an ordinary thread may be 50 µs late (`timer_slack_ns`).
+        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+        let _ = tell.send(sys::set_fifo(FIFO_PRIORITY).err());
+        // Made on its own thread: the run delay is a thread's.
+        reader().run();
+    };
+    let thread = thread::Builder::new().name("reader".into()).spawn(body)?;
+    let not_realtime = told.recv().ok().flatten();
+    Ok(Running { requests, thread, not_realtime })
 }
 
 struct Reader {
