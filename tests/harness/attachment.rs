@@ -91,6 +91,12 @@ impl Attachment {
         self.send(&[frame(now, key(buzzer), true), frame(now, key(buzzer), false)].concat());
     }
 
+    /// Hits a buzzer as long as the daemon is there.
+    pub fn try_hit(&mut self, buzzer: u16) -> bool {
+        let now = sys::now();
+        self.try_send(&[frame(now, key(buzzer), true), frame(now, key(buzzer), false)].concat())
+    }
+
     /// Says that nothing more will come, between two records or inside one.
     pub fn finish(&self) {
         self.stream.shutdown(Shutdown::Write).expect("it is open");

@@ -253,10 +253,8 @@ fn a_stamp_from_the_future_or_the_past_is_replaced_and_flagged() {
     }
     let now = sys::now();
     let hour = Micros::from_ms(3_600_000);
-    desk.send(&frame(now, key(1), true));
-    desk.send(&frame(now + hour, key(2), true));
-    desk.send(&frame(now - Micros::from_us(1), key(3), true));
-    for buzzer in 1..=3 {
+    for (buzzer, at) in [(1, now), (2, now + hour), (3, now - Micros::from_us(1))] {
+        desk.send(&frame(at, key(buzzer), true));
         client.expect_buzz(buzzer);
     }
     let presses = presses(&home);

@@ -235,8 +235,7 @@ fn a_slow_client_delays_nobody_and_is_dropped() {
     let mut told = Vec::new();
     std::thread::scope(|scope| {
         let (stop, stopped) = std::sync::mpsc::channel::<()>();
-        let fast = &mut fast;
-        let told = &mut told;
+        let (fast, told, desk) = (&mut fast, &mut told, &mut desk);
         scope.spawn(move || {
             for round in 0u64.. {
                 let buzzer = 1 + u16::from(round % 3 == 0);
