@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use buzzer_core::claim::SlotId;
 use buzzer_core::event::{Event, Gone, Kind};
 use buzzer_core::time::{KernelTime, Micros};
 
 use crate::group::{Group, Ordered};
 use crate::outbox::ClientId;
-use crate::pool::{PoolSpec, Pools, SlotId};
+use crate::pool::{PoolSpec, Pools};
 use crate::pool_id::PoolId;
 use crate::record::{Fact, Record};
 use crate::state::{News, State};
@@ -59,6 +60,8 @@ pub struct Announced {
     pub stamps: &'static str,
     /// Its buzzers, ascending.
     pub buzzers: Vec<u16>,
+    /// A press may in truth be this much earlier than its stamp says, µs.
+    pub uncertainty_us: u64,
 }
 
 /// The state machine.
@@ -202,9 +205,10 @@ impl Mediator {
     fn handle_attached(&mut self, device: u32, at: KernelTime) {
         // Whoever hands a device to the reader announces it first.
         let Some(announced) = self.announced.remove(&device) else { return };
-        let Announced { pool, name, place, stamps, buzzers } = announced;
+        let Announced { pool, name, place, stamps, buzzers, uncertainty_us } = announced;
         let stamps = stamps.to_owned();
-        self.record(at, Fact::Attach { device, pool: pool.clone(), name, place, stamps, buzzers });
+        let counted = pool.clone();
+        self.record(at, Fact::Attach { device, pool: counted, name, place, stamps, buzzers, uncertainty_us });
         if let Some((_, slot)) = self.pools.slot_of(device) {
             slot.device = Some((device, true));
             if !self.state.is_connected(&pool) && !self.pending.iter().any(|pending| pending.pool == pool) {
@@ -260,7 +264,7 @@ impl Mediator {
     }
 
     /// A slot's device cannot be opened, with the reason and the cure.
-    pub fn handle_trouble(&mut self, slot: SlotId, trouble: String, now: KernelTime) {
+    pub fn handle_failed(&mut self, slot: SlotId, trouble: String, now: KernelTime) {
         self.pools.slot(slot).trouble = Some(trouble);
         self.settle(now);
     }

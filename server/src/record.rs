@@ -52,6 +52,9 @@ pub enum Fact {
         stamps: String,
         /// Its buzzers, ascending.
         buzzers: Vec<u16>,
+        /// A press may in truth be this much earlier than its stamp says, µs.
+        #[serde(default)]
+        uncertainty_us: u64,
     },
     /// A device serves no longer.
     Detach {

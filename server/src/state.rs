@@ -40,8 +40,15 @@ pub struct State {
     boot: String,
     /// Pools that are connected, and stay wanted when their hardware goes.
     connected: BTreeSet<PoolId>,
-    /// Attached devices, with their pool and buzzers.
-    devices: BTreeMap<u32, (PoolId, Vec<u16>)>,
+    devices: BTreeMap<u32, Device>,
+}
+
+/// An attached device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Device {
+    pool: PoolId,
+    buzzers: Vec<u16>,
+    uncertainty_us: u64,
 }
 
 impl State {
@@ -62,13 +69,24 @@ impl State {
 
     /// The pool that a device serves.
     pub fn pool_of(&self, device: u32) -> Option<&PoolId> {
-        self.devices.get(&device).map(|(pool, _)| pool)
+        self.devices.get(&device).map(|device| &device.pool)
     }
 
     /// The buzzers that devices serve in a pool, connected or not, ascending.
     pub fn buzzers(&self, pool: &PoolId) -> BTreeSet<u16> {
-        let served = self.devices.values().filter(|(served, _)| served == pool);
-        served.flat_map(|(_, buzzers)| buzzers.iter().copied()).collect()
+        let serving = self.devices.values().filter(|device| device.pool == *pool);
+        serving.flat_map(|device| device.buzzers.iter().copied()).collect()
+    }
+
+    /// By how much a press of this device may be earlier than its stamp says, µs.
+    pub fn uncertainty_us(&self, device: u32) -> u64 {
+        self.devices.get(&device).map_or(0, |device| device.uncertainty_us)
+    }
+
+    /// The largest uncertainty of the devices of connected pools, µs.
+    pub fn uncertainty_us_max(&self) -> u64 {
+        let counting = self.devices.values().filter(|device| self.is_connected(&device.pool));
+        counting.map(|device| device.uncertainty_us).max().unwrap_or(0)
     }
 
     /// Takes the next record and gives its news.
@@ -83,9 +101,12 @@ impl State {
                     self.boot.clone_from(boot);
                 }
             }
-            Fact::Attach { device, pool, buzzers, .. } => {
+            Fact::Attach { device, pool, buzzers, uncertainty_us, .. } => {
                 let before = self.buzzers(pool);
-                self.devices.insert(*device, (pool.clone(), buzzers.clone()));
+                let (pool, uncertainty_us) = (pool.clone(), *uncertainty_us);
+                let attached = Device { pool: pool.clone(), buzzers: buzzers.clone(), uncertainty_us };
+                self.devices.insert(*device, attached);
+                let pool = &pool;
                 if self.is_connected(pool) {
                     for buzzer in self.buzzers(pool).difference(&before) {
                         tell(News::Connected { pool: pool.clone(), buzzer: *buzzer });
@@ -142,6 +163,7 @@ mod tests {
             place: String::new(),
             stamps: "kernel".into(),
             buzzers: buzzers.to_vec(),
+            uncertainty_us: 0,
         }
     }
 

@@ -5,5 +5,6 @@ mod bad_input;
 mod crash;
 mod pools;
 mod restart;
+mod tidy;
 mod v1;
 mod websocket;
