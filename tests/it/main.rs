@@ -4,6 +4,7 @@
 mod bad_input;
 mod crash;
 mod pools;
+mod reader;
 mod restart;
 mod tidy;
 mod v1;
