@@ -2,7 +2,9 @@
 //! counts. Guarantee: a group is given only when its last event is there; presses that cannot be told apart are in
 //! drawn order; what a device said before its first press of the group stays before it, the rest after.
 
-use buzzer_core::event::{Event, Kind};
+use std::collections::BTreeSet;
+
+use buzzer_core::event::{DeviceId, Event, Kind};
 
 use crate::draw::{self, Entrant};
 use crate::pool_id::PoolId;
@@ -41,14 +43,17 @@ impl Group {
         }
         let mut ordered = Ordered::default();
         let mut presses = Vec::new();
+        // A set, because a flood can make groups of tens of thousands.
+        let mut pressed: BTreeSet<DeviceId> = BTreeSet::new();
         for event in self.events.drain(..) {
             if let Kind::Press { buzzer, rank, .. } = event.kind {
                 // A press of a pool that is not connected counts for nothing, in a draw neither.
                 if let Some(pool) = pool_of(&event) {
+                    pressed.insert(event.device);
                     presses
                         .push((event, Entrant { pool, buzzer: buzzer.0, device: event.device.get(), rank }));
                 }
-            } else if presses.iter().any(|(press, _)| press.device == event.device) {
+            } else if pressed.contains(&event.device) {
                 ordered.after.push(event);
             } else {
                 ordered.before.push(event);
@@ -74,7 +79,7 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use buzzer_core::event::{Buzzer, DeviceId, Flags};
+    use buzzer_core::event::{Buzzer, Flags};
     use buzzer_core::time::KernelTime;
 
     fn event(device: u32, more: bool, kind: Kind) -> Event {
