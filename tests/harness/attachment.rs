@@ -40,9 +40,13 @@ impl Attachment {
 
     /// Attaches with these buzzers. The daemon has accepted it then, but its reader may not yet read.
     pub fn open(socket: &Path, name: &str, buzzers: &[u16]) -> Self {
+        Self::open_keys(socket, name, buzzers.iter().map(|buzzer| (key(*buzzer), *buzzer)))
+    }
+
+    /// Attaches with these keys as these buzzers.
+    pub fn open_keys(socket: &Path, name: &str, keys: impl Iterator<Item = (KeyCode, u16)>) -> Self {
         let mut attachment = Self::connect(socket);
-        let pairs: Vec<_> =
-            buzzers.iter().map(|buzzer| format!("\"{}\":{buzzer}", key(*buzzer).get())).collect();
+        let pairs: Vec<_> = keys.map(|(key, buzzer)| format!("\"{}\":{buzzer}", key.get())).collect();
         attachment.send(format!("{{\"name\":{name:?},\"buzzers\":{{{}}}}}\n", pairs.join(",")).as_bytes());
         assert_eq!(attachment.line(), r#"{"ok":true}"#);
         attachment

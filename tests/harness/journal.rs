@@ -1,6 +1,9 @@
 //! The log as a reader of files sees it. In: a log directory. Out: its records. Guarantee: only whole lines are looked
 //! at; waiting is for the kernel's word that the file has grown.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use buzzer_server::io::log_file::LOG_NAME;
@@ -73,20 +76,44 @@ impl Journal {
         self.wait_until("attachments", all);
     }
 
+    /// Waits until there are so many presses, however long the log is: every line is looked at once.
+    pub fn wait_presses(&self, presses: u64) {
+        let watch = self.watch();
+        let mut lines = BufReader::new(File::open(self.file()).expect("the log"));
+        let (mut line, mut found) = (Vec::new(), 0);
+        while found < presses {
+            if lines.read_until(b'\n', &mut line).expect("the log") == 0 {
+                wait(&watch, &format!("{presses} presses; there are {found}"));
+            } else if line.ends_with(b"\n") {
+                found += u64::from(line.windows(14).any(|part| part == br#""kind":"press""#));
+                line.clear();
+            }
+        }
+    }
+
+    fn watch(&self) -> OwnedFd {
+        let watch = inotify::init(inotify::CreateFlags::CLOEXEC).expect("inotify");
+        inotify::add_watch(&watch, self.file(), inotify::WatchFlags::MODIFY).expect("the log");
+        watch
+    }
+
     /// Waits until `look` finds something in the records.
     pub fn wait_until<T>(&self, what: &str, look: impl Fn(&[Record]) -> Option<T>) -> T {
         // Watching begins before looking: what comes in between is not missed.
-        let watch = inotify::init(inotify::CreateFlags::CLOEXEC).expect("inotify");
-        inotify::add_watch(&watch, self.file(), inotify::WatchFlags::MODIFY).expect("the log");
-        let patience = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
+        let watch = self.watch();
         loop {
             let records = self.records();
             if let Some(found) = look(&records) {
                 return found;
             }
-            let ready = poll(&mut [PollFd::new(&watch, PollFlags::IN)], Some(&patience)).expect("poll");
-            assert_ne!(ready, 0, "no record of {what}; the last: {:?}", records.last());
-            rustix::io::read(&watch, &mut [0; 4096]).expect("events");
+            wait(&watch, &format!("{what}; the last: {:?}", records.last()));
         }
     }
+}
+
+fn wait(watch: &OwnedFd, what: &str) {
+    let patience = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
+    let ready = poll(&mut [PollFd::new(watch, PollFlags::IN)], Some(&patience)).expect("poll");
+    assert_ne!(ready, 0, "the log has no {what}");
+    rustix::io::read(watch, &mut [0; 4096]).expect("events");
 }
