@@ -1,0 +1,196 @@
+//! The table.
+//!
+//! In: the figures of every round. Out: fixed-width text.
+//! Guarantees: p50, p99, CPU and the rest are medians over the rounds that others left alone (over all of them when
+//! there is none); p99.9 and max come from every press of every round, because a tail must not be averaged away.
+
+use crate::round::{Figures, Plan};
+use crate::stats::{Sorted, median};
+use crate::subject::Peer;
+
+/// One line: all rounds of one peer under one plan.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) peer: Peer,
+    pub(crate) plan: Plan,
+    pub(crate) rounds: Vec<Figures>,
+}
+
+/// Must and aim of one ratio or amount.
+struct Goal {
+    what: String,
+    value: f64,
+    unit: &'static str,
+    must: f64,
+    aim: f64,
+}
+
+impl Row {
+    fn over(&self, of: impl Fn(&Figures) -> Option<f64>) -> Option<f64> {
+        let quiet = median(self.rounds.iter().filter(|round| !round.noisy()).filter_map(&of));
+        quiet.or_else(|| median(self.rounds.iter().filter_map(&of)))
+    }
+
+    fn p50(&self) -> Option<f64> {
+        self.over(|round| round.last.percentile(0.5).map(micros))
+    }
+
+    fn p99(&self) -> Option<f64> {
+        self.over(|round| round.last.percentile(0.99).map(micros))
+    }
+
+    fn cpu(&self) -> Option<f64> {
+        self.over(|round| Some(round.cpu / 1e3))
+    }
+
+    fn mib(&self) -> Option<f64> {
+        self.over(|round| Some(round.resident as f64 / 1024.0))
+    }
+
+    fn listening(&self) -> Option<f64> {
+        self.over(|round| Some(round.listening as f64 / 1e6))
+    }
+
+    pub(crate) fn faults(&self) -> u64 {
+        self.rounds.iter().map(|round| round.lost + round.astray).sum()
+    }
+
+    fn print(&self, floor: Option<&Self>) {
+        let all = Sorted::new(self.rounds.iter().flat_map(|round| round.last.samples()).copied().collect());
+        let to_floor = |of: fn(&Self) -> Option<f64>| ratio(of(self), floor.and_then(of));
+        let noisy = self.rounds.iter().filter(|round| round.noisy()).count();
+        let others = median(self.rounds.iter().map(|round| round.others * 100.0));
+        println!(
+            "{:25}{:>6}{:>6}{:>8}{:>8}{:>8}{:>8}{:>8}{:>7}{:>7}{:>9}{:>7}{:>9}{:>7}{:>7}{:>8}{:>6}{:>6}{:>8}",
+            self.peer.title(),
+            self.plan.clients,
+            if self.plan.held { "held" } else { "free" },
+            cell(self.over(|round| round.first.percentile(0.5).map(micros)), 0),
+            cell(self.p50(), 0),
+            cell(self.p99(), 0),
+            cell(all.percentile(0.999).map(micros), 0),
+            cell(all.max().map(micros), 0),
+            cell(to_floor(Self::p50), 2),
+            cell(to_floor(Self::p99), 2),
+            cell(self.cpu(), 1),
+            cell(to_floor(Self::cpu), 2),
+            cell(self.over(|round| Some(round.rate)), 0),
+            cell(self.mib(), 1),
+            cell(self.listening(), 1),
+            cell(others, 0),
+            noisy,
+            self.rounds.iter().map(|round| round.lost).sum::<u64>(),
+            self.rounds.iter().map(|round| round.astray).sum::<u64>(),
+        );
+    }
+
+    fn goals(&self, floor: Option<&Self>, goals: &mut Vec<Goal>) {
+        let clients = self.plan.clients;
+        let name =
+            format!("{}, {} client{}", self.peer.title(), clients, if clients == 1 { "" } else { "s" });
+        let mut add = |what: &str, value: Option<f64>, unit, must, aim| {
+            if let Some(value) = value {
+                goals.push(Goal { what: format!("{name}: {what}"), value, unit, must, aim });
+            }
+        };
+        // Settling is meant to take its time: only with `settle_us = 0` is the floor's latency the measure.
+        if self.peer == Peer::Zero {
+            let latency = ratio(self.p50(), floor.and_then(Self::p50));
+            match (self.plan.held, clients) {
+                (false, _) => add("p50 to (a), free", latency, "x", 2.0, 1.3),
+                (true, 1) => add("p50 to (a)", latency, "x", 1.30, 1.10),
+                (true, _) => add("p50 to (a)", latency, "x", 1.30, 1.15),
+            }
+            if self.plan.held && clients > 1 {
+                add("CPU to (a)", ratio(self.cpu(), floor.and_then(Self::cpu)), "x", 1.30, 1.15);
+            }
+            if self.plan.held {
+                let thousands = clients as f64 / 1024.0;
+                add("memory", self.mib(), "MiB", 16.0 + 4.0 * thousands, 8.0 + 3.0 * thousands);
+                add("listening", self.listening(), "ms", 300.0, 100.0);
+            }
+        }
+    }
+}
+
+pub(crate) fn print(rows: &[Row]) {
+    println!(
+        "{:25}{:>6}{:>6}{:>8}{:>32}{:>14}{:>9}{:>7}{:>9}{:>7}{:>7}{:>8}{:>6}{:>6}{:>8}",
+        "",
+        "",
+        "",
+        "first",
+        "press to frame, last client, us",
+        "to (a)",
+        "CPU us",
+        "to",
+        "presses",
+        "RSS",
+        "start",
+        "others",
+        "",
+        "",
+        ""
+    );
+    println!(
+        "{:25}{:>6}{:>6}{:>8}{:>8}{:>8}{:>8}{:>8}{:>7}{:>7}{:>9}{:>7}{:>9}{:>7}{:>7}{:>8}{:>6}{:>6}{:>8}",
+        "server",
+        "N",
+        "cores",
+        "p50",
+        "p50",
+        "p99",
+        "p99.9",
+        "max",
+        "p50",
+        "p99",
+        "/press",
+        "(a)",
+        "/s",
+        "MiB",
+        "ms",
+        "% core",
+        "noisy",
+        "lost",
+        "astray"
+    );
+    let mut goals = Vec::new();
+    let mut before: Option<&Row> = None;
+    for row in rows {
+        if before.is_some_and(|before| !same_plan(before, row)) {
+            println!();
+        }
+        before = Some(row);
+        let floor = rows.iter().find(|other| other.peer == Peer::Floor && same_plan(other, row));
+        row.print(floor);
+        row.goals(floor, &mut goals);
+    }
+    println!();
+    for goal in goals {
+        let verdict = match goal.value {
+            value if value <= goal.aim => "aim reached",
+            value if value <= goal.must => "must reached",
+            _ => "MISSED",
+        };
+        println!(
+            "{:58}{:>8.2} {:3}  must {:>6.2}  aim {:>6.2}  {verdict}",
+            goal.what, goal.value, goal.unit, goal.must, goal.aim
+        );
+    }
+}
+
+fn same_plan(one: &Row, other: &Row) -> bool {
+    (one.plan.clients, one.plan.held) == (other.plan.clients, other.plan.held)
+}
+
+fn ratio(value: Option<f64>, floor: Option<f64>) -> Option<f64> {
+    Some(value? / floor?)
+}
+
+fn micros(nanos: u64) -> f64 {
+    nanos as f64 / 1e3
+}
+
+fn cell(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "-".into(), |value| format!("{value:.digits$}"))
+}
