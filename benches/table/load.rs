@@ -37,6 +37,8 @@ pub(crate) struct Load {
     known: Vec<(Vec<u8>, u64)>,
     /// Frames that are no `buzz`, in the order of their arrival.
     said: Vec<Value>,
+    /// Look at the first client between the others.
+    pub(crate) host_between: bool,
     pub(crate) tally: Tally,
 }
 
@@ -56,6 +58,7 @@ impl Load {
             buffer: vec![0; 64 * 1024].into(),
             known: Vec::new(),
             said: Vec::new(),
+            host_between: false,
             tally: Tally::new(clients),
         })
     }
@@ -122,6 +125,9 @@ impl Load {
         for at in 0..self.ready.len() {
             let index = self.ready[at].data.u64() as usize;
             self.read(index)?;
+            if self.host_between && at % 16 == 15 {
+                self.read(0)?;
+            }
         }
         Ok(!self.ready.is_empty())
     }

@@ -5,14 +5,15 @@
 //! reports and judges no time. Only a frame that is lost, doubled or out of turn makes it fail.
 //!
 //! A round ([`round`]) starts a server ([`subject`]: the [`floor`] or `buzzerd`), attaches virtual buzzers to it
-//! ([`presser`]), connects WebSocket clients ([`load`]), and presses: first with pauses, for latency, then as fast as
-//! frames come back ([`sustain`]). The [`sheet`] takes the figures of all rounds and makes the table.
+//! ([`presser`]), connects WebSocket clients ([`load`]), and presses: first with pauses, for latency, then eight at
+//! once ([`burst`]), then as fast as frames come back ([`sustain`]). The [`sheet`] takes the figures of all rounds and makes the table.
 //!
 //! How to read it. Times are from just before the write of the records to the moment at which the last client has
 //! the frame in user space; the load client's own delay is in them, for every peer alike. Ratios are to the floor of
 //! the same block. On a machine that does other work too, wall-clock times are upper bounds; CPU per press hardly
 //! suffers. Rounds in which others took more than 15 % of a core are left out of the medians and counted as noisy.
 
+mod burst;
 mod clock;
 mod floor;
 mod load;

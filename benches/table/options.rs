@@ -55,12 +55,19 @@ impl Options {
                 _ => return Err(format!("{argument}: not known")),
             }
         }
+        let bursts = (presses / 40).clamp(1, 15);
         let mut plans = Vec::new();
         for (at, &clients) in clients.iter().enumerate() {
             let presses = presses / (1 + clients as u64 / 150);
             for side in [held.then_some(true), (free && (at == 0 || !held)).then_some(false)] {
                 let share = |held| if held { presses } else { presses / 2 };
-                plans.extend(side.map(|held| Plan { clients, held, presses: share(held).max(1), sustain }));
+                plans.extend(side.map(|held| Plan {
+                    clients,
+                    held,
+                    presses: share(held).max(1),
+                    bursts,
+                    sustain,
+                }));
             }
         }
         Ok(Self { plans, peers, rounds, seed })

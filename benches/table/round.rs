@@ -7,6 +7,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::burst;
 use crate::clock::{self, MS, SECOND};
 use crate::load::Load;
 use crate::presser::Presser;
@@ -35,6 +36,7 @@ pub(crate) struct Plan {
     /// The server held to one core and the clients to another.
     pub(crate) held: bool,
     pub(crate) presses: u64,
+    pub(crate) bursts: u64,
     /// How long to press as fast as frames come back, in nanoseconds.
     pub(crate) sustain: u64,
 }
@@ -61,6 +63,8 @@ pub(crate) struct Figures {
     pub(crate) resident: u64,
     pub(crate) listening: u64,
     pub(crate) rate: f64,
+    /// Eight presses at once to the host having all eight.
+    pub(crate) burst: Sorted,
     pub(crate) lost: u64,
     pub(crate) astray: u64,
 }
@@ -109,6 +113,7 @@ fn measure(peer: Peer, plan: Plan, server: &Server, random: &mut Random) -> io::
     let cpu = (proc::cpu_time(server.pid())? - cpu) as f64 / plan.presses as f64;
     let others = Machine::look(server.pid())?.others_since(&machine);
     let resident = proc::resident(server.pid())?;
+    let burst = Sorted::new(burst::run(&mut load, &mut presser, random, plan.bursts)?);
     let rate = sustain::rate(&mut load, &mut presser, plan.sustain)?;
     // What comes after the last frame was due is one too many.
     while load.take(clock::now() + STRAGGLERS)? {}
@@ -120,6 +125,7 @@ fn measure(peer: Peer, plan: Plan, server: &Server, random: &mut Random) -> io::
         resident,
         listening: server.listening,
         rate,
+        burst,
         lost: load.tally.lost,
         astray: load.tally.astray,
     })

@@ -2,7 +2,7 @@
 //!
 //! In: the figures of every round. Out: fixed-width text.
 //! Guarantees: p50, p99, CPU and the rest are medians over the rounds that others left alone (over all of them when
-//! there is none); p99.9 and max come from every press of every round, because a tail must not be averaged away.
+//! there is none); p99.9, max and the bursts come from every press of every round, because a tail must not be averaged away.
 
 use crate::round::{Figures, Plan};
 use crate::stats::{Sorted, median};
@@ -15,6 +15,31 @@ pub(crate) struct Row {
     pub(crate) plan: Plan,
     pub(crate) rounds: Vec<Figures>,
 }
+
+/// What stands over a column, its name, its width.
+const COLUMNS: [(&str, &str, usize); 21] = [
+    ("", "server", 24),
+    ("", "clients", 7),
+    ("", "cores", 5),
+    ("first", "p50 us", 6),
+    ("last", "p50 us", 6),
+    ("last", "p99 us", 6),
+    ("last", "p99.9", 6),
+    ("last", "max us", 6),
+    ("p50", "to (a)", 6),
+    ("p99", "to (a)", 6),
+    ("CPU us", "a press", 7),
+    ("CPU", "to (a)", 6),
+    ("8 at once", "p50 ms", 9),
+    ("8 at once", "p99 ms", 9),
+    ("presses", "a second", 8),
+    ("memory", "MiB", 6),
+    ("start", "ms", 5),
+    ("others", "% core", 6),
+    ("noisy", "rounds", 6),
+    ("", "lost", 4),
+    ("", "astray", 6),
+];
 
 /// Must and aim of one ratio or amount.
 struct Goal {
@@ -29,6 +54,10 @@ impl Row {
     fn over(&self, of: impl Fn(&Figures) -> Option<f64>) -> Option<f64> {
         let quiet = median(self.rounds.iter().filter(|round| !round.noisy()).filter_map(&of));
         quiet.or_else(|| median(self.rounds.iter().filter_map(&of)))
+    }
+
+    fn pooled(&self, of: impl Fn(&Figures) -> &Sorted) -> Sorted {
+        Sorted::new(self.rounds.iter().flat_map(|round| of(round).samples()).copied().collect())
     }
 
     fn p50(&self) -> Option<f64> {
@@ -56,15 +85,15 @@ impl Row {
     }
 
     fn print(&self, floor: Option<&Self>) {
-        let all = Sorted::new(self.rounds.iter().flat_map(|round| round.last.samples()).copied().collect());
+        let all = self.pooled(|round| &round.last);
+        let burst = self.pooled(|round| &round.burst);
         let to_floor = |of: fn(&Self) -> Option<f64>| ratio(of(self), floor.and_then(of));
         let noisy = self.rounds.iter().filter(|round| round.noisy()).count();
         let others = median(self.rounds.iter().map(|round| round.others * 100.0));
-        println!(
-            "{:25}{:>6}{:>6}{:>8}{:>8}{:>8}{:>8}{:>8}{:>7}{:>7}{:>9}{:>7}{:>9}{:>7}{:>7}{:>8}{:>6}{:>6}{:>8}",
-            self.peer.title(),
-            self.plan.clients,
-            if self.plan.held { "held" } else { "free" },
+        line([
+            self.peer.title().to_string(),
+            self.plan.clients.to_string(),
+            if self.plan.held { "held" } else { "free" }.to_string(),
             cell(self.over(|round| round.first.percentile(0.5).map(micros)), 0),
             cell(self.p50(), 0),
             cell(self.p99(), 0),
@@ -74,14 +103,16 @@ impl Row {
             cell(to_floor(Self::p99), 2),
             cell(self.cpu(), 1),
             cell(to_floor(Self::cpu), 2),
+            cell(burst.percentile(0.5).map(millis), 2),
+            cell(burst.percentile(0.99).map(millis), 2),
             cell(self.over(|round| Some(round.rate)), 0),
             cell(self.mib(), 1),
             cell(self.listening(), 1),
             cell(others, 0),
-            noisy,
-            self.rounds.iter().map(|round| round.lost).sum::<u64>(),
-            self.rounds.iter().map(|round| round.astray).sum::<u64>(),
-        );
+            noisy.to_string(),
+            self.rounds.iter().map(|round| round.lost).sum::<u64>().to_string(),
+            self.rounds.iter().map(|round| round.astray).sum::<u64>().to_string(),
+        ]);
     }
 
     fn goals(&self, floor: Option<&Self>, goals: &mut Vec<Goal>) {
@@ -102,6 +133,8 @@ impl Row {
                 (true, _) => add("p50 to (a)", latency, "x", 1.30, 1.15),
             }
             if self.plan.held && clients > 1 {
+                let burst = self.pooled(|round| &round.burst).percentile(0.99).map(millis);
+                add("host's p99 for 8 at once", burst, "ms", 3.0, 1.0);
                 add("CPU to (a)", ratio(self.cpu(), floor.and_then(Self::cpu)), "x", 1.30, 1.15);
             }
             if self.plan.held {
@@ -114,46 +147,8 @@ impl Row {
 }
 
 pub(crate) fn print(rows: &[Row]) {
-    println!(
-        "{:25}{:>6}{:>6}{:>8}{:>32}{:>14}{:>9}{:>7}{:>9}{:>7}{:>7}{:>8}{:>6}{:>6}{:>8}",
-        "",
-        "",
-        "",
-        "first",
-        "press to frame, last client, us",
-        "to (a)",
-        "CPU us",
-        "to",
-        "presses",
-        "RSS",
-        "start",
-        "others",
-        "",
-        "",
-        ""
-    );
-    println!(
-        "{:25}{:>6}{:>6}{:>8}{:>8}{:>8}{:>8}{:>8}{:>7}{:>7}{:>9}{:>7}{:>9}{:>7}{:>7}{:>8}{:>6}{:>6}{:>8}",
-        "server",
-        "N",
-        "cores",
-        "p50",
-        "p50",
-        "p99",
-        "p99.9",
-        "max",
-        "p50",
-        "p99",
-        "/press",
-        "(a)",
-        "/s",
-        "MiB",
-        "ms",
-        "% core",
-        "noisy",
-        "lost",
-        "astray"
-    );
+    line(COLUMNS.map(|(over, _, _)| over.to_string()));
+    line(COLUMNS.map(|(_, name, _)| name.to_string()));
     let mut goals = Vec::new();
     let mut before: Option<&Row> = None;
     for row in rows {
@@ -179,6 +174,15 @@ pub(crate) fn print(rows: &[Row]) {
     }
 }
 
+/// The first cell to the left, the figures to the right.
+fn line(cells: [String; COLUMNS.len()]) {
+    let mut text = String::new();
+    for ((_, _, width), cell) in COLUMNS.iter().zip(cells) {
+        text += &if text.is_empty() { format!("{cell:width$}") } else { format!(" {cell:>width$}") };
+    }
+    println!("{}", text.trim_end());
+}
+
 fn same_plan(one: &Row, other: &Row) -> bool {
     (one.plan.clients, one.plan.held) == (other.plan.clients, other.plan.held)
 }
@@ -189,6 +193,10 @@ fn ratio(value: Option<f64>, floor: Option<f64>) -> Option<f64> {
 
 fn micros(nanos: u64) -> f64 {
     nanos as f64 / 1e3
+}
+
+fn millis(nanos: u64) -> f64 {
+    nanos as f64 / 1e6
 }
 
 fn cell(value: Option<f64>, digits: usize) -> String {

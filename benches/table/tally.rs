@@ -14,13 +14,15 @@ pub(crate) const WINDOW: u64 = 1024;
 struct Slot {
     arrived: usize,
     first: u64,
+    host: u64,
     last: u64,
 }
 
-/// First and last client of one press, as absolute times.
+/// Absolute times of one press: its first client, client number 0, its last client.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival {
     pub(crate) first: u64,
+    pub(crate) host: u64,
     pub(crate) last: u64,
 }
 
@@ -63,7 +65,7 @@ impl Tally {
     /// Valid until `WINDOW` presses later.
     pub(crate) fn arrival(&self, press: u64) -> Arrival {
         let slot = &self.slots[(press % WINDOW) as usize];
-        Arrival { first: slot.first, last: slot.last }
+        Arrival { first: slot.first, host: slot.host, last: slot.last }
     }
 
     /// `client` has got a frame that names `buzzer`.
@@ -95,6 +97,9 @@ impl Tally {
         let slot = &mut self.slots[(press % WINDOW) as usize];
         if slot.arrived == 0 {
             slot.first = now;
+        }
+        if client == 0 {
+            slot.host = now;
         }
         slot.last = now;
         slot.arrived += 1;
