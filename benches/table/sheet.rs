@@ -168,7 +168,7 @@ pub(crate) fn print(rows: &[Row]) {
             _ => "MISSED",
         };
         println!(
-            "{:58}{:>8.2} {:3}  must {:>6.2}  aim {:>6.2}  {verdict}",
+            "{:64}{:>8.2} {:3}  must {:>6.2}  aim {:>6.2}  {verdict}",
             goal.what, goal.value, goal.unit, goal.must, goal.aim
         );
     }
