@@ -1,0 +1,199 @@
+//! What the mediator wants of the machine. In: the configuration's matches, as the server read them. Out: [`Claims`],
+//! and for a single device whether it fits ([`Match::matches`]). Guarantee: a claim that names keys fits only a
+//! device that has all of them, so a composite unit's other nodes are never mistaken for the right one.
+
+use std::fmt;
+
+use wildmatch::WildMatch;
+
+use crate::event::Buzzer;
+use crate::identity::Identity;
+use crate::keys::{KeyCode, KeyMap};
+use crate::profile::{every_key, recognise};
+use crate::time::Micros;
+
+/// The place of one device: the index of its claim, or, without configuration, a number given at first sight of
+/// the device and kept for it while the process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SlotId(u32);
+
+impl SlotId {
+    /// The slot with this number.
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    pub(crate) fn from_index(index: usize) -> Self {
+        Self(u32::try_from(index).expect("fewer than 2^32 slots"))
+    }
+}
+
+impl fmt::Display for SlotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A pattern over a whole text: `*` is any text, `?` any one character; nothing else is special.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Glob(WildMatch);
+
+impl Glob {
+    /// The pattern; every text is one.
+    pub fn new(pattern: &str) -> Self {
+        Self(WildMatch::new(pattern))
+    }
+
+    /// Whether all of `text` fits.
+    pub fn matches(&self, text: &str) -> bool {
+        self.0.matches(text)
+    }
+}
+
+/// Which devices are meant; what is `None` does not matter.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Match {
+    /// The vendor's number.
+    pub vendor: Option<u16>,
+    /// The product's number.
+    pub product: Option<u16>,
+    /// What the device calls itself.
+    pub name: Option<Glob>,
+    /// Where it is plugged in.
+    pub phys: Option<Glob>,
+    /// Its serial number or address.
+    pub uniq: Option<Glob>,
+}
+
+impl Match {
+    /// Whether the device is one of those that are meant.
+    pub fn matches(&self, device: &Identity) -> bool {
+        let number = |want: Option<u16>, is: u16| want.is_none_or(|want| want == is);
+        let text = |want: &Option<Glob>, is: &str| want.as_ref().is_none_or(|want| want.matches(is));
+        number(self.vendor, device.vendor)
+            && number(self.product, device.product)
+            && text(&self.name, &device.name)
+            && text(&self.phys, &device.phys)
+            && text(&self.uniq, &device.uniq)
+    }
+
+    /// Whether nothing is asked for, so that every device is meant; a configuration should refuse that.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// One device that the configuration asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    /// Which one.
+    pub matcher: Match,
+    /// Which of its keys are buzzers. `None`: as its profile says, or else every key.
+    pub buzzers: Option<Vec<(KeyCode, Buzzer)>>,
+    /// A press counts if its contact was open for so long before it.
+    pub debounce_us: Micros,
+}
+
+/// How well a device that is meant serves a claim; better is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fit {
+    /// Nothing says which key is which buzzer, so every key is one.
+    EveryKey,
+    /// Its profile or the configuration says it.
+    Exact,
+}
+
+impl Claim {
+    /// The keys that the configuration names and the device does not have, ascending.
+    pub(crate) fn missing(&self, device: &Identity) -> Vec<KeyCode> {
+        let named = self.buzzers.as_deref().unwrap_or_default();
+        let mut missing: Vec<_> =
+            named.iter().map(|(key, _)| *key).filter(|key| !device.keys.has(*key)).collect();
+        missing.sort_unstable();
+        missing
+    }
+
+    /// Whether and how well the device serves this claim. `None`: not meant, without keys, or without a key that
+    /// the configuration names.
+    pub(crate) fn fit(&self, device: &Identity) -> Option<Fit> {
+        if device.keys.is_empty() || !self.matcher.matches(device) || !self.missing(device).is_empty() {
+            return None;
+        }
+        let exact = self.buzzers.is_some() || recognise(device).is_some();
+        Some(if exact { Fit::Exact } else { Fit::EveryKey })
+    }
+
+    /// Which key of the device is which buzzer.
+    pub(crate) fn keys(&self, device: &Identity) -> KeyMap {
+        match (&self.buzzers, recognise(device)) {
+            (Some(pairs), _) => KeyMap::new(pairs.iter().copied()),
+            (None, Some(profile)) => profile.keys(device),
+            (None, None) => every_key(&device.keys),
+        }
+    }
+}
+
+/// Everything the mediator wants.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Claims {
+    /// What the configuration lists; a claim's slot is its index.
+    Listed(Vec<Claim>),
+    /// No configuration: every recognised buzzer device has a slot.
+    Known {
+        /// As in [`Claim`].
+        debounce_us: Micros,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::tests::device;
+
+    #[test]
+    fn a_match_asks_only_for_what_it_names() {
+        let mut hub = device(3, (0x054c, 0x0002), "usb-0000:00:14.0-1.2/input0", &[28]);
+        hub.uniq = "A1".to_owned();
+        let none = Match::default();
+        let glob = |text| Some(Glob::new(text));
+        for (want, matcher) in [
+            (true, none.clone()),
+            (true, Match { vendor: Some(0x054c), ..none.clone() }),
+            (false, Match { vendor: Some(0x054d), ..none.clone() }),
+            (true, Match { vendor: Some(0x054c), product: Some(2), ..none.clone() }),
+            (false, Match { vendor: Some(0x054c), product: Some(3), ..none.clone() }),
+            (true, Match { phys: glob("usb-*-1.2/*"), ..none.clone() }),
+            (false, Match { phys: glob("usb-*-1.2"), ..none.clone() }),
+            (false, Match { phys: glob("usb-*-1.?.2/*"), ..none.clone() }),
+            (true, Match { name: glob("dev?ce 3"), uniq: glob("A1"), ..none.clone() }),
+            (false, Match { name: glob("dev?ce 3"), uniq: glob("a1"), ..none.clone() }),
+        ] {
+            assert_eq!(matcher.matches(&hub), want, "{matcher:?}");
+            assert_eq!(matcher.is_empty(), matcher == none);
+        }
+    }
+
+    #[test]
+    fn named_keys_must_all_be_there() {
+        let key = |code| KeyCode::new(code).unwrap();
+        let mut claim = Claim { matcher: Match::default(), buzzers: None, debounce_us: Micros::ZERO };
+        let button = device(3, (1, 1), "", &[28, 57]);
+        assert_eq!(claim.fit(&button), Some(Fit::EveryKey));
+        assert_eq!(claim.fit(&device(3, (1, 1), "", &[])), None, "no key at all");
+        assert_eq!(claim.fit(&device(3, (1, 1), "", &[0x120])), Some(Fit::Exact), "a profile");
+        claim.buzzers = Some(vec![(key(57), Buzzer(7))]);
+        assert_eq!(claim.fit(&button), Some(Fit::Exact));
+        assert_eq!(claim.keys(&button).pairs().collect::<Vec<_>>(), [(key(57), Buzzer(7))]);
+        claim.buzzers = Some(vec![(key(57), Buzzer(7)), (key(30), Buzzer(8))]);
+        assert_eq!((claim.fit(&button), claim.missing(&button)), (None, vec![key(30)]));
+    }
+}

@@ -1,0 +1,329 @@
+//! Records to key edges. In: `struct input_event` records of one device, in stream order. Out: frames of key edges,
+//! each with the stamp of its SYN_REPORT. Guarantee: autorepeat, a second press of a key that is down and a
+//! release of one that is up make no edge; records that were dropped by the kernel make a [`Fed::Gap`], after which
+//! [`Decoder::resync`] finds out what is down; garbage is named, never guessed at.
+//!
+//! Source of the rules: Linux `Documentation/input/event-codes.rst` and `drivers/input/evdev.c`.
+
+use crate::event::Garbage;
+use crate::keys::{KeyBits, KeyCode};
+use crate::time::KernelTime;
+
+/// Size of `struct input_event` where a long has 64 bits (`include/uapi/linux/input.h`).
+pub const RECORD_BYTES: usize = 24;
+/// The most events between two SYN_REPORTs. The kernel cuts its own frames at 8 values
+/// (`input.c:input_event_dispose`), so only a virtual attachment can come near.
+pub const FRAME_EVENTS_MAX: usize = 64;
+
+const EV_SYN: u16 = 0;
+const EV_KEY: u16 = 1;
+const EV_MAX: u16 = 0x1f;
+const SYN_REPORT: u16 = 0;
+const SYN_DROPPED: u16 = 3;
+
+/// One `struct input_event`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Seconds.
+    pub sec: i64,
+    /// Microseconds, 0 to 999 999.
+    pub usec: i64,
+    /// `EV_*`.
+    pub kind: u16,
+    /// Meaning depends on `kind`.
+    pub code: u16,
+    /// For keys 0 up, 1 down, 2 repeat.
+    pub value: i32,
+}
+
+impl Record {
+    /// Reads a record as the kernel lays it out, native endian.
+    pub fn from_bytes(bytes: &[u8; RECORD_BYTES]) -> Self {
+        fn part<const N: usize>(bytes: &[u8; RECORD_BYTES], at: usize) -> [u8; N] {
+            std::array::from_fn(|i| bytes[at + i])
+        }
+        Self {
+            sec: i64::from_ne_bytes(part(bytes, 0)),
+            usec: i64::from_ne_bytes(part(bytes, 8)),
+            kind: u16::from_ne_bytes(part(bytes, 16)),
+            code: u16::from_ne_bytes(part(bytes, 18)),
+            value: i32::from_ne_bytes(part(bytes, 20)),
+        }
+    }
+
+    /// Writes the record as the kernel lays it out, native endian.
+    pub fn to_bytes(self) -> [u8; RECORD_BYTES] {
+        let mut bytes = [0; RECORD_BYTES];
+        bytes[0..8].copy_from_slice(&self.sec.to_ne_bytes());
+        bytes[8..16].copy_from_slice(&self.usec.to_ne_bytes());
+        bytes[16..18].copy_from_slice(&self.kind.to_ne_bytes());
+        bytes[18..20].copy_from_slice(&self.code.to_ne_bytes());
+        bytes[20..24].copy_from_slice(&self.value.to_ne_bytes());
+        bytes
+    }
+
+    /// A key going down or up at `at`.
+    pub fn key(at: KernelTime, key: KeyCode, down: bool) -> Self {
+        Self::at(at, EV_KEY, key.get(), i32::from(down))
+    }
+
+    /// The SYN_REPORT that ends a frame at `at`.
+    pub fn report(at: KernelTime) -> Self {
+        Self::at(at, EV_SYN, SYN_REPORT, 0)
+    }
+
+    /// The kernel's word that it dropped events.
+    pub fn dropped(at: KernelTime) -> Self {
+        Self::at(at, EV_SYN, SYN_DROPPED, 0)
+    }
+
+    fn at(at: KernelTime, kind: u16, code: u16, value: i32) -> Self {
+        // Below 2^63 / 10^6 seconds, so the conversion holds for every time a clock can show.
+        let sec = (at.as_us() / 1_000_000).cast_signed();
+        Self { sec, usec: (at.as_us() % 1_000_000).cast_signed(), kind, code, value }
+    }
+}
+
+/// A key that changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// The key.
+    pub key: KeyCode,
+    /// Down (a press) or up.
+    pub down: bool,
+    /// Whether the key's earlier state had been lost in a gap: how long it was up is not known.
+    pub after_gap: bool,
+}
+
+/// What a record made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fed {
+    /// The frame is not complete yet.
+    Open,
+    /// A frame is complete: [`Decoder::edges`] holds its edges, perhaps none.
+    Frame(KernelTime),
+    /// Events were dropped up to here. Key states must be asked for and given to [`Decoder::resync`] once all
+    /// that was read is fed.
+    Gap(KernelTime),
+}
+
+/// The state of one device's stream.
+#[derive(Debug)]
+pub struct Decoder {
+    down: KeyBits,
+    /// Keys that were down before a gap and have not moved since.
+    unsure: KeyBits,
+    edges: Vec<Edge>,
+    events: usize,
+    dropping: bool,
+    complete: bool,
+}
+
+impl Decoder {
+    /// A stream that begins with these keys down: they make no press before a release.
+    pub fn new(held: KeyBits) -> Self {
+        Self {
+            down: held,
+            unsure: KeyBits::NONE,
+            edges: Vec::with_capacity(FRAME_EVENTS_MAX),
+            events: 0,
+            dropping: false,
+            complete: false,
+        }
+    }
+
+    /// The edges of the frame that [`Fed::Frame`] announced, in stream order.
+    pub fn edges(&self) -> &[Edge] {
+        &self.edges
+    }
+
+    /// Takes the next record.
+    ///
+    /// # Errors
+    /// [`Garbage`] if no input device would write this; the stream is not to be trusted any further.
+    pub fn feed(&mut self, record: Record) -> Result<Fed, Garbage> {
+        if std::mem::take(&mut self.complete) {
+            self.edges.clear();
+            self.events = 0;
+        }
+        if record.kind > EV_MAX {
+            return Err(Garbage::Type(record.kind));
+        }
+        let at = KernelTime::from_timeval(record.sec, record.usec).ok_or(Garbage::Time)?;
+        if (record.kind, record.code) == (EV_SYN, SYN_REPORT) {
+            self.complete = true;
+            if std::mem::take(&mut self.dropping) {
+                self.edges.clear();
+                return Ok(Fed::Gap(at));
+            }
+            return Ok(Fed::Frame(at));
+        }
+        self.events += 1;
+        if self.events > FRAME_EVENTS_MAX {
+            return Err(Garbage::EndlessFrame);
+        }
+        if (record.kind, record.code) == (EV_SYN, SYN_DROPPED) {
+            self.forget();
+        } else if record.kind == EV_KEY {
+            let key = KeyCode::new(record.code).ok_or(Garbage::Code(record.code))?;
+            match record.value {
+                0 => self.edge(key, false),
+                1 => self.edge(key, true),
+                2 => {}
+                value => return Err(Garbage::Value(value)),
+            }
+        }
+        Ok(Fed::Open)
+    }
+
+    /// Takes the true key states after a gap and gives every edge that was missed.
+    pub fn resync(&mut self, actual: &KeyBits, mut missed: impl FnMut(Edge)) {
+        for key in (0..crate::keys::KEY_COUNT as u16).filter_map(KeyCode::new) {
+            let was = self.down.has(key) || self.unsure.has(key);
+            if was != actual.has(key) {
+                missed(Edge { key, down: actual.has(key), after_gap: true });
+            }
+        }
+        self.down = *actual;
+        self.unsure = KeyBits::NONE;
+    }
+
+    /// A dropped event may have moved any key: what was down is unsure until it moves or is asked for.
+    fn forget(&mut self) {
+        self.dropping = true;
+        self.edges.clear();
+        let (down, unsure) = (self.down, self.unsure);
+        self.unsure = down.iter().chain(unsure.iter()).collect();
+        self.down = KeyBits::NONE;
+    }
+
+    fn edge(&mut self, key: KeyCode, down: bool) {
+        let unsure = self.unsure.has(key);
+        self.unsure.set(key, false);
+        if self.dropping {
+            return;
+        }
+        // The kernel sends a press only for a key that was up (`input_get_disposition`), so a press of an unsure
+        // key means that its release was lost.
+        if self.down.has(key) != down || unsure {
+            self.down.set(key, down);
+            self.edges.push(Edge { key, down, after_gap: unsure });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: KeyCode = KeyCode::new(30).unwrap();
+    const B: KeyCode = KeyCode::new(48).unwrap();
+
+    fn at(us: u64) -> KernelTime {
+        KernelTime::from_us(us)
+    }
+
+    /// Feeds records and gives every edge as (time, key, down), a gap as (time, None).
+    fn run(decoder: &mut Decoder, records: &[Record]) -> Vec<(u64, Option<(KeyCode, bool)>)> {
+        let mut seen = Vec::new();
+        for record in records {
+            match decoder.feed(*record).unwrap() {
+                Fed::Open => {}
+                Fed::Frame(at) => {
+                    seen.extend(decoder.edges().iter().map(|e| (at.as_us(), Some((e.key, e.down)))));
+                }
+                Fed::Gap(at) => seen.push((at.as_us(), None)),
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn a_press_counts_at_its_report_and_repeats_do_not() {
+        let mut decoder = Decoder::new(KeyBits::NONE);
+        let repeat = Record { value: 2, ..Record::key(at(7), A, true) };
+        let records = [
+            Record::key(at(5), A, true),
+            Record::report(at(6)),
+            repeat,
+            Record::report(at(7)),
+            Record::key(at(8), A, true),
+            Record::report(at(8)),
+            Record::key(at(9), A, false),
+            Record::key(at(9), B, true),
+            Record::key(at(9), B, false),
+            Record::report(at(9)),
+        ];
+        let want = [(6, Some((A, true))), (9, Some((A, false))), (9, Some((B, true))), (9, Some((B, false)))];
+        assert_eq!(run(&mut decoder, &records), want);
+    }
+
+    #[test]
+    fn a_key_held_at_the_start_makes_no_press_before_its_release() {
+        let mut decoder = Decoder::new([A].into_iter().collect());
+        let records = [
+            Record::key(at(1), A, true),
+            Record::report(at(1)),
+            Record::key(at(2), A, false),
+            Record::report(at(2)),
+            Record::key(at(3), A, true),
+            Record::report(at(3)),
+        ];
+        assert_eq!(run(&mut decoder, &records), [(2, Some((A, false))), (3, Some((A, true)))]);
+    }
+
+    #[test]
+    fn after_a_gap_the_true_states_tell_what_was_missed() {
+        let mut decoder = Decoder::new([A].into_iter().collect());
+        let dropped = [
+            Record::dropped(at(1)),
+            Record::key(at(1), B, true), // Belongs to the dropped block: not to be believed.
+            Record::report(at(1)),
+        ];
+        assert_eq!(run(&mut decoder, &dropped), [(1, None)]);
+        let mut missed = Vec::new();
+        decoder.resync(&[B].into_iter().collect(), |edge| missed.push((edge.key, edge.down)));
+        assert_eq!(missed, [(A, false), (B, true)]);
+        decoder.resync(&[B].into_iter().collect(), |edge| panic!("{edge:?} was known"));
+    }
+
+    #[test]
+    fn a_press_behind_a_gap_counts_even_if_its_release_was_lost() {
+        let mut decoder = Decoder::new([A, B].into_iter().collect());
+        let records = [
+            Record::dropped(at(1)),
+            Record::report(at(1)),
+            Record::key(at(2), A, true),
+            Record::report(at(2)),
+        ];
+        assert_eq!(run(&mut decoder, &records), [(1, None), (2, Some((A, true)))]);
+        // B never moved and is still down: nothing was missed.
+        decoder.resync(&[A, B].into_iter().collect(), |edge| panic!("{edge:?} was known"));
+    }
+
+    #[test]
+    fn garbage_is_named() {
+        let key = Record::key(at(1), A, true);
+        for (record, want) in [
+            (Record { kind: 0x20, ..key }, Garbage::Type(0x20)),
+            (Record { code: 0x300, ..key }, Garbage::Code(0x300)),
+            (Record { value: 3, ..key }, Garbage::Value(3)),
+            (Record { value: -1, ..key }, Garbage::Value(-1)),
+            (Record { usec: 1_000_000, ..key }, Garbage::Time),
+            (Record { sec: -1, ..key }, Garbage::Time),
+        ] {
+            assert_eq!(Decoder::new(KeyBits::NONE).feed(record), Err(want));
+        }
+        let mut decoder = Decoder::new(KeyBits::NONE);
+        for _ in 0..FRAME_EVENTS_MAX {
+            assert_eq!(decoder.feed(key), Ok(Fed::Open));
+        }
+        assert_eq!(decoder.feed(key), Err(Garbage::EndlessFrame));
+    }
+
+    #[test]
+    fn a_record_survives_its_bytes() {
+        let record = Record { sec: 1, usec: 2, kind: 3, code: 4, value: -5 };
+        assert_eq!(Record::from_bytes(&record.to_bytes()), record);
+    }
+}

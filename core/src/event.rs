@@ -1,0 +1,196 @@
+//! What crosses the ring. In: nothing; these are the words that `core` and `server` share. Out: [`Event`], one
+//! `Copy` value of at most 32 bytes. Guarantee: an event names a device and a buzzer number, never a pool, a
+//! client or a file: what a device's buzzers mean is the server's business.
+
+use std::fmt;
+
+use crate::time::KernelTime;
+
+/// One attachment of one device, from its opening to its end. Never used again within a process, so a late
+/// event cannot be taken for that of a newer device (the kernel reuses `eventN` at once).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeviceId(u32);
+
+impl DeviceId {
+    /// The id with this number.
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The number of this id.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number of a buzzer within its pool, 0 to 65 535.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Buzzer(pub u16);
+
+impl fmt::Display for Buzzer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What is to be known about a press besides its time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags(u8);
+
+impl Flags {
+    /// Nothing to remark.
+    pub const NONE: Self = Self(0);
+    /// Became visible after presses with later stamps had been told.
+    pub const LATE: Self = Self(1);
+    /// Its own stamp cannot be true; it is ordered by the time it was read.
+    pub const STALE_STAMP: Self = Self(2);
+    /// Found by asking the device after lost events; its true time is unknown.
+    pub const RECOVERED: Self = Self(4);
+
+    /// Whether every flag of `other` is set.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// These flags and those of `other`.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The names of the flags that are set, as the log and the protocol spell them.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        [(Self::LATE, "late"), (Self::STALE_STAMP, "stale_stamp"), (Self::RECOVERED, "recovered")]
+            .into_iter()
+            .filter_map(move |(flag, name)| self.has(flag).then_some(name))
+    }
+
+    /// The flag of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::LATE, Self::STALE_STAMP, Self::RECOVERED]
+            .into_iter()
+            .find(|flag| flag.names().next() == Some(name))
+    }
+}
+
+/// Why a device is no longer read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// Unplugged, or revoked: the kernel answered ENODEV. Presses it had not handed over are lost
+    /// (`evdev_read` tests `exist` before its queue), so the order around this time is not certain.
+    Unplugged,
+    /// The other end of a virtual attachment closed it between two records.
+    Closed,
+    /// The other end of a virtual attachment sent something that is no input event.
+    Garbage(Garbage),
+    /// Reading failed with this `errno`.
+    Failed(i32),
+    /// The mediator let go of it.
+    Released,
+}
+
+/// What was wrong with the bytes of a virtual attachment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Garbage {
+    /// An event type above 0x1f.
+    Type(u16),
+    /// A key code above 0x2ff.
+    Code(u16),
+    /// A key value outside 0, 1, 2.
+    Value(i32),
+    /// Microseconds outside 0..=999 999, or seconds before the clock's start.
+    Time,
+    /// More than 64 events without a SYN_REPORT.
+    EndlessFrame,
+    /// The stream ended inside a record.
+    PartialRecord,
+}
+
+impl fmt::Display for Garbage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Type(kind) => write!(f, "event type {kind:#x} is above 0x1f"),
+            Self::Code(code) => write!(f, "key code {code:#x} is above 0x2ff"),
+            Self::Value(value) => write!(f, "key value {value} is not 0, 1 or 2"),
+            Self::Time => f.write_str("the record's time is no time (microseconds must be 0 to 999999)"),
+            Self::EndlessFrame => f.write_str("more than 64 events without a SYN_REPORT"),
+            Self::PartialRecord => f.write_str("the stream ended inside a 24-byte record"),
+        }
+    }
+}
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unplugged => f.write_str("unplugged"),
+            Self::Closed => f.write_str("closed by its sender"),
+            Self::Garbage(garbage) => write!(f, "garbage: {garbage}"),
+            Self::Failed(errno) => write!(f, "reading failed: errno {errno}"),
+            Self::Released => f.write_str("released"),
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The reader reads this device from now on; everything of it in the ring comes after this.
+    Attached,
+    /// A buzzer's contact closed, and it counts.
+    Press {
+        /// The buzzer.
+        buzzer: Buzzer,
+        /// Place in its device's own stream among events of one stamp: presses of one device with equal stamp
+        /// and different rank are in a certain order (receipt stamps); with equal rank they are a tie.
+        rank: u16,
+        /// What is to be known about it.
+        flags: Flags,
+    },
+    /// The contact of a counted press opened again.
+    Release {
+        /// The buzzer.
+        buzzer: Buzzer,
+    },
+    /// An edge that debounce did not count.
+    Ignored {
+        /// The buzzer.
+        buzzer: Buzzer,
+    },
+    /// The kernel dropped events of this device (`SYN_DROPPED`): between `since` and the event's own time
+    /// there may have been presses that nobody will ever see.
+    Gap {
+        /// When the device was last known to be read completely.
+        since: KernelTime,
+    },
+    /// The ring was full for a while and nothing was lost: presses waited in the reader, in order.
+    /// `device` is that of the event that first found no room.
+    RingFull {
+        /// The most events that waited at once.
+        waiting_max: u32,
+    },
+    /// The device is read no longer.
+    Detached(Gone),
+}
+
+/// One event, in kernel-time order, as the ring carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The kernel's time of it (or the reader's, see [`Flags::STALE_STAMP`]).
+    pub at: KernelTime,
+    /// The device it is about.
+    pub device: DeviceId,
+    /// Whether another event of the same stamp follows: a group of equal stamps leaves `core` whole, and the
+    /// one that ends it says `false`.
+    pub more: bool,
+    /// What happened.
+    pub kind: Kind,
+}
+
+// One cache line holds two: the ring stays small and a push is one copy.
+const _: () = assert!(size_of::<Event>() <= 32);

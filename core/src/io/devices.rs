@@ -1,0 +1,298 @@
+//! The devices thread. In: [`Request`]s from the server, and what the kernel tells of devices. Out: [`Report`]s for
+//! the server, ready devices for the reader. Guarantee: devices are opened on this thread and no other (opening may
+//! sleep for 50 ms and more); a report about a device leaves before the device itself, so the server knows every
+//! [`DeviceId`] that it meets in the ring; while nothing failed, the thread sleeps until something happens.
+//!
+//! What is decided, is decided in [`crate::roster`]; this is its pump.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use super::evdev_node::{self, Node, OpenError};
+use super::hotplug::{Change, Hotplug};
+use super::mailbox::{Full, Mailbox};
+use super::source::{Attachment, ReaderRequest};
+use super::{sys, sysfs};
+use crate::claim::{Claims, SlotId};
+use crate::event::DeviceId;
+use crate::roster::{Action, Opening, Roster};
+use crate::stamp::Stamps;
+use crate::time::{KernelTime, Micros};
+
+pub use crate::roster::Report;
+
+/// Requests that may wait: far more than slots, so that a full box means a stuck thread.
+const REQUESTS_MAX: usize = 4096;
+/// How long to wait before posting again to a reader whose box is full.
+const READER_FULL_WAIT: Micros = Micros::from_ms(50);
+
+const WAKER: Token = Token(0);
+const HOTPLUG: Token = Token(1);
+
+/// Where to look, for what.
+#[derive(Debug)]
+pub struct Options {
+    /// What is wanted of the machine.
+    pub claims: Claims,
+    /// The directory of device nodes: `/dev/input`.
+    pub input_dir: PathBuf,
+    /// The root of sysfs: `/sys`.
+    pub sysfs_root: PathBuf,
+    /// The next free [`DeviceId`], shared with whoever else attaches devices.
+    pub device_ids: Arc<AtomicU32>,
+}
+
+/// What the server asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Keep this slot open: now, and whenever its device comes back.
+    Want(SlotId),
+    /// Let go of this slot. A failed `connect` leaves no wish: ask for this then.
+    Unwant(SlotId),
+    /// The reader told of this device's end.
+    Ended(DeviceId),
+    /// End the thread. What the reader has stays open.
+    Stop,
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub struct Devices {
+    requests: Mailbox<Request>,
+    thread: JoinHandle<()>,
+}
+
+impl Devices {
+    /// Where to post requests.
+    pub fn requests(&self) -> Mailbox<Request> {
+        self.requests.clone()
+    }
+
+    /// Ends the thread and waits for its end.
+    pub fn stop(self) {
+        // A full box: the thread is alive and will empty it; until then there is nothing better to do than to wait.
+        while self.requests.post(Request::Stop).is_err() {
+            std::thread::yield_now();
+        }
+        let _: std::thread::Result<()> = self.thread.join();
+    }
+}
+
+/// Starts the thread. The first reports are those of the devices that are there, then [`Report::Listed`].
+/// `to_server` is called on the thread and must not block.
+///
+/// # Errors
+/// When the kernel gives no epoll instance, no eventfd or no thread. Without inotify the thread runs on, and
+/// says so in a [`Report::Trouble`]: devices that come later are then found when somebody asks for a slot.
+pub fn spawn(
+    options: Options,
+    to_server: Box<dyn Fn(Report) + Send>,
+    to_reader: Mailbox<ReaderRequest>,
+) -> io::Result<Devices> {
+    let (input_dir, sysfs_root) = (options.input_dir.clone(), options.sysfs_root.clone());
+    let open = move |opening: &Opening| {
+        evdev_node::open(&input_dir, &sysfs_root, &opening.identity, &opening.keys, opening.grab)
+    };
+    spawn_with(options, to_server, to_reader, Box::new(open))
+}
+
+type Opener = Box<dyn FnMut(&Opening) -> Result<Node, OpenError> + Send>;
+
+fn spawn_with(
+    options: Options,
+    to_server: Box<dyn Fn(Report) + Send>,
+    to_reader: Mailbox<ReaderRequest>,
+    open: Opener,
+) -> io::Result<Devices> {
+    let poll = Poll::new()?;
+    let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+    let requests = Mailbox::new(REQUESTS_MAX, waker);
+    let pump = Pump {
+        poll,
+        requests: requests.clone(),
+        roster: Roster::new(options.claims.clone()),
+        options,
+        hotplug: None,
+        to_server,
+        to_reader,
+        for_reader: VecDeque::new(),
+        open,
+    };
+    let thread = std::thread::Builder::new().name("devices".to_owned()).spawn(move || pump.run())?;
+    Ok(Devices { requests, thread })
+}
+
+struct Pump {
+    poll: Poll,
+    requests: Mailbox<Request>,
+    roster: Roster,
+    options: Options,
+    /// None: no inotify.
+    hotplug: Option<Hotplug>,
+    to_server: Box<dyn Fn(Report) + Send>,
+    to_reader: Mailbox<ReaderRequest>,
+    /// What its box had no room for, in order. Bounded by the slots: each has one device at most, and its next
+    /// one is attached behind the detaching of the last.
+    for_reader: VecDeque<ReaderRequest>,
+    open: Opener,
+}
+
+impl Pump {
+    fn run(mut self) {
+        // Watch first, then list: what comes in between is told twice, not never.
+        self.hotplug = match self.watch() {
+            Ok(hotplug) => Some(hotplug),
+            Err(error) => {
+                self.tell_deaf(&error);
+                None
+            }
+        };
+        self.list();
+        let mut events = Events::with_capacity(8);
+        loop {
+            self.carry_out();
+            match self.poll.poll(&mut events, self.sleep_at_most()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // Only a broken descriptor table can do this; no device could be looked after any more.
+                Err(error) => panic!("devices: epoll failed: {error}"),
+                Ok(()) => {}
+            }
+            let mut is_stale = self.take_changes();
+            for request in self.requests.collect() {
+                let now = sys::now();
+                match request {
+                    Request::Want(slot) => {
+                        self.roster.handle_want(slot, now);
+                        is_stale = true;
+                    }
+                    Request::Unwant(slot) => self.roster.handle_unwant(slot),
+                    Request::Ended(device) => self.roster.handle_ended(device, now),
+                    Request::Stop => return,
+                }
+            }
+            if is_stale || self.roster.poll_timeout().is_some_and(|due| due <= sys::now()) {
+                self.list();
+            }
+        }
+    }
+
+    fn watch(&self) -> io::Result<Hotplug> {
+        let hotplug = Hotplug::start(&self.options.input_dir)?;
+        self.poll.registry().register(&mut SourceFd(&sys::raw(&hotplug)), HOTPLUG, Interest::READABLE)?;
+        Ok(hotplug)
+    }
+
+    fn tell_deaf(&self, error: &io::Error) {
+        let text = format!(
+            "{} cannot be watched ({error}): devices that come or go are noticed only when a client connects; check \
+             that the directory exists and raise fs.inotify.max_user_instances",
+            self.options.input_dir.display()
+        );
+        (self.to_server)(Report::Trouble { slot: None, text });
+    }
+
+    /// Takes what inotify has. True if the last listing may be out of date.
+    fn take_changes(&mut self) -> bool {
+        let Some(hotplug) = &mut self.hotplug else { return false };
+        let changes = match hotplug.changes() {
+            Ok(changes) => changes,
+            Err(error) => {
+                self.tell_deaf(&error);
+                self.hotplug = None; // Closing the descriptor takes it out of the poll.
+                self.roster.handle_lost_changes(sys::now());
+                return true;
+            }
+        };
+        let now = sys::now();
+        for change in &changes {
+            match change {
+                Change::Created(node) => self.roster.handle_created(node, now),
+                Change::Attributes(node) => self.roster.handle_attributes(node, now),
+                Change::Deleted(node) => self.roster.handle_deleted(node),
+                Change::Rescan => self.roster.handle_lost_changes(now),
+            }
+        }
+        !changes.is_empty()
+    }
+
+    fn list(&mut self) {
+        match sysfs::list(&self.options.sysfs_root) {
+            Ok(devices) => self.roster.handle_listing(devices, sys::now()),
+            Err(error) => {
+                let text = format!(
+                    "{}/class/input cannot be listed ({error}): check that sysfs is mounted and readable",
+                    self.options.sysfs_root.display()
+                );
+                (self.to_server)(Report::Trouble { slot: None, text });
+            }
+        }
+    }
+
+    /// Opens, detaches and tells until there is nothing left that is due.
+    fn carry_out(&mut self) {
+        self.roster.handle_timeout(sys::now());
+        while let Some(action) = self.roster.poll_action() {
+            match action {
+                Action::Report(report) => (self.to_server)(report),
+                Action::Detach(device) => self.for_reader.push_back(ReaderRequest::Detach(device)),
+                Action::Open(opening) => self.attach(*opening),
+            }
+        }
+        while let Some(letter) = self.for_reader.pop_front() {
+            if let Err(Full(letter)) = self.to_reader.post(letter) {
+                self.for_reader.push_front(letter);
+                break;
+            }
+        }
+    }
+
+    fn attach(&mut self, opening: Opening) {
+        let slot = opening.slot;
+        let node = match (self.open)(&opening) {
+            Ok(node) => node,
+            Err(error) => return self.roster.handle_failed(slot, error.to_string(), sys::now()),
+        };
+        let device = DeviceId::new(self.options.device_ids.fetch_add(1, Ordering::Relaxed));
+        self.roster.handle_opened(&opening, device, sys::now());
+        (self.to_server)(Report::Opened { slot, device });
+        if opening.grab && !node.grabbed {
+            let held: Vec<_> = node.held.iter().map(|key| key.to_string()).collect();
+            let text = format!(
+                "{} is shared with the rest of the machine, because {} was down when it was opened: release it and \
+                 connect again",
+                opening.identity.describe(),
+                held.join(", ")
+            );
+            (self.to_server)(Report::Trouble { slot: Some(slot), text });
+        }
+        self.for_reader.push_back(ReaderRequest::Attach(Attachment {
+            device,
+            fd: node.fd,
+            stamps: Stamps::Kernel,
+            since: node.since,
+            keys: opening.keys,
+            debounce_us: opening.debounce_us,
+            held: node.held,
+            read_ahead: Vec::new(),
+        }));
+    }
+
+    /// How long to sleep; `None`: until something happens.
+    fn sleep_at_most(&self) -> Option<Duration> {
+        let now = sys::now();
+        let full = (!self.for_reader.is_empty()).then_some(now + READER_FULL_WAIT);
+        let due: Option<KernelTime> = self.roster.poll_timeout().into_iter().chain(full).min();
+        due.map(|due| Duration::from_micros(due.since(now).as_us()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,13 @@
+//! Everything below may make a system call; nothing outside this folder may.
+
+pub mod devices;
+pub mod evdev_node;
+pub mod hotplug;
+pub mod mailbox;
+pub mod permission;
+pub mod reader;
+pub mod source;
+pub mod survey;
+pub mod sys;
+pub mod sysfs;
+pub mod timer;

@@ -1,0 +1,112 @@
+//! May this process read a node, and if not, what would change that. In: the node's path. Out: a sentence for the
+//! person at the console: what is wrong and the cure, by command or by rule. Guarantee: nothing is opened.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{Access, access};
+
+/// What is in the way of opening this node for reading. `None`: nothing that can be seen without trying (a
+/// container's device rules, for one, cannot).
+pub fn trouble(path: &Path) -> Option<String> {
+    match access(path, Access::READ_OK) {
+        Ok(()) => None,
+        Err(error) if error == rustix::io::Errno::ACCESS => Some(denied(path)),
+        Err(error) if error == rustix::io::Errno::NOENT => Some(absent(path)),
+        Err(error) => Some(format!("{}: {}", path.display(), io::Error::from(error))),
+    }
+}
+
+/// The sentence for a node that is not there though the kernel has the device.
+pub(crate) fn absent(path: &Path) -> String {
+    let dir = path.parent().unwrap_or(path);
+    format!(
+        "{} does not exist, though the kernel has the device: it was just unplugged, or this container was not \
+         given the directory {} (bind-mount all of it, single nodes go stale)",
+        path.display(),
+        dir.display()
+    )
+}
+
+/// The sentence for EACCES: whose the node is, and how to be let in.
+pub(crate) fn denied(path: &Path) -> String {
+    let Ok(node) = fs::metadata(path) else {
+        return format!(
+            "{}: permission denied, also for the directories above it: run as a user that may enter them",
+            path.display()
+        );
+    };
+    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let (user, group) = (name_of(&users, node.uid()), name_of(&groups, node.gid()));
+    explain(path, &user, &group, node.mode() & 0o7777)
+}
+
+fn explain(path: &Path, user: &str, group: &str, mode: u32) -> String {
+    let path = path.display();
+    // Root's own group is no group to put a player's laptop into.
+    let by_group = if mode & 0o040 != 0 && group != "root" {
+        format!(
+            "add the user to group {group}: `sudo usermod -aG {group} $USER`, then log in again (a service: \
+             `SupplementaryGroups={group}`); or "
+        )
+    } else {
+        String::new()
+    };
+    format!(
+        "{path} belongs to {user}:{group}, mode {mode:04o}: {by_group}install deploy/70-buzzerd.rules in \
+         /etc/udev/rules.d, run `sudo udevadm control --reload`, and plug the device in again"
+    )
+}
+
+/// The name of a numeric id, by the text of `/etc/passwd` or `/etc/group`: both start `name:password:id`. What is
+/// not there (a directory service) stays a number.
+fn name_of(table: &str, id: u32) -> String {
+    let wanted = id.to_string();
+    let name = table.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == wanted).then(|| name.to_owned())
+    });
+    name.unwrap_or(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cure_fits_the_node() {
+        let path = Path::new("/dev/input/event7");
+        let usual = explain(path, "root", "input", 0o660);
+        assert!(
+            usual.starts_with(
+                "/dev/input/event7 belongs to root:input, mode 0660: add the user to group input"
+            )
+        );
+        assert!(
+            usual.contains("`sudo usermod -aG input $USER`") && usual.contains("deploy/70-buzzerd.rules")
+        );
+        for (group, mode) in [("root", 0o660), ("input", 0o600)] {
+            let text = explain(path, "root", group, mode);
+            assert!(!text.contains("usermod") && text.contains("deploy/70-buzzerd.rules"), "{text}");
+        }
+    }
+
+    #[test]
+    fn ids_have_names_where_the_table_says_so() {
+        let table = "root:x:0:\n# comment\n\ninput:x:104:me\n";
+        assert_eq!(["0", "104", "7"].map(|id| name_of(table, id.parse().unwrap())), ["root", "input", "7"]);
+    }
+
+    #[test]
+    fn what_can_be_read_is_no_trouble_and_what_is_missing_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = dir.path().join("event7");
+        assert!(trouble(&node).unwrap().contains("does not exist"));
+        fs::write(&node, "").unwrap();
+        assert_eq!(trouble(&node), None);
+    }
+}

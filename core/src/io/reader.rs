@@ -1,0 +1,373 @@
+//! The reader thread: from ready descriptors to the ring. In: sources ([`Attachment`]) handed over by other threads,
+//! and whatever their descriptors give. Out: events in the ring, in kernel-time order, and one wake-up per batch.
+//! Guarantee: the thread sleeps only in `poll`, without a timeout; nothing here opens a device, writes a file or
+//! knows a client. Per pass it takes at most 64 reads from a source, so a flooding one cannot starve the rest.
+//!
+//! A pass: read the clock (T), drain the sources, let go of what is due at T - W ([`crate::order`]), arm the timer
+//! for the next due stamp. The clock is read *before* draining; the order's proof stands on that.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use rustix::io::Errno;
+
+use crate::decode::RECORD_BYTES;
+use crate::event::{DeviceId, Event, Flags, Gone, Kind};
+use crate::io::mailbox::Mailbox;
+use crate::io::source::{Attachment, ReaderRequest};
+use crate::io::sys;
+use crate::io::timer::Timer;
+use crate::keys::KeyBits;
+use crate::order::{Order, Released};
+use crate::ring::Sender;
+use crate::stamp::{ReadClock, Stamps};
+use crate::stream::{Stream, StreamOptions};
+use crate::time::{KernelTime, Micros};
+
+/// Records one read takes at most.
+const READ_RECORDS: usize = 64;
+/// Reads from one source in one pass.
+const READS_MAX: usize = 64;
+/// Requests that can wait for the reader.
+const REQUESTS_MAX: usize = 1024;
+/// With a full ring there is nothing to wait for but time: the server is draining it.
+const RETRY_US: Micros = Micros::from_ms(1);
+
+const WAKE: Token = Token(usize::MAX);
+const TIMER: Token = Token(usize::MAX - 1);
+
+/// What the reader counts, for `/healthz`.
+#[derive(Debug, Default)]
+pub struct ReaderStats {
+    /// Presses handed over.
+    pub presses: AtomicU64,
+    /// Presses that came later than the settle window allows.
+    pub late: AtomicU64,
+    /// The most that one of them was behind what had left, µs.
+    pub late_us_max: AtomicU64,
+    /// Presses whose stamp could not be true.
+    pub stale: AtomicU64,
+    /// Gaps (`SYN_DROPPED`).
+    pub gaps: AtomicU64,
+    /// Times the ring was full.
+    pub ring_full: AtomicU64,
+}
+
+/// Starts the thread. `wake_server` is used when the server sleeps and events were published.
+///
+/// # Errors
+/// What the kernel answered when epoll, timerfd or the thread could not be made.
+pub fn spawn(
+    settle_us: Micros,
+    ring: Sender,
+    wake_server: Arc<Waker>,
+    stats: Arc<ReaderStats>,
+) -> io::Result<(Mailbox<ReaderRequest>, JoinHandle<()>)> {
+    let poll = Poll::new()?;
+    let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+    let requests = Mailbox::new(REQUESTS_MAX, waker);
+    let timer = Timer::new(poll.registry(), TIMER)?;
+    let reader = Reader {
+        poll,
+        requests: requests.clone(),
+        timer,
+        settle_us,
+        sources: Vec::new(),
+        out: Out { order: Order::new(settle_us), stats },
+        ring,
+        wake_server,
+        pass: KernelTime::ZERO,
+        ring_full: None,
+        stopping: false,
+    };
+    let thread = thread::Builder::new().name("reader".into()).spawn(move || reader.run())?;
+    Ok((requests, thread))
+}
+
+struct Reader {
+    poll: Poll,
+    requests: Mailbox<ReaderRequest>,
+    timer: Timer,
+    settle_us: Micros,
+    /// A slot's number is its mio token; a free slot is reused.
+    sources: Vec<Option<Source>>,
+    out: Out,
+    ring: Sender,
+    wake_server: Arc<Waker>,
+    /// The clock of this pass; rises with every pass, so that two passes never stamp alike.
+    pass: KernelTime,
+    /// While the ring is full: whose event found no room, and the most that waited.
+    ring_full: Option<(DeviceId, usize)>,
+    stopping: bool,
+}
+
+struct Source {
+    fd: OwnedFd,
+    stream: Stream,
+    /// epoll is edge-triggered: true until a read said that there is nothing more.
+    ready: bool,
+}
+
+/// Where a source's events go.
+struct Out {
+    order: Order,
+    stats: Arc<ReaderStats>,
+}
+
+/// What a source has after a pass.
+enum Drained {
+    Empty,
+    /// It may have more, all of it stamped after that.
+    More(KernelTime),
+    Gone(Gone),
+}
+
+impl Reader {
+    fn run(mut self) {
+        let mut events = Events::with_capacity(256);
+        let mut busy = false;
+        loop {
+            let timeout = busy.then_some(std::time::Duration::ZERO);
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // Only a broken descriptor table can do this; nothing could be read any more.
+                Err(error) => panic!("reader: epoll failed: {error}"),
+                Ok(()) => {}
+            }
+            self.pass = sys::now().max(self.pass + Micros::from_us(1));
+            for event in &events {
+                match event.token() {
+                    // Requests are collected in every pass; a look into an empty box is one lock.
+                    WAKE => {}
+                    TIMER => self.timer.acknowledge(),
+                    // An unplug comes as an error without `is_readable`: every event means "read".
+                    Token(slot) => {
+                        if let Some(Some(source)) = self.sources.get_mut(slot) {
+                            source.ready = true;
+                        }
+                    }
+                }
+            }
+            self.take_requests();
+            busy = self.pass();
+            if (self.stopping && self.out.order.waiting() == 0) || self.ring.is_abandoned() {
+                return;
+            }
+        }
+    }
+
+    fn take_requests(&mut self) {
+        for request in self.requests.collect() {
+            match request {
+                ReaderRequest::Attach(attachment) => self.attach(attachment),
+                ReaderRequest::Detach(device) => {
+                    let slot = self.sources.iter().position(|source| {
+                        source.as_ref().is_some_and(|source| source.stream.device() == device)
+                    });
+                    if let Some(slot) = slot {
+                        self.detach(slot, Gone::Released);
+                    }
+                }
+                ReaderRequest::Stop => {
+                    self.stopping = true;
+                    for slot in 0..self.sources.len() {
+                        if self.sources[slot].is_some() {
+                            self.detach(slot, Gone::Released);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn attach(&mut self, attachment: Attachment) {
+        let Attachment { device, fd, stamps, since, keys, debounce_us, held, read_ahead } = attachment;
+        let settle_us = self.settle_us;
+        let mut stream =
+            Stream::new(&StreamOptions { device, stamps, since, keys, held, debounce_us, settle_us });
+        let stamped = stamps != Stamps::Receipt;
+        self.out.push(Event { at: since, device, more: false, kind: Kind::Attached }, stamped);
+        let slot = self.sources.iter().position(Option::is_none).unwrap_or(self.sources.len());
+        let registered =
+            self.poll.registry().register(&mut SourceFd(&sys::raw(&fd)), Token(slot), Interest::READABLE);
+        let clock = ReadClock { pass: self.pass, read: sys::now() };
+        let fed = stream.feed(&read_ahead, clock, &mut |event| self.out.push(event, stamped));
+        let gone = match (registered, fed) {
+            (Ok(()), Ok(())) => None,
+            (Ok(()), Err(garbage)) => Some(Gone::Garbage(garbage)),
+            (Err(error), _) => Some(Gone::Failed(error.raw_os_error().unwrap_or(0))),
+        };
+        if slot == self.sources.len() {
+            self.sources.push(None);
+        }
+        // Edge-triggered: what came before the registration is found by reading once.
+        self.sources[slot] = Some(Source { fd, stream, ready: true });
+        if let Some(gone) = gone {
+            self.detach(slot, gone);
+        }
+    }
+
+    fn detach(&mut self, slot: usize, gone: Gone) {
+        let Some(source) = self.sources[slot].take() else { return };
+        // It may never have been registered; closing the descriptor takes it out of epoll anyway.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&sys::raw(&source.fd)));
+        let stamped = source.stream.stamps() != Stamps::Receipt;
+        // Behind everything the device ever said.
+        let at = sys::now().max(source.stream.read_up_to());
+        let device = source.stream.device();
+        self.out.push(Event { at, device, more: false, kind: Kind::Detached(gone) }, stamped);
+    }
+
+    /// One pass; whether another must follow at once.
+    fn pass(&mut self) -> bool {
+        // A stamp from elsewhere may be older than another's that epoll named first, so all of these are drained; the
+        // reader's own stamps cannot, so of those only the ones that have something.
+        let mut drained_at = self.pass;
+        let mut busy = false;
+        for slot in 0..self.sources.len() {
+            let Some(source) = &mut self.sources[slot] else { continue };
+            let stamped = source.stream.stamps() != Stamps::Receipt;
+            if !stamped && !source.ready {
+                continue;
+            }
+            match drain(source, self.pass, &mut self.out) {
+                Drained::Empty => {
+                    source.ready = false;
+                    source.stream.set_drained(self.pass);
+                }
+                Drained::More(up_to) => {
+                    source.ready = true;
+                    busy = true;
+                    if stamped {
+                        drained_at = drained_at.min(up_to);
+                    }
+                }
+                Drained::Gone(gone) => self.detach(slot, gone),
+            }
+        }
+        // A full heap is waited out with the timer, not by spinning.
+        busy & self.release(drained_at)
+    }
+
+    /// Lets go of what is due, wakes the server, arms the timer. Whether there was room for all of it.
+    fn release(&mut self, drained_at: KernelTime) -> bool {
+        let mut published = false;
+        let mut waiting_for_room = None;
+        let (ring, stats) = (&mut self.ring, &self.out.stats);
+        let released = self.out.order.release(drained_at, |event| {
+            if !ring.push(event) {
+                waiting_for_room = Some(event.device);
+                return false;
+            }
+            published = true;
+            count(stats, event, drained_at);
+            true
+        });
+        if published && self.ring.must_wake() {
+            // Fails only if the eventfd's counter is full, which is a pending wake-up too.
+            let _ = self.wake_server.wake();
+        }
+        match released {
+            Released::AllDue(due) => {
+                if let Some((device, waiting_max)) = self.ring_full.take() {
+                    let waiting_max = u32::try_from(waiting_max).unwrap_or(u32::MAX);
+                    let kind = Kind::RingFull { waiting_max };
+                    self.out.push(Event { at: self.pass, device, more: false, kind }, false);
+                    self.timer.arm(Some(self.pass));
+                } else {
+                    self.timer.arm(due);
+                }
+                true
+            }
+            Released::NoRoom => {
+                let waiting = self.out.order.waiting();
+                match (&mut self.ring_full, waiting_for_room) {
+                    (Some((_, waiting_max)), _) => *waiting_max = waiting.max(*waiting_max),
+                    (none, Some(device)) => {
+                        self.out.stats.ring_full.fetch_add(1, Ordering::Relaxed);
+                        *none = Some((device, waiting));
+                    }
+                    (None, None) => {}
+                }
+                self.timer.arm(Some(sys::now() + RETRY_US));
+                false
+            }
+        }
+    }
+}
+
+impl Out {
+    fn push(&mut self, event: Event, stamped: bool) {
+        if let Kind::Gap { .. } = event.kind {
+            self.stats.gaps.fetch_add(1, Ordering::Relaxed);
+        }
+        self.order.push(event, stamped);
+    }
+
+    /// Whether a read's worth of events has room, and the few that the reader adds itself.
+    fn has_room(&self) -> bool {
+        self.order.room() > 16 * READ_RECORDS
+    }
+}
+
+fn count(stats: &ReaderStats, event: Event, drained_at: KernelTime) {
+    let Kind::Press { flags, .. } = event.kind else { return };
+    stats.presses.fetch_add(1, Ordering::Relaxed);
+    if flags.has(Flags::LATE) {
+        stats.late.fetch_add(1, Ordering::Relaxed);
+        stats.late_us_max.fetch_max(drained_at.since(event.at).as_us(), Ordering::Relaxed);
+    }
+    if flags.has(Flags::STALE_STAMP) {
+        stats.stale.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Reads a source until it is empty, gone, or has had its share.
+fn drain(source: &mut Source, pass: KernelTime, out: &mut Out) -> Drained {
+    let Source { fd, stream, .. } = source;
+    let stamped = stream.stamps() != Stamps::Receipt;
+    let mut bytes = [0; READ_RECORDS * RECORD_BYTES];
+    for _ in 0..READS_MAX {
+        if !out.has_room() {
+            return Drained::More(stream.read_up_to());
+        }
+        let read = match rustix::io::read(&*fd, &mut bytes) {
+            Ok(0) => {
+                return Drained::Gone(match stream.finish() {
+                    Ok(()) => Gone::Closed,
+                    Err(garbage) => Gone::Garbage(garbage),
+                });
+            }
+            Ok(read) => read,
+            Err(Errno::INTR) => continue,
+            Err(Errno::AGAIN) => return Drained::Empty,
+            Err(Errno::NODEV) => return Drained::Gone(Gone::Unplugged),
+            Err(Errno::CONNRESET) => return Drained::Gone(Gone::Closed),
+            Err(errno) => return Drained::Gone(Gone::Failed(errno.raw_os_error())),
+        };
+        let clock = ReadClock { pass, read: sys::now() };
+        if let Err(garbage) = stream.feed(&bytes[..read], clock, &mut |event| out.push(event, stamped)) {
+            return Drained::Gone(Gone::Garbage(garbage));
+        }
+        if stream.needs_resync() {
+            // A virtual attachment cannot be asked: its sender starts over with all keys up.
+            let actual = match stream.stamps() {
+                Stamps::Kernel => sys::key_state(&*fd),
+                Stamps::Receipt | Stamps::Sender => Ok(KeyBits::NONE),
+            };
+            match actual {
+                Ok(actual) => stream.resync(&actual, sys::now(), &mut |event| out.push(event, stamped)),
+                Err(error) if error.raw_os_error() == Some(Errno::NODEV.raw_os_error()) => {
+                    return Drained::Gone(Gone::Unplugged);
+                }
+                Err(error) => return Drained::Gone(Gone::Failed(error.raw_os_error().unwrap_or(0))),
+            }
+        }
+    }
+    Drained::More(stream.read_up_to())
+}

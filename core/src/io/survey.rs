@@ -1,0 +1,103 @@
+//! What `buzzerd devices` shows. In: the claims, sysfs, the device directory. Out: one [`Row`] per device with keys.
+//! Guarantee: only sysfs, `stat` and `access` are used; nothing is opened, so a running game notices nothing.
+
+use std::io;
+use std::path::Path;
+
+use super::{permission, sysfs};
+use crate::assign::{Slots, Verdict};
+use crate::claim::Claims;
+use crate::identity::Identity;
+use crate::profile::recognise;
+use crate::roster::{inhibited, remark};
+
+/// One device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The device.
+    pub identity: Identity,
+    /// The name of its profile.
+    pub profile: Option<&'static str>,
+    /// What becomes of it.
+    pub verdict: Verdict,
+    /// The lasting name of its slot, where it has one: without configuration, the pool it makes.
+    pub label: Option<String>,
+    /// What is in the way of using it, and the cure. Permissions are looked at for devices that serve a slot.
+    pub trouble: Option<String>,
+}
+
+/// Looks at every device that has a key. What it assigns is what a daemon started now would.
+///
+/// # Errors
+/// When sysfs cannot be listed.
+pub fn survey(claims: Claims, sysfs_root: &Path, input_dir: &Path) -> io::Result<Vec<Row>> {
+    let devices = sysfs::list(sysfs_root)?;
+    let mut slots = Slots::new(claims);
+    let verdicts = slots.assign(&devices);
+    let rows = verdicts.into_iter().zip(devices).filter(|(_, identity)| !identity.keys.is_empty());
+    Ok(rows
+        .map(|(verdict, identity)| {
+            let (label, trouble) = match &verdict {
+                Verdict::Slot(slot) => {
+                    let inhibited = identity.inhibited.then(|| inhibited(&identity));
+                    let trouble = permission::trouble(&input_dir.join(&identity.node)).or(inhibited);
+                    (slots.found(*slot).map(|found| found.label), trouble)
+                }
+                verdict => (None, remark(verdict, &identity).map(|(_, text)| text)),
+            };
+            let profile = recognise(&identity).map(|profile| profile.name());
+            Row { identity, profile, verdict, label, trouble }
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claim::{Claim, Match, SlotId};
+    use crate::identity::tests::device;
+    use crate::io::sysfs::tests::plug;
+    use crate::time::Micros;
+    use std::fs;
+
+    #[test]
+    fn every_device_with_keys_is_shown_with_what_is_in_its_way() {
+        let root = tempfile::tempdir().unwrap();
+        let hub = device(3, (0x054c, 2), "usb-0-1.2/input0", &[0x2c0, 0x2c5, 0x2ca, 0x2cf]);
+        let away = device(4, (0x054c, 2), "usb-0-1.3/input0", &[0x2c0]);
+        let off = Identity { inhibited: true, ..device(5, (0x054c, 2), "usb-0-1.4/input0", &[0x2c0]) };
+        let keyboard = device(6, (7, 7), "usb-0-2/input0", &[28, 30]);
+        let lid = device(7, (7, 7), "", &[]);
+        for identity in [&hub, &away, &off, &keyboard, &lid] {
+            plug(root.path(), identity);
+        }
+        let input = root.path().join("dev");
+        fs::create_dir(&input).unwrap();
+        for node in ["event3", "event5", "event6", "event7"] {
+            fs::write(input.join(node), "").unwrap();
+        }
+        let rows = survey(Claims::Known { debounce_us: Micros::ZERO }, root.path(), &input).unwrap();
+        let brief: Vec<_> = rows
+            .iter()
+            .map(|row| (row.identity.node.as_str(), row.profile, row.label.as_deref(), row.trouble.is_some()))
+            .collect();
+        let buzz = Some("buzz-wired");
+        let want = [
+            ("event3", buzz, Some("buzz-wired-1.2"), false),
+            ("event4", buzz, Some("buzz-wired-1.3"), true),
+            ("event5", buzz, Some("buzz-wired-1.4"), true),
+            ("event6", None, None, false),
+        ];
+        assert_eq!(brief, want);
+        assert_eq!(rows[3].verdict, Verdict::Unclaimed);
+
+        let matcher = Match { vendor: Some(0x054c), ..Match::default() };
+        let claim = Claim { matcher, buzzers: None, debounce_us: Micros::ZERO };
+        let rows = survey(Claims::Listed(vec![claim]), root.path(), &input).unwrap();
+        let verdicts: Vec<_> = rows.iter().map(|row| row.verdict.clone()).collect();
+        let slot = SlotId::new(0);
+        let other = Verdict::Ambiguous(slot);
+        assert_eq!(verdicts, [Verdict::Slot(slot), other.clone(), other, Verdict::Unclaimed]);
+        assert!(rows[1].trouble.as_ref().unwrap().contains("ambiguous: add phys"));
+    }
+}

@@ -1,0 +1,288 @@
+//! Many devices, one order. In: events of every device, each device's in its own order, with the time that counts.
+//! Out: one stream in kernel-time order. Guarantee: if every event became visible within the settle window W of its
+//! stamp, what leaves is sorted by stamp, whatever order the reads had; an event that comes later than that leaves at
+//! once, flagged `late`, and what has left is never changed. Events of one stamp leave as one group.
+//!
+//! Why W is needed: the kernel stamps a frame before it makes it readable (`evdev_events` against
+//! `evdev_pass_values`), so a device on another CPU may show a later stamp first. Proof of the guarantee: `release`
+//! lets go of stamps up to T - W, where T was read before every device was drained; an event with such a stamp was
+//! visible by T, hence was read in this pass or an earlier one.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::event::{Event, Flags, Kind};
+use crate::time::{KernelTime, Micros};
+
+/// Events that can wait here: for the window to pass or for room in the ring.
+pub const WAITING_MAX: usize = 65_536;
+
+/// The k-way merge.
+#[derive(Debug)]
+pub struct Order {
+    settle_us: Micros,
+    waiting: BinaryHeap<Reverse<Waiting>>,
+    arrivals: u64,
+    /// Attached devices whose stamps come from elsewhere: only they can show an earlier stamp later.
+    stamped: usize,
+    /// The latest stamp that has left, and whether its group is still leaving.
+    last: KernelTime,
+    group_open: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Waiting {
+    event: Event,
+    arrival: u64,
+    stamped: bool,
+}
+
+impl Ord for Waiting {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        // Arrival only keeps each device's own stream together: within a stamp the order of devices means nothing,
+        // and a tie is drawn by the server.
+        (self.event.at, self.arrival).cmp(&(other.event.at, other.arrival))
+    }
+}
+
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Why [`Order::release`] stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Released {
+    /// Everything that was due has left; the rest is due at that time, or nothing waits.
+    AllDue(Option<KernelTime>),
+    /// There was no room where it should go.
+    NoRoom,
+}
+
+impl Order {
+    /// An order with settle window W = `settle_us`.
+    pub fn new(settle_us: Micros) -> Self {
+        Self {
+            settle_us,
+            waiting: BinaryHeap::with_capacity(WAITING_MAX),
+            arrivals: 0,
+            stamped: 0,
+            last: KernelTime::ZERO,
+            group_open: false,
+        }
+    }
+
+    /// How many events can still be pushed.
+    pub fn room(&self) -> usize {
+        WAITING_MAX - self.waiting.len()
+    }
+
+    /// How many events wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Takes an event. `stamped`: its device's stamps come from elsewhere (the kernel or a sender), not from the
+    /// reader's own clock.
+    pub fn push(&mut self, event: Event, stamped: bool) {
+        assert!(self.room() > 0, "the reader stops reading before the heap is full");
+        if event.kind == Kind::Attached {
+            self.stamped += usize::from(stamped);
+        }
+        self.waiting.push(Reverse(Waiting { event, arrival: self.arrivals, stamped }));
+        self.arrivals += 1;
+    }
+
+    /// Gives every event that is due. `drained`: each device was read until empty in a pass that began then or
+    /// later. `emit` answers `false`, and takes nothing, if there is no room.
+    pub fn release(&mut self, drained: KernelTime, mut emit: impl FnMut(Event) -> bool) -> Released {
+        while let Some(Reverse(head)) = self.waiting.peek() {
+            let Waiting { mut event, stamped, .. } = *head;
+            // Held only for what another device might still show.
+            let others = self.stamped.saturating_sub(usize::from(stamped));
+            let due = event.at + self.settle_us;
+            if !self.group_open && others > 0 && due > drained {
+                return Released::AllDue(Some(due));
+            }
+            let passed = event.at < self.last;
+            let reopened = event.at == self.last && !self.group_open;
+            if let Kind::Press { flags, .. } = &mut event.kind
+                && (passed || reopened)
+            {
+                *flags = flags.with(Flags::LATE);
+            }
+            // A late event that comes between the parts of a group does not end it.
+            event.more = self.next_at() == Some(event.at) || (self.group_open && passed);
+            if !emit(event) {
+                return Released::NoRoom;
+            }
+            self.waiting.pop();
+            self.group_open = event.more;
+            self.last = self.last.max(event.at);
+            if stamped && matches!(event.kind, Kind::Detached(_)) {
+                self.stamped -= 1;
+            }
+        }
+        Released::AllDue(None)
+    }
+
+    /// The stamp of the event behind the head.
+    fn next_at(&self) -> Option<KernelTime> {
+        // The second smallest of a binary heap is one of the root's children.
+        let rest = self.waiting.as_slice();
+        [rest.get(1), rest.get(2)].into_iter().flatten().map(|Reverse(waiting)| waiting.event.at).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Buzzer, DeviceId, Gone};
+    use proptest::prelude::*;
+
+    const W: u64 = 100;
+
+    fn event(device: u32, at: u64, kind: Kind) -> Event {
+        Event { at: KernelTime::from_us(at), device: DeviceId::new(device), more: false, kind }
+    }
+
+    fn press(device: u32, at: u64) -> Event {
+        event(device, at, Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE })
+    }
+
+    fn with_devices(stamped: u32) -> Order {
+        let mut order = Order::new(Micros::from_us(W));
+        (0..stamped).for_each(|device| order.push(event(device, 0, Kind::Attached), true));
+        order.release(KernelTime::from_us(W), |_| true);
+        order
+    }
+
+    fn release(order: &mut Order, drained: u64) -> Vec<(u32, u64, bool)> {
+        let mut out = Vec::new();
+        order.release(KernelTime::from_us(drained), |event| {
+            if let Kind::Press { flags, .. } = event.kind {
+                out.push((event.device.get(), event.at.as_us(), flags.has(Flags::LATE)));
+            }
+            true
+        });
+        out
+    }
+
+    #[test]
+    fn nothing_is_held_with_one_device_and_everything_for_w_with_two() {
+        let mut one = with_devices(1);
+        one.push(press(0, 1000), true);
+        assert_eq!(release(&mut one, 1000), [(0, 1000, false)]);
+
+        let mut two = with_devices(2);
+        two.push(press(0, 1000), true);
+        assert_eq!(release(&mut two, 1000 + W - 1), []);
+        two.push(press(1, 999), true);
+        assert_eq!(release(&mut two, 1000 + W), [(1, 999, false), (0, 1000, false)]);
+
+        two.push(event(1, 2000, Kind::Detached(Gone::Unplugged)), true);
+        release(&mut two, 2000 + W);
+        two.push(press(0, 3000), true);
+        assert_eq!(release(&mut two, 3000), [(0, 3000, false)], "one device is left");
+    }
+
+    #[test]
+    fn a_device_stamped_by_the_reader_is_held_only_for_the_others() {
+        let mut order = with_devices(1);
+        order.push(press(9, 1000), false);
+        assert_eq!(release(&mut order, 1000), [], "the stamped device might still show 999");
+        let mut order = with_devices(0);
+        order.push(press(8, 1000), false);
+        order.push(press(9, 1000), false);
+        assert_eq!(release(&mut order, 1000).len(), 2);
+    }
+
+    #[test]
+    fn what_comes_too_late_leaves_at_once_and_says_so() {
+        let mut order = with_devices(2);
+        order.push(press(0, 1000), true);
+        assert_eq!(release(&mut order, 2000), [(0, 1000, false)]);
+        order.push(press(1, 999), true);
+        order.push(press(1, 1000), true);
+        assert_eq!(release(&mut order, 2001), [(1, 999, true), (1, 1000, true)]);
+    }
+
+    #[test]
+    fn equal_stamps_leave_as_one_group_even_through_a_ring_with_little_room() {
+        let mut order = with_devices(3);
+        for device in 0..3 {
+            order.push(press(device, 1000), true);
+        }
+        order.push(press(0, 1001), true);
+        let mut out = Vec::new();
+        for _ in 0..4 {
+            let mut room = 1;
+            order.release(KernelTime::from_us(5000), |event| {
+                let fits = room > 0;
+                if fits {
+                    room -= 1;
+                    out.push((event.device.get(), event.more));
+                }
+                fits
+            });
+            if out.len() == 1 {
+                order.push(press(7, 500), true); // Late, between the parts of the group.
+            }
+        }
+        assert_eq!(out, [(0, true), (7, true), (1, true), (2, false)]);
+    }
+
+    proptest! {
+        /// Oracle: sort by stamp. Every press becomes visible at most W after its stamp, on one of five devices, and
+        /// the reader wakes at random times.
+        #[test]
+        fn within_the_window_the_order_is_the_order_of_stamps(
+            presses in prop::collection::vec((0u32..5, 1000u64..3000, 0..=W), 1..60),
+            wakes in prop::collection::vec(1u64..200, 40),
+        ) {
+            let mut order = with_devices(5);
+            let mut pending: Vec<_> =
+                presses.iter().map(|(device, at, delay)| (at + delay, *device, *at)).collect();
+            pending.sort_unstable();
+            let mut out = Vec::new();
+            let (mut now, mut wakes) = (1000, wakes.iter().cycle());
+            while out.len() < presses.len() {
+                now += wakes.next().unwrap();
+                let visible = pending.partition_point(|(visible, _, _)| *visible <= now);
+                for (_, device, at) in pending.drain(..visible) {
+                    order.push(press(device, at), true);
+                }
+                out.extend(release(&mut order, now));
+            }
+            let mut sorted: Vec<_> = presses.iter().map(|(_, at, _)| *at).collect();
+            sorted.sort_unstable();
+            prop_assert_eq!(out.iter().map(|(_, at, _)| *at).collect::<Vec<_>>(), sorted);
+            prop_assert!(out.iter().all(|(_, _, late)| !late));
+        }
+
+        /// However late presses come: none is lost, and each that follows a later or equal stamp says `late`.
+        #[test]
+        fn beyond_the_window_every_inversion_is_marked(
+            presses in prop::collection::vec((0u32..5, 1000u64..3000, 0..5 * W), 1..60),
+        ) {
+            let mut order = with_devices(5);
+            let mut pending: Vec<_> =
+                presses.iter().map(|(device, at, delay)| (at + delay, *device, *at)).collect();
+            pending.sort_unstable();
+            let mut out = Vec::new();
+            for (visible, device, at) in pending {
+                order.push(press(device, at), true);
+                out.extend(release(&mut order, visible));
+            }
+            out.extend(release(&mut order, 1_000_000));
+            prop_assert_eq!(out.len(), presses.len());
+            let mut latest = 0;
+            for (_, at, late) in out {
+                prop_assert!(late || at >= latest, "{} after {} without a mark", at, latest);
+                prop_assert!(!late || at <= latest);
+                latest = latest.max(at);
+            }
+        }
+    }
+}

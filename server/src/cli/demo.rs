@@ -1,0 +1,260 @@
+//! `buzzerd demo`. In: keys 1 to 4, or chance where there is no terminal. Out: every buzz with its lead over the next.
+//! Guarantee: nothing is pretended: each press goes through the attachment socket, the ring, the log and WebSocket of
+//! a daemon like any other; what is printed was read from its frames and its log.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use buzzer_core::decode::Record as InputRecord;
+use buzzer_core::io::sys;
+use buzzer_core::keys::KeyCode;
+use buzzer_core::time::{KernelTime, Micros};
+use buzzer_server::config::Config;
+use buzzer_server::io::host;
+use buzzer_server::io::log_file::LOG_NAME;
+use buzzer_server::log;
+use buzzer_server::record::Fact;
+use clap::Args;
+use crossterm::event::{Event, KeyCode as Key, KeyEventKind, KeyModifiers};
+use crossterm::terminal;
+
+use super::{Failure, serve};
+
+const BUZZERS: u16 = 4;
+/// Key codes of the demo's buzzers: BTN_TRIGGER_HAPPY1 and on, as a Buzz! hub has them.
+const FIRST_KEY: u16 = 704;
+/// A race is over when nobody has pressed for so long.
+const RACE_US: Micros = Micros::from_ms(3000);
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// End after so many seconds
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+}
+
+impl Demo {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let dir = std::env::temp_dir().join(format!("buzzerd-demo-{}", std::process::id()));
+        let (config, address) = config(&dir)?;
+        ::log::set_max_level(::log::LevelFilter::Warn);
+        let daemon = serve::start(&config)?;
+        let running = thread::Builder::new().name("server".into()).spawn(move || daemon.run());
+        let running = running.context("the server thread")?;
+        let played = play(&dir, address, self.seconds.map(Duration::from_secs));
+        // The daemon ends as it always does: a signal, close frames, the log synced.
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM)
+            .context("stopping the daemon")?;
+        running.join().map_err(|_| anyhow!("the server thread panicked"))?.context("the daemon")?;
+        println!("The log stays in {}", dir.join(LOG_NAME).display());
+        Ok(played?)
+    }
+}
+
+/// A virtual pool `demo` on port 7400, or on any free one.
+fn config(dir: &Path) -> Result<(Config, SocketAddr)> {
+    let free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).and_then(|socket| socket.local_addr());
+    let address = free(7400).or_else(|_| free(0)).context("no free port on 127.0.0.1")?;
+    let text = format!(
+        "[server]\nlisten = [\"{address}\"]\n[log]\ndir = {dir:?}\n\
+         [[pool]]\nid = \"demo\"\nsocket = {socket:?}\nautoconnect = true\n",
+        dir = dir.display().to_string(),
+        socket = socket(dir).display().to_string(),
+    );
+    std::fs::create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
+    Ok((Config::parse(&text, "demo").context("the demo's own configuration")?, address))
+}
+
+fn socket(dir: &Path) -> PathBuf {
+    dir.join("demo.sock")
+}
+
+fn play(dir: &Path, address: SocketAddr, seconds: Option<Duration>) -> Result<()> {
+    let (done, over) = mpsc::channel();
+    let lines = watch(dir, address, done)?;
+    let mut pad = Pad::attach(&socket(dir))?;
+    let keyboard = std::io::stdin().is_terminal();
+    println!("buzzerd demo: pool \"demo\", buzzers 1 to {BUZZERS}");
+    println!("  WebSocket  ws://{address}/");
+    println!("  log        {}", dir.join(LOG_NAME).display());
+    println!("  raw frames curl -sN -H 'Connection: Upgrade' -H 'Upgrade: websocket' \\");
+    println!(
+        "               -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: YnV6emVyZCBkZW1vIGtleQ==' \\"
+    );
+    println!("               http://{address}/");
+    let until = seconds.map(|seconds| sys::now() + Micros::from_us(seconds.as_micros() as u64));
+    if keyboard {
+        println!("Press 1, 2, 3, 4; q ends.\n");
+        terminal::enable_raw_mode().context("the terminal")?;
+        let played = keys(&mut pad, until, &lines);
+        terminal::disable_raw_mode().context("the terminal")?;
+        println!();
+        played
+    } else {
+        println!("No terminal on stdin: four random players. Ctrl-C ends.\n");
+        chance(&mut pad, until, &lines, &over)
+    }
+}
+
+/// The four buttons, attached like any other program's.
+struct Pad(UnixStream);
+
+impl Pad {
+    fn attach(socket: &Path) -> Result<Self> {
+        let mut stream = UnixStream::connect(socket).context("attaching")?;
+        let buzzers: Vec<_> = (0..BUZZERS).map(|n| format!("\"{}\":{}", FIRST_KEY + n, n + 1)).collect();
+        writeln!(stream, "{{\"name\":\"demo keyboard\",\"buzzers\":{{{}}}}}", buzzers.join(","))?;
+        let mut answer = String::new();
+        BufReader::new(stream.try_clone()?).read_line(&mut answer)?;
+        if answer.trim() == r#"{"ok":true}"# { Ok(Self(stream)) } else { Err(anyhow!("attaching: {answer}")) }
+    }
+
+    fn press(&mut self, buzzer: u16) -> Result<()> {
+        let key = KeyCode::new(FIRST_KEY + buzzer - 1).context("a key")?;
+        let now = sys::now();
+        let records = [
+            InputRecord::key(now, key, true),
+            InputRecord::report(now),
+            InputRecord::key(now, key, false),
+            InputRecord::report(now),
+        ];
+        let bytes: Vec<u8> = records.iter().flat_map(|record| record.to_bytes()).collect();
+        self.0.write_all(&bytes).context("the daemon closed the attachment")
+    }
+}
+
+/// Follows the frames; for each buzz the log, written before it, has the time. Gives lines to print.
+fn watch(dir: &Path, address: SocketAddr, done: mpsc::Sender<()>) -> Result<Receiver<String>> {
+    let stream = TcpStream::connect(address).context("connecting")?;
+    let (mut socket, _) = tungstenite::client(format!("ws://{address}/"), stream).context("WebSocket")?;
+    let mut log = BufReader::new(File::open(dir.join(LOG_NAME)).context("the log")?);
+    let (send, lines) = mpsc::channel();
+    thread::Builder::new().name("watch".into()).spawn(move || {
+        let mut race = Race::default();
+        while let Ok(message) = socket.read() {
+            if !message.is_text() {
+                continue;
+            }
+            let mut line = Vec::new();
+            while log.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                if let Ok(record) = log::decode(line.trim_ascii_end())
+                    && let Fact::Press { buzzer, tie, .. } = record.fact
+                {
+                    let _ = send.send(race.line(buzzer, tie.is_some(), KernelTime::from_us(record.at_us)));
+                }
+                line.clear();
+            }
+        }
+        drop(done);
+    })?;
+    Ok(lines)
+}
+
+/// The presses of one race, for people.
+#[derive(Default)]
+struct Race {
+    last: Option<(u16, KernelTime)>,
+    place: usize,
+}
+
+impl Race {
+    fn line(&mut self, buzzer: u16, tie: bool, at: KernelTime) -> String {
+        let drawn = if tie { " (tie, drawn)" } else { "" };
+        let line = match self.last {
+            Some((before, since)) if at.since(since) < RACE_US => {
+                self.place += 1;
+                let lead = at.since(since).as_us();
+                format!(
+                    "{:>4}. buzzer {buzzer}   {before} leads by {}.{:03} ms{drawn}",
+                    self.place,
+                    lead / 1000,
+                    lead % 1000
+                )
+            }
+            _ => {
+                self.place = 1;
+                format!("   1. buzzer {buzzer}   FIRST{drawn}")
+            }
+        };
+        self.last = Some((buzzer, at));
+        line
+    }
+}
+
+fn print(lines: &Receiver<String>) {
+    for line in lines.try_iter() {
+        // A raw terminal wants the carriage return.
+        print!("{line}\r\n");
+    }
+    let _ = std::io::stdout().flush();
+}
+
+fn is_over(until: Option<KernelTime>) -> bool {
+    until.is_some_and(|until| until <= sys::now())
+}
+
+fn keys(pad: &mut Pad, until: Option<KernelTime>, lines: &Receiver<String>) -> Result<()> {
+    while !is_over(until) {
+        print(lines);
+        // Both the keyboard and the frames are waited for; a person does not see 20 ms.
+        if !crossterm::event::poll(Duration::from_millis(20))? {
+            continue;
+        }
+        let Event::Key(key) = crossterm::event::read()? else { continue };
+        if key.kind != KeyEventKind::Press {
+            continue;
+        }
+        match key.code {
+            Key::Char('q') | Key::Esc => return Ok(()),
+            Key::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return Ok(()),
+            Key::Char(digit) => match digit.to_digit(10) {
+                Some(buzzer) if (1..=u32::from(BUZZERS)).contains(&buzzer) => pad.press(buzzer as u16)?,
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Races at human pace: somebody is first, the others follow within about 0.4 s, then the next question is read.
+fn chance(
+    pad: &mut Pad,
+    until: Option<KernelTime>,
+    lines: &Receiver<String>,
+    over: &Receiver<()>,
+) -> Result<()> {
+    let random = |below: u64| u64::from_le_bytes(host::random()) % below;
+    let pause = |ms: u64| -> bool {
+        let wait = until.map_or(ms, |until| ms.min(until.since(sys::now()).as_us() / 1000));
+        // Nobody sends here: it ends when the daemon does.
+        let alive = matches!(over.recv_timeout(Duration::from_millis(wait)), Err(RecvTimeoutError::Timeout));
+        print(lines);
+        alive && !is_over(until)
+    };
+    if !pause(500) {
+        return Ok(());
+    }
+    loop {
+        let mut players: Vec<u16> = (1..=BUZZERS).collect();
+        for _ in 0..=random(u64::from(BUZZERS)) {
+            if players.is_empty() {
+                break;
+            }
+            pad.press(players.remove(random(players.len() as u64) as usize))?;
+            if !pause(20 + random(180)) {
+                return Ok(());
+            }
+        }
+        if !pause(RACE_US.as_us() / 1000 + random(1500)) {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The command line. In: arguments. Out: the command, run. Guarantee: `--help` teaches; a mistake in arguments or
+//! configuration is exit code 2 before anything was opened.
+
+mod demo;
+mod devices;
+pub(crate) mod logger;
+mod serve;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use buzzer_server::config::Config;
+use clap::{Parser, Subcommand};
+
+/// Where the configuration is if nobody says otherwise.
+const CONFIG_PATH: &str = "/etc/buzzerd/buzzerd.toml";
+
+/// Who was first? A buzzer mediator: reads buzzers from the Linux kernel with the kernel's own time, puts every press
+/// into one order, logs it, and tells every screen over WebSocket.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "\
+Try it now:        buzzerd demo
+What is plugged in: buzzerd devices
+Run it:            buzzerd serve            (ws://127.0.0.1:7400/)
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration."
+)]
+pub(crate) struct Cli {
+    /// The configuration (TOML); without it /etc/buzzerd/buzzerd.toml if that exists, else the defaults: listen on
+    /// 127.0.0.1:7400, and every recognised buzzer device is a pool
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the mediator until SIGTERM or Ctrl-C
+    Serve(serve::Serve),
+    /// Play with four virtual buzzers on this keyboard (keys 1 to 4), through the real daemon
+    Demo(demo::Demo),
+    /// List input devices: what buzzerd makes of each, and what keeps it from opening one. Opens nothing
+    Devices(devices::Devices),
+}
+
+/// How a command ended badly.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Wrong usage or configuration: exit code 2.
+    Usage(anyhow::Error),
+    /// It was tried and failed: exit code 1.
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+    let config = || load(cli.config.as_deref());
+    match cli.command {
+        Command::Serve(serve) => serve.run(config()?),
+        Command::Demo(demo) => demo.run(),
+        Command::Devices(devices) => devices.run(&config()?),
+    }
+}
+
+/// The configuration that holds.
+fn load(path: Option<&Path>) -> Result<Config, Failure> {
+    let path = match path {
+        Some(path) => path,
+        None if Path::new(CONFIG_PATH).exists() => Path::new(CONFIG_PATH),
+        None => return Ok(Config::defaults(state_dir()?)),
+    };
+    let text = std::fs::read_to_string(path);
+    let text = text.with_context(|| format!("{}: cannot be read", path.display())).map_err(Failure::Usage)?;
+    let mut config =
+        Config::parse(&text, &path.display().to_string()).map_err(|error| Failure::Usage(error.into()))?;
+    if config.log.dir.is_none() {
+        config.log.dir = Some(state_dir()?);
+    }
+    Ok(config)
+}
+
+/// Where state goes: systemd's StateDirectory, else the XDG base directory.
+fn state_dir() -> Result<PathBuf, Failure> {
+    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(dir) = var("STATE_DIRECTORY") {
+        return Ok(dir);
+    }
+    let base = var("XDG_STATE_HOME").filter(|dir| dir.is_absolute());
+    let base = base.or_else(|| var("HOME").map(|home| home.join(".local/state")));
+    base.map(|base| base.join("buzzerd")).ok_or_else(|| {
+        Failure::Usage(anyhow!(
+            "no place for the log: set log.dir in the configuration, or the variable HOME"
+        ))
+    })
+}

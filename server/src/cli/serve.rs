@@ -1,0 +1,47 @@
+//! `buzzerd serve`. In: a valid configuration. Out: a running daemon. Guarantee: what it listens on and where it logs is
+//! said before it is ready.
+
+use anyhow::{Context, anyhow};
+use buzzer_server::config::{Config, PoolSource};
+use buzzer_server::io::daemon::Daemon;
+use buzzer_server::io::log_file::LogFile;
+use clap::Args;
+
+use super::Failure;
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {}
+
+impl Serve {
+    pub(crate) fn run(self, config: Config) -> Result<(), Failure> {
+        start(&config)?.run().context("stopped").map_err(Failure::Failed)
+    }
+}
+
+/// Opens the log and starts the daemon.
+pub(super) fn start(config: &Config) -> Result<Daemon, Failure> {
+    raise_descriptor_limit();
+    let dir = config.log.dir.as_deref().ok_or_else(|| anyhow!("no log directory"))?;
+    let (log, state) = LogFile::open(dir).map_err(anyhow::Error::from)?;
+    log::info!("log: {} (seq {})", log.path().display(), state.seq());
+    let daemon = Daemon::start(config, log, state).map_err(anyhow::Error::from)?;
+    for address in daemon.addresses() {
+        log::info!("listening: ws://{address}/");
+    }
+    for pool in &config.pools {
+        if let PoolSource::Virtual { socket, .. } = &pool.source {
+            log::info!("pool {}: virtual, attach at {}", pool.id, socket.display());
+        }
+    }
+    Ok(daemon)
+}
+
+/// 8 192 clients need as many descriptors; the usual soft limit is 1 024.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        log::warn!("the limit on open files stays at {:?}: {error}", limit.current);
+    }
+}

@@ -1,0 +1,246 @@
+//! The configuration. In: TOML text. Out: [`Config`], or the first reason not to start, as [`ConfigError`] with file,
+//! line and key. Guarantee: a `Config` that came from here is valid: ids, sockets and numbers are unique, ranges are
+//! kept, every key is a key. No file is read here and no name is resolved.
+//!
+//! What the fields of the file mean is written in [`EXAMPLE`].
+
+mod document;
+mod origin;
+mod pools;
+#[cfg(test)]
+mod tests;
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
+
+use buzzer_core::event::Buzzer;
+use buzzer_core::keys::KeyCode;
+use buzzer_core::time::Micros;
+
+use self::document::{Place, Refusal, Table};
+pub use crate::pool_id::PoolId;
+
+/// A commented configuration that parses.
+pub const EXAMPLE: &str = include_str!("../example.toml");
+
+/// Where the daemon listens unless told otherwise: this machine only.
+pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7400));
+/// W, unless told otherwise.
+pub const SETTLE_US_DEFAULT: Micros = Micros::from_us(2_000);
+/// The longest W. Every press waits for it, and above a tenth of a second a lamp no longer belongs to its press.
+pub const SETTLE_US_MAX: Micros = Micros::from_us(100_000);
+/// How long a contact must have been open, unless told otherwise.
+pub const DEBOUNCE_US_DEFAULT: Micros = Micros::from_us(15_000);
+/// The longest debounce: a hand that hits again after a second means it.
+pub const DEBOUNCE_US_MAX: Micros = Micros::from_us(1_000_000);
+/// The longest socket path: `sun_path` has 108 bytes, one of them the final zero (`include/uapi/linux/un.h`).
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// A valid configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The network.
+    pub server: ServerConfig,
+    /// The event log.
+    pub log: LogConfig,
+    /// The order of presses.
+    pub order: OrderConfig,
+    /// Pools in the order of the file. Empty: every recognised buzzer device is a pool.
+    pub pools: Vec<PoolConfig>,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Addresses to listen on; never empty, none twice (port 0, any free one, may repeat).
+    pub listen: Vec<SocketAddr>,
+    /// Further origins that may connect, spelt as browsers send them: compare byte for byte.
+    pub allowed_origins: Vec<String>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Directory of the log, absolute. `None`: the file does not say.
+    pub dir: Option<PathBuf>,
+}
+
+/// `[order]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderConfig {
+    /// The settle window W, at most [`SETTLE_US_MAX`].
+    pub settle_us: Micros,
+    /// Debounce of everything that does not set its own, at most [`DEBOUNCE_US_MAX`].
+    pub debounce_us: Micros,
+}
+
+/// One `[[pool]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// Its name, unique.
+    pub id: PoolId,
+    /// Whether it connects without a client asking.
+    pub autoconnect: bool,
+    /// Its own debounce or, where it sets none, that of `[order]`.
+    pub debounce_us: Micros,
+    /// Where its buzzers come from.
+    pub source: PoolSource,
+}
+
+/// Where the buzzers of a pool come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PoolSource {
+    /// Devices of this machine, never none: one for `match`, as many as listed for `device`.
+    Hardware(Vec<DeviceEntry>),
+    /// Other programs, over a Unix socket.
+    Virtual {
+        /// Absolute, at most [`SOCKET_PATH_BYTES_MAX`] bytes, unique among the pools.
+        socket: PathBuf,
+        /// Whose time counts.
+        stamps: VirtualStamps,
+    },
+}
+
+/// Whose time counts in a virtual pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VirtualStamps {
+    /// That of the mediator when it reads.
+    #[default]
+    Receipt,
+    /// That in the records.
+    Sender,
+}
+
+/// One physical device of a hardware pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceEntry {
+    /// Which one.
+    pub matcher: MatchConfig,
+    /// Its keys and their buzzers, by number: no key twice, no number twice in the pool. `None`: the profile of known
+    /// hardware, else every key; only where it is the pool's one device.
+    pub buzzers: Option<Vec<(KeyCode, Buzzer)>>,
+}
+
+/// What a device must look like. All that is given must fit, and something is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MatchConfig {
+    /// USB vendor.
+    pub vendor: Option<u16>,
+    /// USB product.
+    pub product: Option<u16>,
+    /// Glob (`*`, `?`) on the name.
+    pub name: Option<String>,
+    /// Glob on the physical path.
+    pub phys: Option<String>,
+    /// Glob on the serial number.
+    pub uniq: Option<String>,
+}
+
+/// Why a configuration is refused: the first reason found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}: {key}{}{message}", if .key.is_empty() { "" } else { ": " })]
+pub struct ConfigError {
+    /// The file, as it was named to [`Config::parse`].
+    pub file: String,
+    /// The line, counted from 1; for a missing key that of the table it is missing from.
+    pub line: usize,
+    /// The key's path: `pool[2].buzzers.1` is in the second `[[pool]]`. Empty where the text is no TOML.
+    pub key: String,
+    /// What was found and what was expected.
+    pub message: String,
+}
+
+impl Config {
+    /// What holds without a file.
+    pub fn defaults(state_dir: PathBuf) -> Self {
+        Self {
+            server: ServerConfig { listen: vec![LISTEN_DEFAULT], allowed_origins: Vec::new() },
+            log: LogConfig { dir: Some(state_dir) },
+            order: OrderConfig { settle_us: SETTLE_US_DEFAULT, debounce_us: DEBOUNCE_US_DEFAULT },
+            pools: Vec::new(),
+        }
+    }
+
+    /// Reads a configuration; `file` is its name in errors.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: the daemon must not start with this text.
+    pub fn parse(text: &str, file: &str) -> Result<Self, ConfigError> {
+        document::parse(text).and_then(|document| config(&Table::root(&document))).map_err(|refusal| {
+            ConfigError {
+                file: file.to_owned(),
+                line: document::line_of(text, refusal.at),
+                key: refusal.key,
+                message: refusal.message,
+            }
+        })
+    }
+}
+
+fn config(root: &Table<'_>) -> Result<Config, Refusal> {
+    root.only(&["server", "log", "order", "pool"])?;
+    let server = server(&root.section("server")?)?;
+    let log = log(&root.section("log")?)?;
+    let order = order(&root.section("order")?)?;
+    let pools = match root.get("pool") {
+        Some(place) => pools::pools(&place, order.debounce_us)?,
+        None => Vec::new(),
+    };
+    Ok(Config { server, log, order, pools })
+}
+
+fn server(table: &Table<'_>) -> Result<ServerConfig, Refusal> {
+    table.only(&["listen", "allowed_origins"])?;
+    let listen = match table.get("listen") {
+        Some(place) => listen(&place)?,
+        None => vec![LISTEN_DEFAULT],
+    };
+    let allowed_origins = match table.get("allowed_origins") {
+        Some(place) => place
+            .list(r#"a list of origins such as ["https://quiz.example"]"#)?
+            .iter()
+            .map(|origin| origin.parsed(origin::EXPECTED, origin::normalised))
+            .collect::<Result<_, _>>()?,
+        None => Vec::new(),
+    };
+    Ok(ServerConfig { listen, allowed_origins })
+}
+
+fn listen(place: &Place<'_>) -> Result<Vec<SocketAddr>, Refusal> {
+    let mut listen: Vec<SocketAddr> = Vec::new();
+    for place in place.filled_list(r#"a list of addresses such as ["127.0.0.1:7400"]"#)? {
+        const EXPECTED: &str = r#"an IP address with its port, such as "127.0.0.1:7400" or "[::]:7400""#;
+        let address = place.parsed(EXPECTED, |text| text.parse::<SocketAddr>().ok())?;
+        // Refused here with its line, rather than at the second bind with "address in use".
+        if address.port() != 0 && listen.contains(&address) {
+            return Err(place.expected("each address once"));
+        }
+        listen.push(address);
+    }
+    Ok(listen)
+}
+
+fn log(table: &Table<'_>) -> Result<LogConfig, Refusal> {
+    table.only(&["dir"])?;
+    let dir = table.get("dir").map(|place| absolute_path(&place, "the absolute path of a directory"));
+    Ok(LogConfig { dir: dir.transpose()? })
+}
+
+fn order(table: &Table<'_>) -> Result<OrderConfig, Refusal> {
+    table.only(&["settle_us", "debounce_us"])?;
+    Ok(OrderConfig {
+        settle_us: micros(table, "settle_us", SETTLE_US_MAX)?.unwrap_or(SETTLE_US_DEFAULT),
+        debounce_us: micros(table, "debounce_us", DEBOUNCE_US_MAX)?.unwrap_or(DEBOUNCE_US_DEFAULT),
+    })
+}
+
+fn micros(table: &Table<'_>, name: &str, max: Micros) -> Result<Option<Micros>, Refusal> {
+    let number = table.get(name).map(|place| place.number(0..=max.as_us(), "microseconds"));
+    Ok(number.transpose()?.map(Micros::from_us))
+}
+
+/// An absolute path: a relative one would depend on where the daemon was started.
+fn absolute_path(place: &Place<'_>, expected: &str) -> Result<PathBuf, Refusal> {
+    let path = |text: &str| (text.starts_with('/') && !text.contains('\0')).then(|| PathBuf::from(text));
+    place.parsed(expected, path)
+}

@@ -1,0 +1,121 @@
+//! Events of one stamp. In: events as they leave the ring. Out: whole groups, with their presses in the order that
+//! counts. Guarantee: a group is given only when its last event is there; presses that cannot be told apart are in
+//! drawn order; what a device said before its first press of the group stays before it, the rest after.
+
+use buzzer_core::event::{Event, Kind};
+
+use crate::draw::{self, Entrant};
+use crate::pool_id::PoolId;
+
+/// Collects a group.
+#[derive(Debug, Default)]
+pub struct Group {
+    events: Vec<Event>,
+}
+
+/// A complete group.
+#[derive(Debug, Default)]
+pub struct Ordered {
+    /// What comes first, in stream order.
+    pub before: Vec<Event>,
+    /// The presses.
+    pub presses: Vec<(Event, Entrant)>,
+    /// The seed, if the presses were drawn.
+    pub seed: Option<[u8; 8]>,
+    /// What comes last, in stream order.
+    pub after: Vec<Event>,
+}
+
+impl Group {
+    /// Takes an event; a group if it was the last of one. `pool_of` names the pool of a press that counts. `seed` is
+    /// asked for 8 random bytes if there is a tie.
+    pub fn push(
+        &mut self,
+        event: Event,
+        mut pool_of: impl FnMut(&Event) -> Option<PoolId>,
+        seed: impl FnOnce() -> [u8; 8],
+    ) -> Option<Ordered> {
+        self.events.push(event);
+        if event.more {
+            return None;
+        }
+        let mut ordered = Ordered::default();
+        let mut presses = Vec::new();
+        for event in self.events.drain(..) {
+            if let Kind::Press { buzzer, rank, .. } = event.kind {
+                // A press of a pool that is not connected counts for nothing, in a draw neither.
+                if let Some(pool) = pool_of(&event) {
+                    presses
+                        .push((event, Entrant { pool, buzzer: buzzer.0, device: event.device.get(), rank }));
+                }
+            } else if presses.iter().any(|(press, _)| press.device == event.device) {
+                ordered.after.push(event);
+            } else {
+                ordered.before.push(event);
+            }
+        }
+        // A late event can stand between the parts of a group; it has a stamp of its own and keeps its place.
+        if presses.windows(2).any(|pair| pair[0].0.at != pair[1].0.at) {
+            ordered.presses = presses;
+            return Some(ordered);
+        }
+        let entrants: Vec<Entrant> = presses.iter().map(|(_, entrant)| entrant.clone()).collect();
+        if draw::is_tie(&entrants) {
+            let seed = seed();
+            ordered.seed = Some(seed);
+            ordered.presses = draw::order(seed, &entrants).into_iter().map(|i| presses[i].clone()).collect();
+        } else {
+            ordered.presses = presses;
+        }
+        Some(ordered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use buzzer_core::event::{Buzzer, DeviceId, Flags};
+    use buzzer_core::time::KernelTime;
+
+    fn event(device: u32, more: bool, kind: Kind) -> Event {
+        Event { at: KernelTime::from_us(5), device: DeviceId::new(device), more, kind }
+    }
+
+    fn press(buzzer: u16) -> Kind {
+        Kind::Press { buzzer: Buzzer(buzzer), rank: 0, flags: Flags::NONE }
+    }
+
+    #[test]
+    fn one_report_is_one_draw_and_its_releases_stay_on_their_side() {
+        let release = |buzzer| Kind::Release { buzzer: Buzzer(buzzer) };
+        let events = [
+            event(1, true, release(1)),
+            event(1, true, press(1)),
+            event(1, true, press(2)),
+            event(2, true, press(9)),
+            event(1, false, release(2)),
+        ];
+        let mut group = Group::default();
+        let mut whole = None;
+        for event in events {
+            assert!(whole.is_none());
+            let pool = |event: &Event| (event.device.get() == 1).then(|| "p".parse().unwrap());
+            whole = group.push(event, pool, || [0; 8]);
+        }
+        let whole = whole.unwrap();
+        let mut buzzers: Vec<_> = whole.presses.iter().map(|(_, entrant)| entrant.buzzer).collect();
+        buzzers.sort_unstable();
+        assert_eq!((buzzers, whole.seed), (vec![1, 2], Some([0; 8])), "9 is not connected");
+        assert_eq!((whole.before.len(), whole.after.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_lone_press_is_not_drawn() {
+        let whole = Group::default().push(
+            event(1, false, press(1)),
+            |_| Some("p".parse().unwrap()),
+            || panic!("nothing to draw"),
+        );
+        assert_eq!(whole.unwrap().presses.len(), 1);
+    }
+}

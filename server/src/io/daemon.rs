@@ -1,0 +1,405 @@
+//! The server thread: one mio loop that moves things between the sockets, the ring, the log and the mediator. In:
+//! readiness. Out: nothing but effects. Guarantee: no decision of the quiz is made here; records are appended before
+//! anything that follows from them is sent; no client, however slow, is waited for; the loop sleeps only in `poll`, and
+//! without a timeout unless a deadline is due.
+//!
+//! One turn: poll, sockets, reports, requests, up to 256 events from the ring, log, then frames for up to 64 clients. A
+//! fan-out to thousands takes many turns, and what comes meanwhile is taken between them. But events are taken only
+//! up to 256 before every client had its turn; beyond that they wait in the ring, in order.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use buzzer_core::event::{DeviceId, Kind};
+use buzzer_core::io::mailbox::Mailbox;
+use buzzer_core::io::reader::{self, ReaderStats};
+use buzzer_core::io::source::{Attachment, ReaderRequest};
+use buzzer_core::io::sys;
+use buzzer_core::keys::KeyBits;
+use buzzer_core::ring::{self, RING_EVENTS, Receiver};
+use buzzer_core::stamp::Stamps;
+use buzzer_core::time::{KernelTime, Micros};
+use mio::{Events, Interest, Poll, Token, Waker};
+use sd_notify::NotifyState;
+use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+use tungstenite::protocol::frame::coding::CloseCode;
+
+use super::attachments::{Attached, Attachments};
+use super::handshake::Page;
+use super::hardware::Hardware;
+use super::host;
+use super::listen::{self, ListenError};
+use super::log_file::LogFile;
+use super::peers::Peers;
+use crate::config::{Config, PoolSource, VirtualStamps};
+use crate::http::Route;
+use crate::log;
+use crate::mediator::{Announced, Mediator, Output};
+use crate::record::Fact;
+use crate::state::State;
+
+/// Events taken from the ring before every client has had its turn.
+const EVENTS_MAX: usize = 256;
+/// Clients have this long to answer the close frame when the daemon stops.
+const STOP_US: Micros = Micros::from_ms(2000);
+
+const WAKE: Token = Token(0);
+const SIGNAL: Token = Token(1);
+/// More tokens than virtual pools and attachments can need lie between the two.
+const ATTACHMENTS: usize = 0x1_0000;
+const PEERS: usize = 0x10_0000;
+
+/// Why the daemon cannot start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Nothing to listen on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A thread, epoll or a signal handler could not be made, or epoll failed.
+    #[error("the kernel refused what buzzerd cannot do without: {0}")]
+    Kernel(#[from] io::Error),
+    /// The log's last lines may not be on the disk.
+    #[error("the log could not be synced: {0}")]
+    Sync(io::Error),
+}
+
+/// Everything that runs.
+pub struct Daemon {
+    poll: Poll,
+    signals: Signals,
+    peers: Peers,
+    attachments: Attachments,
+    hardware: Hardware,
+    reader: Mailbox<ReaderRequest>,
+    reader_thread: JoinHandle<()>,
+    ring: Receiver,
+    /// Events taken since every client had its turn.
+    taken: usize,
+    device_ids: Arc<AtomicU32>,
+    mediator: Mediator,
+    log: LogFile,
+    lines: Vec<u8>,
+    told: Vec<Output>,
+    vitals: Vitals,
+    stopping: Option<KernelTime>,
+}
+
+/// What `/healthz` says besides what the mediator knows.
+#[derive(Debug)]
+struct Vitals {
+    start: KernelTime,
+    reader: Arc<ReaderStats>,
+}
+
+impl Daemon {
+    /// Opens every socket, starts the threads, records the start. `state` is the fold of `log`.
+    ///
+    /// # Errors
+    /// [`DaemonError`]; the process should end then.
+    pub fn start(config: &Config, log: LogFile, state: State) -> Result<Self, DaemonError> {
+        let poll = Poll::new()?;
+        let registry = poll.registry();
+        let listeners: Result<Vec<_>, _> =
+            config.server.listen.iter().map(|address| listen::tcp(*address)).collect();
+        let origins = config.server.allowed_origins.clone();
+        let peers = Peers::new(registry.try_clone()?, PEERS, listeners?, origins)?;
+        let attachments = Attachments::new(registry.try_clone()?, ATTACHMENTS, &config.pools)?;
+        let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        registry.register(&mut signals, SIGNAL, Interest::READABLE)?;
+        let waker = Arc::new(Waker::new(registry, WAKE)?);
+        let (sender, ring) = ring::ring(RING_EVENTS);
+        let reader_stats = Arc::new(ReaderStats::default());
+        let settle_us = config.order.settle_us;
+        let (reader, reader_thread) =
+            reader::spawn(settle_us, sender, Arc::clone(&waker), Arc::clone(&reader_stats))?;
+        let device_ids = Arc::new(AtomicU32::new(1));
+        let hardware = Hardware::start(config, &waker, &reader, &device_ids)?;
+        let start = sys::now();
+        let fact = Fact::Start {
+            log: format!("{:032x}", u128::from_be_bytes(host::random())),
+            boot: host::boot_id()?,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            wall_us: host::wall_us(),
+            settle_us: settle_us.as_us(),
+        };
+        let mediator = Mediator::new(state, hardware.pools(config), fact, start);
+        let mut daemon = Self {
+            poll,
+            signals,
+            peers,
+            attachments,
+            hardware,
+            reader,
+            reader_thread,
+            ring,
+            taken: 0,
+            device_ids,
+            mediator,
+            log,
+            lines: Vec::new(),
+            told: Vec::new(),
+            vitals: Vitals { start, reader: reader_stats },
+            stopping: None,
+        };
+        daemon.obey(start);
+        Ok(daemon)
+    }
+
+    /// The addresses that are listened on, ports filled in.
+    pub fn addresses(&self) -> Vec<std::net::SocketAddr> {
+        self.peers.addresses()
+    }
+
+    /// Works until SIGTERM or SIGINT.
+    ///
+    /// # Errors
+    /// [`DaemonError`], if epoll fails or the log's last lines cannot be synced.
+    pub fn run(mut self) -> Result<(), DaemonError> {
+        let mut events = Events::with_capacity(1024);
+        // Twice as often as asked for; without a watchdog there is no timeout at all.
+        let watchdog = sd_notify::watchdog_enabled().map(|period| period / 2);
+        let _ = sd_notify::notify(&[NotifyState::Ready]);
+        loop {
+            match self.poll.poll(&mut events, self.timeout(watchdog)) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
+                _ => self.ring.awake(),
+            }
+            let now = sys::now();
+            for event in &events {
+                self.handle_ready(event.token(), event.is_writable(), now);
+            }
+            self.hardware.report(&mut self.mediator, now);
+            self.peers.handle_deadlines(now);
+            self.attachments.handle_deadlines(now);
+            let mediator = &mut self.mediator;
+            self.peers.read(now, |client, by, request| mediator.handle_request(client, by, request, now));
+            for client in self.peers.take_gone() {
+                self.mediator.handle_client_gone(client);
+            }
+            self.take_events(now);
+            if self.mediator.poll_timeout().is_some_and(|due| due <= now) {
+                self.mediator.handle_timeout(now);
+            }
+            self.obey(now);
+            self.peers.serve(now);
+            if watchdog.is_some() {
+                let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+            }
+            if self.stopping.is_some_and(|deadline| deadline <= now || self.peers.clients() == 0) {
+                return self.finish();
+            }
+        }
+    }
+
+    /// How long there is nothing to do but wait; no time at all if there is work, for ever if there is no deadline.
+    fn timeout(&self, watchdog: Option<Duration>) -> Option<Duration> {
+        // The ring is asked last: from then on the reader knows that it must wake us.
+        if self.peers.is_busy() || !self.ring.may_sleep() {
+            return Some(Duration::ZERO);
+        }
+        let deadlines = [
+            self.peers.next_deadline(),
+            self.attachments.next_deadline(),
+            self.mediator.poll_timeout(),
+            self.stopping,
+        ];
+        let next = deadlines.into_iter().flatten().min();
+        next.map(|next| Duration::from_micros(next.since(sys::now()).as_us()))
+            .into_iter()
+            .chain(watchdog)
+            .min()
+    }
+
+    fn handle_ready(&mut self, token: Token, writable: bool, now: KernelTime) {
+        match token {
+            // The ring and the reports are looked at in every turn.
+            WAKE => {}
+            SIGNAL => {
+                if self.signals.pending().next().is_some() && self.stopping.is_none() {
+                    self.stop(now);
+                }
+            }
+            Token(PEERS..) => {
+                let (vitals, mediator, log) = (&self.vitals, &self.mediator, &self.log);
+                let clients = self.peers.clients();
+                self.peers.handle_ready(token, writable, now, |route| match route {
+                    Route::Health => vitals.page(mediator, log, clients, now),
+                    _ => index(),
+                });
+            }
+            Token(_) => {
+                if let Some(attached) = self.attachments.handle_ready(token, now) {
+                    self.attach(attached, now);
+                }
+            }
+        }
+    }
+
+    fn attach(&mut self, attached: Attached, now: KernelTime) {
+        let Attached { pool, greeting, fd, read_ahead } = attached;
+        let PoolSource::Virtual { socket, stamps } = &pool.source else { return };
+        let (stamps, stamps_name) = match stamps {
+            VirtualStamps::Receipt => (Stamps::Receipt, "receipt"),
+            VirtualStamps::Sender => (Stamps::Sender, "sender"),
+        };
+        let device = self.device_ids.fetch_add(1, Ordering::Relaxed);
+        let announced = Announced {
+            pool: pool.id,
+            name: greeting.name,
+            place: socket.display().to_string(),
+            stamps: stamps_name,
+            buzzers: greeting.keys.buzzers().iter().map(|buzzer| buzzer.0).collect(),
+        };
+        self.mediator.handle_announced(device, announced);
+        let attachment = Attachment {
+            device: DeviceId::new(device),
+            fd,
+            stamps,
+            since: now,
+            keys: greeting.keys,
+            debounce_us: pool.debounce_us,
+            held: KeyBits::NONE,
+            read_ahead,
+        };
+        if self.reader.post(ReaderRequest::Attach(attachment)).is_err() {
+            ::log::error!("an attachment was dropped: the reader takes no requests");
+            self.attachments.forget_one();
+        }
+    }
+
+    /// Takes events, as long as every client has had its turn.
+    fn take_events(&mut self, now: KernelTime) {
+        if self.peers.all_served() {
+            self.taken = 0;
+        }
+        while self.taken < EVENTS_MAX {
+            let Some(event) = self.ring.pop() else { return };
+            self.taken += 1;
+            match event.kind {
+                // Whoever opened it reported that before the reader could say so.
+                Kind::Attached => self.hardware.report(&mut self.mediator, now),
+                Kind::Detached(_) if !self.hardware.owns(event.device) => self.attachments.forget_one(),
+                _ => {}
+            }
+            self.mediator.handle_event(event, host::random);
+        }
+    }
+
+    /// Does what the mediator says: first every record into the log, then the rest in its order.
+    fn obey(&mut self, now: KernelTime) {
+        self.lines.clear();
+        while let Some(output) = self.mediator.poll_output() {
+            match output {
+                Output::Record(record) => log::encode(&record, &mut self.lines),
+                output => self.told.push(output),
+            }
+        }
+        self.log.append(&self.lines);
+        let mut all = false;
+        for output in self.told.drain(..) {
+            match output {
+                Output::TellAll(text, except) => {
+                    self.peers.tell_all(text, except);
+                    all = true;
+                }
+                Output::Tell(client, text) => self.peers.tell(client, text),
+                Output::Close(client, reason) => self.peers.close(client, CloseCode::Policy, reason, now),
+                Output::Detach(device) => {
+                    // A full box means a stuck reader; the device then stays open and its presses count for nothing.
+                    let _ = self.reader.post(ReaderRequest::Detach(DeviceId::new(device)));
+                }
+                Output::Want(_) | Output::Unwant(_) | Output::Ended(_) => self.hardware.obey(&output),
+                Output::Record(_) => {}
+            }
+        }
+        if all {
+            self.peers.queue_all();
+        }
+    }
+
+    /// Begins to end: nobody new, a close frame for everybody.
+    fn stop(&mut self, now: KernelTime) {
+        let _ = sd_notify::notify(&[NotifyState::Stopping]);
+        self.stopping = Some(now + STOP_US);
+        self.attachments.close();
+        self.peers.close_all(now);
+    }
+
+    /// Ends: what the reader still has, the last record, the disk.
+    fn finish(mut self) -> Result<(), DaemonError> {
+        self.hardware.stop();
+        let _ = self.reader.post(ReaderRequest::Stop);
+        // It hands over what waits and ends; a reader that died instead would have ended the process.
+        while !self.reader_thread.is_finished() {
+            self.drain();
+            std::thread::yield_now();
+        }
+        self.drain();
+        self.mediator.handle_stop(sys::now());
+        self.obey(sys::now());
+        self.log.sync().map_err(DaemonError::Sync)
+    }
+
+    fn drain(&mut self) {
+        while let Some(event) = self.ring.pop() {
+            self.mediator.handle_event(event, host::random);
+        }
+        self.obey(sys::now());
+    }
+}
+
+impl fmt::Debug for Daemon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Daemon").field("mediator", &self.mediator).finish_non_exhaustive()
+    }
+}
+
+impl Vitals {
+    /// `/healthz`: 200 as long as buzzes are told and kept, 503 if the log does not take them.
+    fn page(&self, mediator: &Mediator, log: &LogFile, clients: usize, now: KernelTime) -> Page {
+        let state = mediator.state();
+        let pools: Vec<_> = mediator
+            .pools()
+            .iter()
+            .map(|pool| {
+                json!({
+                    "pool": pool.id.as_str(),
+                    "available": mediator.pools().is_available(pool),
+                    "connected": state.is_connected(&pool.id),
+                    "buzzers": state.buzzers(&pool.id).len(),
+                })
+            })
+            .collect();
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let body = json!({
+            "status": if log.is_failing() { "log failing" } else { "ok" },
+            "version": env!("CARGO_PKG_VERSION"),
+            "up_us": now.since(self.start).as_us(),
+            "seq": state.seq(),
+            "log": log.path().display().to_string(),
+            "clients": clients,
+            "pools": pools,
+            "presses": count(&self.reader.presses),
+            "late": count(&self.reader.late),
+            "late_us_max": count(&self.reader.late_us_max),
+            "stale_stamps": count(&self.reader.stale),
+            "gaps": count(&self.reader.gaps),
+            "ring_full": count(&self.reader.ring_full),
+        });
+        let status = if log.is_failing() { "503 Service Unavailable" } else { "200 OK" };
+        (status, "application/json", format!("{body}\n"))
+    }
+}
+
+fn index() -> Page {
+    let body = "buzzerd: a buzzer mediator.\n\n\
+                WebSocket (any path): connect a pool with {\"command\":\"connect\",\"pool\":\"…\"}, then read its buzzes.\n\
+                /healthz: how it is.\n";
+    ("200 OK", "text/plain; charset=utf-8", body.to_owned())
+}

@@ -1,0 +1,183 @@
+//! A connection before it speaks WebSocket. In: an accepted stream. Out: a stream whose upgrade is written, with the
+//! bytes that came behind the head; or a page, written. Guarantee: an answer leaves completely before the connection
+//! changes hands or ends; nothing here blocks; the caller's deadline ends a peer that dawdles.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+
+use mio::net::TcpStream;
+
+use crate::http::{self, HEAD_BYTES_MAX, Refusal, Route};
+
+/// A connection in its first seconds.
+#[derive(Debug)]
+pub struct Handshake {
+    stream: TcpStream,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Reading the head.
+    Head(Vec<u8>),
+    /// Writing the answer; then these bytes are the beginning of the WebSocket stream, or it ends.
+    Answer { bytes: Vec<u8>, sent: usize, websocket: Option<Vec<u8>> },
+    /// Waiting for the peer to close, so that the answer is not lost to a reset.
+    Linger,
+}
+
+/// How a connection goes on.
+#[derive(Debug)]
+pub enum Step {
+    /// Later, when the socket is ready again.
+    Wait(Handshake),
+    /// The answer is written, the peer is to close: it has a second for that.
+    Linger(Handshake),
+    /// It speaks WebSocket now; these bytes came behind the head.
+    WebSocket(TcpStream, Vec<u8>),
+    /// It is over.
+    Done,
+}
+
+/// A page: status, content type, body.
+pub type Page = (&'static str, &'static str, String);
+
+impl Handshake {
+    /// A fresh connection.
+    pub const fn new(stream: TcpStream) -> Self {
+        Self { stream, state: State::Head(Vec::new()) }
+    }
+
+    /// The socket, for mio.
+    pub const fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// A connection that is answered with 503, whatever it asks.
+    pub fn busy(self) -> Step {
+        let message = "too many connections; try again later".to_owned();
+        self.answer(&refusal_page(&Refusal { status: "503 Service Unavailable", header: "", message }))
+    }
+
+    /// The head did not come in time.
+    pub fn time_out(self) -> Step {
+        if matches!(self.state, State::Head(_)) {
+            let message = "the request head must come within 5 s".to_owned();
+            self.answer(&refusal_page(&Refusal { status: "408 Request Timeout", header: "", message }))
+        } else {
+            Step::Done
+        }
+    }
+
+    /// The socket is ready. `page` makes the pages that are not refusals; `refused` hears of the others.
+    pub fn advance(
+        mut self,
+        allowed_origins: &[String],
+        page: impl FnOnce(&Route) -> Page,
+        refused: impl FnOnce(&Refusal),
+    ) -> Step {
+        match &mut self.state {
+            State::Head(head) => {
+                let mut bytes = [0; 2048];
+                loop {
+                    let route = http::route(head, allowed_origins);
+                    match route {
+                        Route::Incomplete => {}
+                        Route::WebSocket { response, head_len } => {
+                            let tail = head.split_off(head_len);
+                            self.state = State::Answer { bytes: response, sent: 0, websocket: Some(tail) };
+                            return self.write();
+                        }
+                        Route::Refuse(refusal) => {
+                            refused(&refusal);
+                            return self.answer(&refusal_page(&refusal));
+                        }
+                        Route::Index | Route::Health => {
+                            let (status, kind, body) = page(&route);
+                            return self.answer(&response(status, "", kind, &body));
+                        }
+                    }
+                    let room = bytes.len().min(HEAD_BYTES_MAX + 1 - head.len().min(HEAD_BYTES_MAX));
+                    match self.stream.read(&mut bytes[..room]) {
+                        Ok(0) => return Step::Done,
+                        Ok(read) => head.extend_from_slice(&bytes[..read]),
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Step::Wait(self),
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        Err(_) => return Step::Done,
+                    }
+                }
+            }
+            State::Answer { .. } => self.write(),
+            State::Linger => self.linger(),
+        }
+    }
+
+    fn answer(mut self, bytes: &[u8]) -> Step {
+        self.state = State::Answer { bytes: bytes.to_vec(), sent: 0, websocket: None };
+        self.write()
+    }
+
+    fn write(mut self) -> Step {
+        let State::Answer { bytes, sent, websocket } = &mut self.state else { return Step::Wait(self) };
+        while *sent < bytes.len() {
+            match self.stream.write(&bytes[*sent..]) {
+                Ok(0) => return Step::Done,
+                Ok(written) => *sent += written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Step::Wait(self),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Step::Done,
+            }
+        }
+        if let Some(tail) = websocket.take() {
+            return Step::WebSocket(self.stream, tail);
+        }
+        let _ = self.stream.shutdown(Shutdown::Write);
+        self.state = State::Linger;
+        match self.linger() {
+            Step::Wait(waiting) => Step::Linger(waiting),
+            step => step,
+        }
+    }
+
+    fn linger(mut self) -> Step {
+        match discard(&mut self.stream) {
+            Discarded::Ended => Step::Done,
+            Discarded::Waiting => Step::Wait(self),
+        }
+    }
+}
+
+/// What is left to read of a connection that nobody listens to any more.
+pub(super) enum Discarded {
+    Waiting,
+    Ended,
+}
+
+/// Reads and forgets. Closing with unread bytes would make the kernel send a reset, which can overtake our last
+/// words. At most 64 KiB a call, so that an endless talker holds nobody up; its deadline ends it.
+pub(super) fn discard(stream: &mut TcpStream) -> Discarded {
+    let mut bytes = [0; 4096];
+    for _ in 0..16 {
+        match stream.read(&mut bytes) {
+            Ok(0) => return Discarded::Ended,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Discarded::Waiting,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Discarded::Ended,
+        }
+    }
+    Discarded::Waiting
+}
+
+fn refusal_page(refusal: &Refusal) -> Vec<u8> {
+    response(refusal.status, refusal.header, "text/plain; charset=utf-8", &format!("{}\n", refusal.message))
+}
+
+fn response(status: &str, header: &str, kind: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\n{header}Content-Type: {kind}\r\nContent-Length: {length}\r\n\
+         Cache-Control: no-store\r\nConnection: close\r\n\r\n{body}"
+    )
+    .into_bytes()
+}

@@ -1,0 +1,12 @@
+//! Everything below may make a system call; nothing outside this folder may.
+
+pub mod attachments;
+pub mod client;
+pub mod daemon;
+pub mod handshake;
+pub mod hardware;
+pub mod host;
+pub mod listen;
+pub mod log_file;
+pub mod peers;
+pub mod virtual_pool;

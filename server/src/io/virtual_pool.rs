@@ -1,0 +1,166 @@
+//! Attachments to virtual pools, up to their first event. In: connections to a pool's Unix socket and their one line of
+//! JSON. Out: a checked [`Greeting`] and the stream behind it, ready for the reader. Guarantee: a line of at most 64 KiB,
+//! answered by one line that says `ok` or what is wrong; a bad one ends that attachment only.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+
+use buzzer_core::event::Buzzer;
+use buzzer_core::keys::{KeyCode, KeyMap};
+use mio::net::UnixStream;
+use serde::Deserialize;
+
+/// The longest greeting.
+const GREETING_BYTES_MAX: usize = 64 * 1024;
+/// The longest name of an attachment.
+const NAME_CHARS_MAX: usize = 128;
+
+/// A connection whose greeting is on its way.
+#[derive(Debug)]
+pub struct Arrival {
+    stream: UnixStream,
+    bytes: Vec<u8>,
+}
+
+/// A checked greeting.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Greeting {
+    /// What the attachment calls itself.
+    pub name: String,
+    /// Which key is which buzzer.
+    pub keys: KeyMap,
+}
+
+/// How an arrival goes on.
+#[derive(Debug)]
+pub enum Step {
+    /// Later, when the socket is ready again.
+    Wait(Arrival),
+    /// It is attached: the stream, and bytes that came behind the greeting.
+    Attached(Greeting, OwnedFd, Vec<u8>),
+    /// It was refused, for this reason.
+    Refused(String),
+}
+
+#[derive(Deserialize)]
+struct Line {
+    name: String,
+    buzzers: BTreeMap<String, u16>,
+}
+
+#[derive(serde::Serialize)]
+struct Answer<'a> {
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+}
+
+impl Arrival {
+    /// A fresh connection.
+    pub const fn new(stream: UnixStream) -> Self {
+        Self { stream, bytes: Vec::new() }
+    }
+
+    /// The socket, for mio.
+    pub const fn stream(&mut self) -> &mut UnixStream {
+        &mut self.stream
+    }
+
+    /// The socket is ready.
+    pub fn advance(mut self) -> Step {
+        let mut bytes = [0; 4096];
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return Step::Refused("closed before its greeting was complete".into()),
+                Ok(read) => {
+                    let searched = self.bytes.len();
+                    self.bytes.extend_from_slice(&bytes[..read]);
+                    if let Some(end) = bytes[..read].iter().position(|byte| *byte == b'\n') {
+                        let rest = self.bytes.split_off(searched + end + 1);
+                        return self.greet(rest);
+                    }
+                    if self.bytes.len() > GREETING_BYTES_MAX {
+                        return self.refuse("the greeting is longer than 64 KiB");
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Step::Wait(self),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Step::Refused(error.to_string()),
+            }
+        }
+    }
+
+    /// Refuses it.
+    pub fn refuse(mut self, message: &str) -> Step {
+        let _ = self.answer(false, Some(message));
+        Step::Refused(message.to_owned())
+    }
+
+    fn greet(mut self, rest: Vec<u8>) -> Step {
+        match greeting(&self.bytes) {
+            Ok(greeting) => match self.answer(true, None) {
+                Ok(()) => Step::Attached(greeting, self.stream.into(), rest),
+                Err(error) => Step::Refused(error.to_string()),
+            },
+            Err(message) => self.refuse(&message),
+        }
+    }
+
+    fn answer(&mut self, ok: bool, message: Option<&str>) -> io::Result<()> {
+        let mut line = serde_json::to_vec(&Answer { ok, message })?;
+        line.push(b'\n');
+        // A fresh socket takes a line of this length whole.
+        self.stream.write_all(&line)
+    }
+}
+
+/// Checks a greeting.
+fn greeting(line: &[u8]) -> Result<Greeting, String> {
+    let shape = r#"expected {"name":"left desk","buzzers":{"704":1}}"#;
+    let line: Line = serde_json::from_slice(line).map_err(|error| format!("{error}; {shape}"))?;
+    if line.name.chars().count() > NAME_CHARS_MAX || line.name.chars().any(char::is_control) {
+        return Err(format!(
+            "name: expected at most {NAME_CHARS_MAX} characters, none of them a control character"
+        ));
+    }
+    if line.buzzers.is_empty() {
+        return Err(format!("buzzers: there is none; {shape}"));
+    }
+    let mut pairs = Vec::with_capacity(line.buzzers.len());
+    for (key, buzzer) in line.buzzers {
+        let key: KeyCode = key.parse().map_err(|error| format!("buzzers: {error}"))?;
+        pairs.push((key, Buzzer(buzzer)));
+    }
+    Ok(Greeting { name: line.name, keys: KeyMap::new(pairs) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_greeting_names_keys_and_buzzers() {
+        let greeting =
+            greeting(br#"{"name":"left desk","buzzers":{"704":1,"709":2,"KEY_ENTER":65535}}"#).unwrap();
+        assert_eq!(greeting.name, "left desk");
+        assert_eq!(greeting.keys.buzzers(), [Buzzer(1), Buzzer(2), Buzzer(65535)]);
+    }
+
+    #[test]
+    fn a_bad_greeting_is_refused_with_its_reason() {
+        for (line, want) in [
+            (&b"nonsense"[..], "expected value"),
+            (b"[]", "expected {\"name\""),
+            (br#"{"name":"x","buzzers":{}}"#, "there is none"),
+            (br#"{"name":"x","buzzers":{"768":1}}"#, "is no key"),
+            (br#"{"name":"x","buzzers":{"1":65536}}"#, "expected u16"),
+            (br#"{"name":"x","buzzers":{"1":-1}}"#, "expected u16"),
+            (br#"{"buzzers":{"1":1}}"#, "missing field `name`"),
+            (b"{\"name\":\"\\u0007\",\"buzzers\":{\"1\":1}}", "control character"),
+        ] {
+            let error = greeting(line).unwrap_err();
+            assert!(error.contains(want), "{error}");
+        }
+    }
+}

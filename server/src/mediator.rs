@@ -1,0 +1,430 @@
+//! The mediator: events and requests in, records and messages out. In: events from the ring, reports on hardware,
+//! clients' requests, the time. Out: [`Output`]s, in the order in which they take effect. Guarantee: pure (no clock,
+//! no descriptor, no thread), so a test is a loop and a replay is a run; every message follows from a record that
+//! stands before it in the output, and the shell must have appended that record before it tells anybody.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use buzzer_core::event::{Event, Gone, Kind};
+use buzzer_core::time::{KernelTime, Micros};
+
+use crate::group::{Group, Ordered};
+use crate::outbox::ClientId;
+use crate::pool::{PoolSpec, Pools, SlotId};
+use crate::pool_id::PoolId;
+use crate::record::{Fact, Record};
+use crate::state::{News, State};
+use crate::v1::{self, Request};
+
+/// How long a `connect` may take.
+const CONNECT_US: Micros = Micros::from_ms(5000);
+/// Requests of one client that may wait behind its `connect`.
+const REQUESTS_MAX: usize = 64;
+/// Ignored edges are summed for so long.
+const IGNORED_US: Micros = Micros::from_ms(1000);
+/// What a client sent is quoted up to this length in the log.
+const QUOTE_CHARS_MAX: usize = 64;
+
+/// What the shell is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Append this before doing anything that follows.
+    Record(Record),
+    /// Send this to all clients but these.
+    TellAll(String, Vec<ClientId>),
+    /// Send this to one client.
+    Tell(ClientId, String),
+    /// End a client that does not keep to the rules (close code 1008).
+    Close(ClientId, &'static str),
+    /// Open this slot's device, now and whenever it returns.
+    Want(SlotId),
+    /// Leave this slot's device alone.
+    Unwant(SlotId),
+    /// The reader lost this device of a slot.
+    Ended(u32),
+    /// Stop reading this device.
+    Detach(u32),
+}
+
+/// What is known of a device before its first event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// The pool it serves.
+    pub pool: PoolId,
+    /// What it calls itself.
+    pub name: String,
+    /// Where it is.
+    pub place: String,
+    /// Who stamps: `kernel`, `receipt` or `sender`.
+    pub stamps: &'static str,
+    /// Its buzzers, ascending.
+    pub buzzers: Vec<u16>,
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub struct Mediator {
+    state: State,
+    pools: Pools,
+    announced: BTreeMap<u32, Announced>,
+    group: Group,
+    pending: Vec<Pending>,
+    /// Clients whose `connect` is under way, with the requests that wait behind it.
+    waiting: BTreeMap<ClientId, VecDeque<(String, Request)>>,
+    ignored: BTreeMap<(u32, u16), Ignored>,
+    out: VecDeque<Output>,
+}
+
+/// A `connect` that is under way.
+#[derive(Debug)]
+struct Pending {
+    pool: PoolId,
+    by: String,
+    askers: Vec<ClientId>,
+    deadline: KernelTime,
+}
+
+#[derive(Debug)]
+struct Ignored {
+    edges: u32,
+    since: KernelTime,
+    last: KernelTime,
+}
+
+impl Mediator {
+    /// A mediator that goes on from `state` (the fold of the log) with the `start` record of this process.
+    pub fn new(state: State, specs: Vec<PoolSpec>, start: Fact, now: KernelTime) -> Self {
+        let mut mediator = Self {
+            state,
+            pools: Pools::new(specs),
+            announced: BTreeMap::new(),
+            group: Group::default(),
+            pending: Vec::new(),
+            waiting: BTreeMap::new(),
+            ignored: BTreeMap::new(),
+            out: VecDeque::new(),
+        };
+        mediator.record(now, start);
+        let specs: Vec<PoolSpec> = mediator.pools.iter().cloned().collect();
+        for spec in specs {
+            mediator.resume(&spec, now);
+        }
+        mediator
+    }
+
+    /// The state as the log tells it.
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The pools of this box.
+    pub const fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When [`Mediator::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<KernelTime> {
+        let connects = self.pending.iter().map(|pending| pending.deadline);
+        connects.chain(self.ignored.values().map(|ignored| ignored.since + IGNORED_US)).min()
+    }
+
+    /// A device will be read; its first event in the ring makes it valid.
+    pub fn handle_announced(&mut self, device: u32, announced: Announced) {
+        self.announced.insert(device, announced);
+    }
+
+    /// An event left the ring. `seed`: 8 random bytes, for a draw.
+    pub fn handle_event(&mut self, event: Event, seed: impl FnOnce() -> [u8; 8]) {
+        let state = &self.state;
+        let pool_of = |event: &Event| {
+            state.pool_of(event.device.get()).filter(|pool| state.is_connected(pool)).cloned()
+        };
+        if let Some(group) = self.group.push(event, pool_of, seed) {
+            self.handle_group(group);
+        }
+    }
+
+    fn handle_group(&mut self, group: Ordered) {
+        group.before.into_iter().for_each(|event| self.handle_other(event));
+        let mut tie = None;
+        if let (Some(seed), Some((press, _))) = (group.seed, group.presses.first()) {
+            let seed = format!("{:016x}", u64::from_be_bytes(seed));
+            let presses = u32::try_from(group.presses.len()).unwrap_or(u32::MAX);
+            tie = Some(self.record(press.at, Fact::Draw { seed, presses }));
+        }
+        for (press, entrant) in group.presses {
+            let Kind::Press { flags, .. } = press.kind else { continue };
+            let (pool, buzzer, device) = (entrant.pool, entrant.buzzer, entrant.device);
+            let flags = flags.names().map(str::to_owned).collect();
+            self.record(press.at, Fact::Press { pool, buzzer, device, flags, tie });
+        }
+        group.after.into_iter().for_each(|event| self.handle_other(event));
+    }
+
+    /// Everything that is no press.
+    fn handle_other(&mut self, event: Event) {
+        let (at, device) = (event.at, event.device.get());
+        match event.kind {
+            Kind::Attached => return self.handle_attached(device, at),
+            Kind::Detached(gone) => return self.handle_detached(device, gone, at),
+            Kind::RingFull { waiting_max } => {
+                self.record(at, Fact::RingFull { waiting_max });
+                return;
+            }
+            Kind::Press { .. } | Kind::Release { .. } | Kind::Ignored { .. } | Kind::Gap { .. } => {}
+        }
+        let Some(pool) = self.state.pool_of(device).filter(|pool| self.state.is_connected(pool)).cloned()
+        else {
+            return;
+        };
+        match event.kind {
+            Kind::Release { buzzer } => {
+                self.record(at, Fact::Release { pool, buzzer: buzzer.0, device });
+            }
+            Kind::Ignored { buzzer } => {
+                let new = Ignored { edges: 0, since: at, last: at };
+                let ignored = self.ignored.entry((device, buzzer.0)).or_insert(new);
+                ignored.edges = ignored.edges.saturating_add(1);
+                ignored.last = ignored.last.max(at);
+            }
+            Kind::Gap { since } => {
+                self.record(at, Fact::Gap { device, pool, since_us: since.as_us() });
+            }
+            Kind::Press { .. } | Kind::Attached | Kind::Detached(_) | Kind::RingFull { .. } => {}
+        }
+    }
+
+    fn handle_attached(&mut self, device: u32, at: KernelTime) {
+        // Whoever hands a device to the reader announces it first.
+        let Some(announced) = self.announced.remove(&device) else { return };
+        let Announced { pool, name, place, stamps, buzzers } = announced;
+        let stamps = stamps.to_owned();
+        self.record(at, Fact::Attach { device, pool: pool.clone(), name, place, stamps, buzzers });
+        if let Some((_, slot)) = self.pools.slot_of(device) {
+            slot.device = Some((device, true));
+            if !self.state.is_connected(&pool) && !self.pending.iter().any(|pending| pending.pool == pool) {
+                // Its connect failed before it came.
+                self.out.push_back(Output::Detach(device));
+            }
+        }
+        self.settle(at);
+    }
+
+    fn handle_detached(&mut self, device: u32, gone: Gone, at: KernelTime) {
+        self.announced.remove(&device);
+        let slot = self.pools.slot_of(device).map(|(_, slot)| slot.device = None);
+        if let Some(pool) = self.state.pool_of(device).cloned() {
+            self.flush_ignored(|of, _| of == device);
+            // An evdev node that goes takes the presses with it that were not read yet.
+            let certain = !matches!(gone, Gone::Unplugged | Gone::Failed(_));
+            self.record(at, Fact::Detach { device, pool, reason: gone.to_string(), certain });
+        }
+        if slot.is_some() {
+            self.out.push_back(Output::Ended(device));
+            self.settle(at);
+        }
+    }
+
+    /// A slot's device is on the machine. `new`: the pool it makes, if it is in no configuration.
+    pub fn handle_present(&mut self, slot: SlotId, new: Option<PoolSpec>, now: KernelTime) {
+        if self.pools.of_slot(slot).is_none()
+            && let Some(spec) = new
+        {
+            self.pools.add(spec.clone());
+            self.resume(&spec, now);
+        }
+        let known = self.pools.slot(slot);
+        known.present = true;
+        known.trouble = None;
+    }
+
+    /// A slot's device is gone from the machine. Its end as a device comes through the ring.
+    pub fn handle_absent(&mut self, slot: SlotId, now: KernelTime) {
+        let known = self.pools.slot(slot);
+        known.present = false;
+        known.trouble = None;
+        self.settle(now);
+    }
+
+    /// A slot's device was opened and handed to the reader.
+    pub fn handle_opened(&mut self, slot: SlotId, device: u32, announced: Announced) {
+        let known = self.pools.slot(slot);
+        known.device = Some((device, false));
+        known.trouble = None;
+        self.handle_announced(device, announced);
+    }
+
+    /// A slot's device cannot be opened, with the reason and the cure.
+    pub fn handle_trouble(&mut self, slot: SlotId, trouble: String, now: KernelTime) {
+        self.pools.slot(slot).trouble = Some(trouble);
+        self.settle(now);
+    }
+
+    /// A client sent a message.
+    pub fn handle_request(&mut self, client: ClientId, by: &str, request: Request, now: KernelTime) {
+        if let Some(queue) = self.waiting.get_mut(&client) {
+            if queue.len() >= REQUESTS_MAX {
+                self.out.push_back(Output::Close(client, "too many requests behind a connect"));
+            } else {
+                queue.push_back((by.to_owned(), request));
+            }
+            return;
+        }
+        match request {
+            Request::Bad { answer } => self.out.push_back(Output::Tell(client, answer)),
+            Request::ListPools => {
+                let available = self.pools.iter().filter(|spec| self.pools.is_available(spec));
+                let ids: Vec<&str> = available.map(|spec| spec.id.as_str()).collect();
+                self.out.push_back(Output::Tell(client, v1::pools(&ids)));
+            }
+            Request::ListBuzzers => {
+                let connected = self.pools.iter().filter(|spec| self.state.is_connected(&spec.id));
+                let pools: Vec<(&str, Vec<u16>)> = connected
+                    .map(|spec| (spec.id.as_str(), self.state.buzzers(&spec.id).into_iter().collect()))
+                    .filter(|(_, buzzers): &(_, Vec<u16>)| !buzzers.is_empty())
+                    .collect();
+                let text = v1::buzzers(pools.iter().map(|(pool, buzzers)| (*pool, buzzers.as_slice())));
+                self.out.push_back(Output::Tell(client, text));
+            }
+            Request::Connect { pool } => self.connect(client, by, &pool, now),
+        }
+    }
+
+    /// A client is gone. What it asked for goes on.
+    pub fn handle_client_gone(&mut self, client: ClientId) {
+        self.waiting.remove(&client);
+        for pending in &mut self.pending {
+            pending.askers.retain(|asker| *asker != client);
+        }
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: KernelTime) {
+        self.flush_ignored(|_, ignored| ignored.since + IGNORED_US <= now);
+        self.settle(now);
+    }
+
+    /// The process ends because it was asked to.
+    pub fn handle_stop(&mut self, now: KernelTime) {
+        self.flush_ignored(|_, _| true);
+        self.record(now, Fact::Stop {});
+    }
+
+    /// What was connected before, or always is, is opened without being asked.
+    fn resume(&mut self, spec: &PoolSpec, now: KernelTime) {
+        if spec.autoconnect && !self.state.is_connected(&spec.id) {
+            let (pool, by) = (spec.id.clone(), "autoconnect".to_owned());
+            self.record(now, Fact::Connect { pool, by, buzzers: Vec::new() });
+        }
+        if self.state.is_connected(&spec.id) {
+            self.out.extend(spec.slots.iter().flatten().map(|slot| Output::Want(*slot)));
+        }
+    }
+
+    fn connect(&mut self, client: ClientId, by: &str, pool: &str, now: KernelTime) {
+        let Some(spec) = self.pools.get(pool).cloned() else {
+            let known: Vec<&str> = self.pools.iter().map(|spec| spec.id.as_str()).collect();
+            let known = if known.is_empty() { "there is none".into() } else { known.join(", ") };
+            return self.refuse(&[client], by, pool, &format!("no such pool; known: {known}"), now);
+        };
+        if !self.pools.is_available(&spec) {
+            let trouble = self.pools.trouble(&spec);
+            return self.refuse(&[client], by, pool, &trouble, now);
+        }
+        if self.pools.is_served(&spec) && (spec.slots.is_none() || self.state.is_connected(&spec.id)) {
+            return self.connected(&[client], by, &spec, now);
+        }
+        self.waiting.insert(client, VecDeque::new());
+        if let Some(pending) = self.pending.iter_mut().find(|pending| pending.pool == spec.id) {
+            pending.askers.push(client);
+            return;
+        }
+        let slots = spec.slots.as_deref().unwrap_or_default();
+        self.pools.retry(slots);
+        self.out.extend(slots.iter().map(|slot| Output::Want(*slot)));
+        let deadline = now + CONNECT_US;
+        self.pending.push(Pending { pool: spec.id, by: by.to_owned(), askers: vec![client], deadline });
+    }
+
+    /// Ends every `connect` that is decided or out of time.
+    fn settle(&mut self, now: KernelTime) {
+        let mut place = 0;
+        while let Some(pending) = self.pending.get(place) {
+            let spec = self.pools.get(pending.pool.as_str()).cloned();
+            let Some(spec) = spec.filter(|spec| pending.deadline <= now || !self.pools.is_undecided(spec))
+            else {
+                place += 1;
+                continue;
+            };
+            let timed_out = self.pools.is_undecided(&spec);
+            let Pending { by, askers, pool, .. } = self.pending.remove(place);
+            let waiting: Vec<_> =
+                askers.iter().filter_map(|asker| self.waiting.remove_entry(asker)).collect();
+            if self.pools.is_served(&spec) {
+                self.connected(&askers, &by, &spec, now);
+            } else {
+                let trouble = if timed_out { "timed out".into() } else { self.pools.trouble(&spec) };
+                self.refuse(&askers, &by, pool.as_str(), &trouble, now);
+                if !self.state.is_connected(&pool) {
+                    self.out.extend(spec.slots.iter().flatten().map(|slot| Output::Unwant(*slot)));
+                }
+            }
+            for (client, requests) in waiting {
+                for (by, request) in requests {
+                    self.handle_request(client, &by, request, now);
+                }
+            }
+        }
+    }
+
+    fn connected(&mut self, askers: &[ClientId], by: &str, spec: &PoolSpec, now: KernelTime) {
+        let buzzers: Vec<u16> = self.state.buzzers(&spec.id).into_iter().collect();
+        let text = v1::connect_result(spec.id.as_str(), &buzzers);
+        self.record_for(now, Fact::Connect { pool: spec.id.clone(), by: by.to_owned(), buzzers }, askers);
+        self.out.extend(askers.iter().map(|asker| Output::Tell(*asker, text.clone())));
+    }
+
+    fn refuse(&mut self, askers: &[ClientId], by: &str, pool: &str, message: &str, now: KernelTime) {
+        let quoted = pool.chars().take(QUOTE_CHARS_MAX).collect();
+        self.record(now, Fact::Refuse { pool: quoted, by: by.to_owned(), message: message.to_owned() });
+        let text = v1::connect_error(message);
+        self.out.extend(askers.iter().map(|asker| Output::Tell(*asker, text.clone())));
+    }
+
+    fn flush_ignored(&mut self, mut which: impl FnMut(u32, &Ignored) -> bool) {
+        let due: Vec<(u32, u16)> = self
+            .ignored
+            .iter()
+            .filter(|((device, _), ignored)| which(*device, ignored))
+            .map(|(key, _)| *key)
+            .collect();
+        for (device, buzzer) in due {
+            let Some(Ignored { edges, since, last }) = self.ignored.remove(&(device, buzzer)) else {
+                continue;
+            };
+            let Some(pool) = self.state.pool_of(device).cloned() else { continue };
+            let since_us = since.as_us();
+            self.record(last, Fact::Ignored { pool, buzzer, device, edges, since_us });
+        }
+    }
+
+    fn record(&mut self, at: KernelTime, fact: Fact) -> u64 {
+        self.record_for(at, fact, &[])
+    }
+
+    /// Makes a record, folds it into the state, and tells its news to all but `askers`.
+    fn record_for(&mut self, at: KernelTime, fact: Fact, askers: &[ClientId]) -> u64 {
+        let seq = self.state.seq() + 1;
+        let record = Record { seq, at_us: at.as_us(), fact };
+        let mut news: Vec<News> = Vec::new();
+        self.state.apply(&record, |item| news.push(item));
+        self.out.push_back(Output::Record(record));
+        self.out.extend(news.iter().map(|item| Output::TellAll(v1::event(item), askers.to_vec())));
+        seq
+    }
+}

@@ -1,0 +1,159 @@
+//! The vocabulary of the log. In: what the mediator decided. Out: [`Record`], one per fact, as it will be read back
+//! years later. Guarantee: a record holds everything that its meaning depends on, so the fold of all records is the
+//! state ([`crate::state`]) and a replay needs nothing else. The form on disk is [`crate::log`]'s business.
+//!
+//! Numbers are plain integers here because this is a file format: `at_us` is µs of CLOCK_MONOTONIC in the boot
+//! that the last `start` record names, `device` is valid within that same start.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::pool_id::PoolId;
+
+/// One fact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Dense, from 1, never starts again in one log directory.
+    pub seq: u64,
+    /// When it happened; for a press, the kernel's stamp.
+    pub at_us: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub fact: Fact,
+}
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Fact {
+    /// A process began to write. All devices of earlier starts are gone.
+    Start {
+        /// The name of this start, 32 hex digits; (log, seq) names a record for ever.
+        log: String,
+        /// `/proc/sys/kernel/random/boot_id`: stamps of two boots cannot be compared.
+        boot: String,
+        /// The version of buzzerd.
+        version: String,
+        /// Wall clock at `at_us`, µs since 1970, as the box believed it.
+        wall_us: u64,
+        /// The settle window W.
+        settle_us: u64,
+    },
+    /// A device serves buzzers of a pool from now on.
+    Attach {
+        /// Its number in this start.
+        device: u32,
+        /// The pool.
+        pool: PoolId,
+        /// What it calls itself.
+        name: String,
+        /// Where it is: USB port and node, or the peer of a virtual attachment.
+        place: String,
+        /// Who stamps: `kernel`, `receipt` or `sender`.
+        stamps: String,
+        /// Its buzzers, ascending.
+        buzzers: Vec<u16>,
+    },
+    /// A device serves no longer.
+    Detach {
+        /// Its number in this start.
+        device: u32,
+        /// The pool.
+        pool: PoolId,
+        /// Why.
+        reason: String,
+        /// Whether every press it made was read; if not, the order around this record is not certain.
+        certain: bool,
+    },
+    /// A pool is connected: its presses count, and it stays wanted.
+    Connect {
+        /// The pool.
+        pool: PoolId,
+        /// Who asked: a peer address, or `autoconnect`.
+        by: String,
+        /// Its buzzers at that moment, ascending.
+        buzzers: Vec<u16>,
+    },
+    /// A pool could not be connected.
+    Refuse {
+        /// What was asked for, as it was sent.
+        pool: String,
+        /// Who asked.
+        by: String,
+        /// The answer.
+        message: String,
+    },
+    /// Presses of one stamp were put in order by a draw: by SHA-256 of seed, pool, a zero byte and the buzzer's
+    /// number in decimal, smallest first. Those presses name this record's `seq` as their `tie`.
+    Draw {
+        /// 8 random bytes in hex.
+        seed: String,
+        /// How many presses were drawn.
+        presses: u32,
+    },
+    /// A press that counts.
+    Press {
+        /// The pool.
+        pool: PoolId,
+        /// The buzzer.
+        buzzer: u16,
+        /// The device it came from.
+        device: u32,
+        /// `late`, `stale_stamp`, `recovered`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        flags: Vec<String>,
+        /// The `seq` of the draw that placed it among presses of the same stamp.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tie: Option<u64>,
+    },
+    /// The contact of a counted press opened again.
+    Release {
+        /// The pool.
+        pool: PoolId,
+        /// The buzzer.
+        buzzer: u16,
+        /// The device it came from.
+        device: u32,
+    },
+    /// Edges that debounce did not count, summed over up to a second.
+    Ignored {
+        /// The pool.
+        pool: PoolId,
+        /// The buzzer.
+        buzzer: u16,
+        /// The device they came from.
+        device: u32,
+        /// How many.
+        edges: u32,
+        /// The stamp of the first of them.
+        since_us: u64,
+    },
+    /// The kernel dropped events of a device: presses between `since_us` and this record may be missing.
+    Gap {
+        /// The device.
+        device: u32,
+        /// The pool.
+        pool: PoolId,
+        /// When the device was last read completely.
+        since_us: u64,
+    },
+    /// The ring was full for a while; events waited in order and none was lost.
+    RingFull {
+        /// The most that waited at once.
+        waiting_max: u32,
+    },
+    /// The process ended because it was asked to.
+    Stop {},
+}
+
+impl Serialize for PoolId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for PoolId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,196 @@
+//! The fold of the log. In: records, in order. Out: which pools are connected, which device serves which buzzer, and
+//! the [`News`] each record is for the world. Guarantee: total and deterministic: the same records give the same
+//! state and the same news, live and in a replay; nothing here can refuse.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::pool_id::PoolId;
+use crate::record::{Fact, Record};
+
+/// What the world is told because of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// A buzzer was hit.
+    Buzz {
+        /// The pool.
+        pool: PoolId,
+        /// The buzzer.
+        buzzer: u16,
+    },
+    /// A buzzer is there that was not.
+    Connected {
+        /// The pool.
+        pool: PoolId,
+        /// The buzzer.
+        buzzer: u16,
+    },
+    /// A buzzer is gone, or with `None` the last of its pool.
+    Disconnected {
+        /// The pool.
+        pool: PoolId,
+        /// The buzzer.
+        buzzer: Option<u16>,
+    },
+}
+
+/// The state of the world as the log tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    seq: u64,
+    boot: String,
+    /// Pools that are connected, and stay wanted when their hardware goes.
+    connected: BTreeSet<PoolId>,
+    /// Attached devices, with their pool and buzzers.
+    devices: BTreeMap<u32, (PoolId, Vec<u16>)>,
+}
+
+impl State {
+    /// The `seq` of the last record.
+    pub const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Whether the pool's presses count.
+    pub fn is_connected(&self, pool: &PoolId) -> bool {
+        self.connected.contains(pool)
+    }
+
+    /// The pools that are connected.
+    pub fn connected(&self) -> impl Iterator<Item = &PoolId> {
+        self.connected.iter()
+    }
+
+    /// The pool that a device serves.
+    pub fn pool_of(&self, device: u32) -> Option<&PoolId> {
+        self.devices.get(&device).map(|(pool, _)| pool)
+    }
+
+    /// The buzzers that devices serve in a pool, connected or not, ascending.
+    pub fn buzzers(&self, pool: &PoolId) -> BTreeSet<u16> {
+        let served = self.devices.values().filter(|(served, _)| served == pool);
+        served.flat_map(|(_, buzzers)| buzzers.iter().copied()).collect()
+    }
+
+    /// Takes the next record and gives its news.
+    pub fn apply(&mut self, record: &Record, mut tell: impl FnMut(News)) {
+        self.seq = record.seq;
+        match &record.fact {
+            Fact::Start { boot, .. } => {
+                self.devices.clear();
+                if self.boot != *boot {
+                    // A new boot is a new evening: nobody is connected unless the configuration says so.
+                    self.connected.clear();
+                    self.boot.clone_from(boot);
+                }
+            }
+            Fact::Attach { device, pool, buzzers, .. } => {
+                let before = self.buzzers(pool);
+                self.devices.insert(*device, (pool.clone(), buzzers.clone()));
+                if self.is_connected(pool) {
+                    for buzzer in self.buzzers(pool).difference(&before) {
+                        tell(News::Connected { pool: pool.clone(), buzzer: *buzzer });
+                    }
+                }
+            }
+            Fact::Detach { device, pool, .. } => {
+                let before = self.buzzers(pool);
+                self.devices.remove(device);
+                let after = self.buzzers(pool);
+                if !self.is_connected(pool) || before == after {
+                    return;
+                }
+                if after.is_empty() {
+                    tell(News::Disconnected { pool: pool.clone(), buzzer: None });
+                } else {
+                    for buzzer in before.difference(&after) {
+                        tell(News::Disconnected { pool: pool.clone(), buzzer: Some(*buzzer) });
+                    }
+                }
+            }
+            Fact::Connect { pool, .. } => {
+                if self.connected.insert(pool.clone()) {
+                    for buzzer in self.buzzers(pool) {
+                        tell(News::Connected { pool: pool.clone(), buzzer });
+                    }
+                }
+            }
+            Fact::Press { pool, buzzer, .. } => tell(News::Buzz { pool: pool.clone(), buzzer: *buzzer }),
+            Fact::Refuse { .. }
+            | Fact::Draw { .. }
+            | Fact::Release { .. }
+            | Fact::Ignored { .. }
+            | Fact::Gap { .. }
+            | Fact::RingFull { .. }
+            | Fact::Stop {} => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool() -> PoolId {
+        "desk".parse().unwrap()
+    }
+
+    fn attach(device: u32, buzzers: &[u16]) -> Fact {
+        Fact::Attach {
+            device,
+            pool: pool(),
+            name: String::new(),
+            place: String::new(),
+            stamps: "kernel".into(),
+            buzzers: buzzers.to_vec(),
+        }
+    }
+
+    fn detach(device: u32) -> Fact {
+        Fact::Detach { device, pool: pool(), reason: "unplugged".into(), certain: false }
+    }
+
+    fn start(boot: &str) -> Fact {
+        let (log, version) = (String::new(), String::new());
+        Fact::Start { log, boot: boot.into(), version, wall_us: 0, settle_us: 0 }
+    }
+
+    fn news(state: &mut State, fact: Fact) -> Vec<News> {
+        let mut news = Vec::new();
+        let record = Record { seq: state.seq() + 1, at_us: 0, fact };
+        state.apply(&record, |item| news.push(item));
+        news
+    }
+
+    fn connected(buzzer: u16) -> News {
+        News::Connected { pool: pool(), buzzer }
+    }
+
+    fn disconnected(buzzer: Option<u16>) -> News {
+        News::Disconnected { pool: pool(), buzzer }
+    }
+
+    #[test]
+    fn a_buzzer_goes_when_the_last_device_that_serves_it_goes() {
+        let mut state = State::default();
+        assert_eq!(news(&mut state, attach(1, &[1, 2])), [], "not connected: nobody is told");
+        let connect = Fact::Connect { pool: pool(), by: String::new(), buzzers: vec![1, 2] };
+        assert_eq!(news(&mut state, connect.clone()), [connected(1), connected(2)]);
+        assert_eq!(news(&mut state, connect), [], "it was connected");
+        assert_eq!(news(&mut state, attach(2, &[2, 3])), [connected(3)]);
+        assert_eq!(news(&mut state, detach(1)), [disconnected(Some(1))]);
+        assert_eq!(news(&mut state, detach(2)), [disconnected(None)], "the last ones go as a pool");
+        assert_eq!(news(&mut state, attach(3, &[2])), [connected(2)], "still wanted");
+    }
+
+    #[test]
+    fn a_wish_outlives_the_process_but_not_the_boot() {
+        let mut state = State::default();
+        news(&mut state, start("a"));
+        news(&mut state, Fact::Connect { pool: pool(), by: String::new(), buzzers: vec![] });
+        news(&mut state, attach(1, &[1]));
+        news(&mut state, start("a"));
+        assert!(state.is_connected(&pool()) && state.buzzers(&pool()).is_empty());
+        news(&mut state, start("b"));
+        assert!(!state.is_connected(&pool()));
+    }
+}
