@@ -89,12 +89,7 @@ fn measure(peer: Peer, plan: Plan, server: &Server, random: &mut Random) -> io::
     let mut load = Load::new(plan.clients)?;
     load.join(server.address)?;
     if peer != Peer::Floor {
-        // Before the others come: nobody else is told, and the first frame of each of them is a buzz.
-        let result = load.ask(r#"{"command":"connect","pool":"bench"}"#, "result")?;
-        let expected = BUZZERS as usize + usize::from(peer.has_idle_device());
-        if result["buzzers"].as_array().map(Vec::len) != Some(expected) {
-            return Err(io::Error::other(format!("{expected} buzzers are attached, but: {result}")));
-        }
+        connect(&mut load, BUZZERS as usize + usize::from(peer.has_idle_device()))?;
     }
     for _ in 1..plan.clients {
         load.join(server.address)?;
@@ -129,6 +124,25 @@ fn measure(peer: Peer, plan: Plan, server: &Server, random: &mut Random) -> io::
         lost: load.tally.lost,
         astray: load.tally.astray,
     })
+}
+
+/// Connects the pool and waits until all its buzzers are there: an attachment may be welcomed before it counts.
+///
+/// Before the other clients come, so that nobody else is told and the first frame of each of them is a buzz.
+fn connect(load: &mut Load, expected: usize) -> io::Result<()> {
+    load.ask(r#"{"command":"connect","pool":"bench"}"#, "result")?;
+    let deadline = clock::now() + PATIENCE;
+    loop {
+        let reply = load.ask(r#"{"list":"buzzers"}"#, "pools")?;
+        let there = reply["pools"][0]["buzzers"].as_array().map_or(0, Vec::len);
+        if there == expected {
+            return Ok(());
+        }
+        if clock::now() > deadline {
+            return Err(io::Error::other(format!("{expected} buzzers are attached, but: {reply}")));
+        }
+        clock::sleep(MS);
+    }
 }
 
 /// A pause, a press, its frames, the release. None when a client has waited in vain.
