@@ -5,16 +5,22 @@
 //! is measured.
 
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use crate::clock;
+use crate::clock::{self, MS};
 use crate::record::{self, BUZZERS, buzzer_of, key_of};
+
+/// Well inside the settle window: nothing is late.
+const SPREAD: u64 = MS;
 
 #[derive(Debug)]
 pub(crate) struct Presser {
     stream: UnixStream,
     bytes: Vec<u8>,
+    /// The last stamp: none may be before it.
+    stamped: u64,
 }
 
 impl Presser {
@@ -44,7 +50,7 @@ impl Presser {
         if answer["ok"] != true {
             return Err(io::Error::other(format!("attachment refused: {answer}")));
         }
-        Ok(Self { stream, bytes: Vec::new() })
+        Ok(Self { stream, bytes: Vec::new(), stamped: 0 })
     }
 
     /// Down. Returns the time of the press.
@@ -58,19 +64,26 @@ impl Presser {
     }
 
     /// Down and up at once, for each of `presses`, in one write.
-    pub(crate) fn tap(&mut self, presses: std::ops::Range<u64>) -> io::Result<()> {
+    ///
+    /// The stamps are spread over the time since the last write, as those of a device whose reports have piled up:
+    /// reports of one stamp would be a tie, which the server rightly draws, and then no order could be checked.
+    pub(crate) fn tap(&mut self, presses: Range<u64>) -> io::Result<()> {
         let now = clock::now();
+        let (count, since) = (presses.end - presses.start, self.stamped.max(now.saturating_sub(SPREAD)));
         self.bytes.clear();
-        for press in presses {
+        for (place, press) in (1..).zip(presses) {
             let key = key_of(buzzer_of(press));
-            record::put_edge(&mut self.bytes, key, true, now);
-            record::put_edge(&mut self.bytes, key, false, now);
+            let at = since + (now - since) * place / count;
+            record::put_edge(&mut self.bytes, key, true, at);
+            record::put_edge(&mut self.bytes, key, false, at);
         }
+        self.stamped = now;
         self.stream.write_all(&self.bytes)
     }
 
     fn edge(&mut self, press: u64, down: bool) -> io::Result<u64> {
         let now = clock::now();
+        self.stamped = now;
         self.bytes.clear();
         record::put_edge(&mut self.bytes, key_of(buzzer_of(press)), down, now);
         self.stream.write_all(&self.bytes)?;
