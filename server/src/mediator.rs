@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use buzzer_core::claim::SlotId;
 use buzzer_core::event::{Event, Gone, Kind};
 use buzzer_core::time::{KernelTime, Micros};
 
 use crate::group::{Group, Ordered};
 use crate::outbox::ClientId;
-use crate::pool::{PoolSpec, Pools, SlotId};
+use crate::pool::{PoolSpec, Pools};
 use crate::pool_id::PoolId;
 use crate::record::{Fact, Record};
 use crate::state::{News, State};
@@ -260,7 +261,7 @@ impl Mediator {
     }
 
     /// A slot's device cannot be opened, with the reason and the cure.
-    pub fn handle_trouble(&mut self, slot: SlotId, trouble: String, now: KernelTime) {
+    pub fn handle_failed(&mut self, slot: SlotId, trouble: String, now: KernelTime) {
         self.pools.slot(slot).trouble = Some(trouble);
         self.settle(now);
     }

@@ -4,10 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::pool_id::PoolId;
+use buzzer_core::claim::SlotId;
 
-/// A place for one physical device: an entry of the configuration, or a recognised device without configuration.
-pub type SlotId = u32;
+use crate::pool_id::PoolId;
 
 /// A pool as configured.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::{permission, sysfs};
 use crate::assign::{Slots, Verdict};
 use crate::claim::Claims;
+use crate::event::Buzzer;
 use crate::identity::Identity;
 use crate::profile::recognise;
 use crate::roster::{inhibited, remark};
@@ -22,6 +23,8 @@ pub struct Row {
     pub verdict: Verdict,
     /// The lasting name of its slot, where it has one: without configuration, the pool it makes.
     pub label: Option<String>,
+    /// Its buzzers, ascending, where it has a slot.
+    pub buzzers: Vec<Buzzer>,
     /// What is in the way of using it, and the cure. Permissions are looked at for devices that serve a slot.
     pub trouble: Option<String>,
 }
@@ -37,16 +40,21 @@ pub fn survey(claims: Claims, sysfs_root: &Path, input_dir: &Path) -> io::Result
     let rows = verdicts.into_iter().zip(devices).filter(|(_, identity)| !identity.keys.is_empty());
     Ok(rows
         .map(|(verdict, identity)| {
+            let found = match &verdict {
+                Verdict::Slot(slot) => slots.found(*slot),
+                _ => None,
+            };
             let (label, trouble) = match &verdict {
-                Verdict::Slot(slot) => {
+                Verdict::Slot(_) => {
                     let inhibited = identity.inhibited.then(|| inhibited(&identity));
                     let trouble = permission::trouble(&input_dir.join(&identity.node)).or(inhibited);
-                    (slots.found(*slot).map(|found| found.label), trouble)
+                    (found.as_ref().map(|found| found.label.clone()), trouble)
                 }
                 verdict => (None, remark(verdict, &identity).map(|(_, text)| text)),
             };
             let profile = recognise(&identity).map(|profile| profile.name());
-            Row { identity, profile, verdict, label, trouble }
+            let buzzers = found.map(|found| found.keys.buzzers()).unwrap_or_default();
+            Row { identity, profile, verdict, label, buzzers, trouble }
         })
         .collect())
 }

@@ -32,7 +32,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::attachments::{Attached, Attachments};
 use super::handshake::Page;
-use super::hardware::Hardware;
+use super::hardware::{self, Hardware};
 use super::host;
 use super::listen::{self, ListenError};
 use super::log_file::LogFile;
@@ -128,7 +128,7 @@ impl Daemon {
             wall_us: host::wall_us(),
             settle_us: settle_us.as_us(),
         };
-        let mediator = Mediator::new(state, hardware.pools(config), fact, start);
+        let mediator = Mediator::new(state, hardware::pools(config), fact, start);
         let mut daemon = Self {
             poll,
             signals,

@@ -1,65 +1,223 @@
-//! The bridge to the devices thread. In: what it reports of slots. Out: the mediator's words for it, and the mediator's
-//! wishes to the thread. Guarantee: which slot makes which pool is decided here and nowhere else.
+//! The bridge to the devices thread. In: the configuration, and what the thread reports of slots. Out: the mediator's
+//! words for it, and the mediator's wishes to the thread. Guarantee: which slot makes which pool is decided here and
+//! nowhere else; a device is announced to the mediator before its first event can leave the ring.
 
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::mpsc;
+use std::time::Duration;
 
+use buzzer_core::assign::Found;
+use buzzer_core::claim::{Claim, Claims, Glob, Match, SlotId};
 use buzzer_core::event::DeviceId;
+use buzzer_core::io::devices::{self, Devices, Options, Report, Request};
 use buzzer_core::io::mailbox::Mailbox;
 use buzzer_core::io::source::ReaderRequest;
 use buzzer_core::time::KernelTime;
 use mio::Waker;
 
-use crate::config::{Config, PoolSource};
-use crate::mediator::{Mediator, Output};
+use crate::config::{Config, MatchConfig, PoolSource};
+use crate::mediator::{Announced, Mediator, Output};
 use crate::pool::PoolSpec;
+use crate::pool_id::PoolId;
+
+/// Where device nodes are.
+pub const INPUT_DIR: &str = "/dev/input";
+/// Where the kernel describes them.
+pub const SYSFS_ROOT: &str = "/sys";
+
+/// Reports that may wait: more than a machine has devices.
+const REPORTS_MAX: usize = 4096;
+/// Listing sysfs takes some ms; a machine on which it takes longer starts with what is known by then.
+const LISTING: Duration = Duration::from_secs(2);
 
 /// The devices thread, seen from the server.
 #[derive(Debug)]
-pub struct Hardware {}
+pub struct Hardware {
+    devices: Option<Devices>,
+    requests: Mailbox<Request>,
+    reports: Mailbox<Report>,
+    /// The pool of every slot.
+    pools: BTreeMap<SlotId, PoolId>,
+    found: BTreeMap<SlotId, Box<Found>>,
+    opened: BTreeSet<DeviceId>,
+}
+
+/// What the configuration asks of the machine. Slots are numbered as `claims` lists them.
+pub fn claims(config: &Config) -> Claims {
+    if config.pools.is_empty() {
+        return Claims::Known { debounce_us: config.order.debounce_us };
+    }
+    let claims = config.pools.iter().flat_map(|pool| match &pool.source {
+        PoolSource::Virtual { .. } => Vec::new(),
+        PoolSource::Hardware(entries) => entries
+            .iter()
+            .map(|entry| Claim {
+                matcher: matcher(&entry.matcher),
+                buzzers: entry.buzzers.clone(),
+                debounce_us: pool.debounce_us,
+            })
+            .collect(),
+    });
+    Claims::Listed(claims.collect())
+}
+
+fn matcher(config: &MatchConfig) -> Match {
+    let glob = |text: &Option<String>| text.as_deref().map(Glob::new);
+    Match {
+        vendor: config.vendor,
+        product: config.product,
+        name: glob(&config.name),
+        phys: glob(&config.phys),
+        uniq: glob(&config.uniq),
+    }
+}
+
+/// The pools of the configuration, with the slots that [`claims`] numbers.
+pub fn pools(config: &Config) -> Vec<PoolSpec> {
+    let mut slots = (0..).map(SlotId::new);
+    let spec = |pool: &crate::config::PoolConfig| PoolSpec {
+        id: pool.id.clone(),
+        autoconnect: pool.autoconnect,
+        slots: match &pool.source {
+            PoolSource::Virtual { .. } => None,
+            PoolSource::Hardware(entries) => Some(slots.by_ref().take(entries.len()).collect()),
+        },
+    };
+    config.pools.iter().map(spec).collect()
+}
 
 impl Hardware {
-    /// Starts the devices thread.
+    /// Starts the devices thread and waits until it has looked at the machine once, so that the first client is not
+    /// told that nothing is there.
     ///
     /// # Errors
     /// What the kernel answered.
     pub fn start(
-        _config: &Config,
-        _waker: &Arc<Waker>,
-        _reader: &Mailbox<ReaderRequest>,
-        _ids: &Arc<AtomicU32>,
+        config: &Config,
+        waker: &Arc<Waker>,
+        reader: &Mailbox<ReaderRequest>,
+        device_ids: &Arc<AtomicU32>,
     ) -> io::Result<Self> {
-        Ok(Self {})
-    }
-
-    /// The pools of the configuration.
-    pub fn pools(&self, config: &Config) -> Vec<PoolSpec> {
-        config
-            .pools
-            .iter()
-            .map(|pool| PoolSpec {
-                id: pool.id.clone(),
-                autoconnect: pool.autoconnect,
-                slots: match &pool.source {
-                    PoolSource::Virtual { .. } => None,
-                    PoolSource::Hardware(_) => Some(Vec::new()),
-                },
-            })
-            .collect()
+        let reports = Mailbox::new(REPORTS_MAX, Arc::clone(waker));
+        let (listed, is_listed) = mpsc::channel();
+        let posting = reports.clone();
+        let report = move |report: Report| {
+            if report == Report::Listed {
+                let _ = listed.send(());
+            }
+            if posting.post(report).is_err() {
+                log::error!("a report on a device was dropped: the server takes none");
+            }
+        };
+        let options = Options {
+            claims: claims(config),
+            input_dir: PathBuf::from(INPUT_DIR),
+            sysfs_root: PathBuf::from(SYSFS_ROOT),
+            device_ids: Arc::clone(device_ids),
+        };
+        let devices = devices::spawn(options, Box::new(report), reader.clone())?;
+        let _ = is_listed.recv_timeout(LISTING);
+        let specs = pools(config);
+        let of_spec = |spec: &PoolSpec| {
+            let slots = spec.slots.clone().unwrap_or_default();
+            slots.into_iter().map(|slot| (slot, spec.id.clone())).collect::<Vec<_>>()
+        };
+        Ok(Self {
+            requests: devices.requests(),
+            devices: Some(devices),
+            reports,
+            pools: specs.iter().flat_map(of_spec).collect(),
+            found: BTreeMap::new(),
+            opened: BTreeSet::new(),
+        })
     }
 
     /// Gives the mediator what has been reported.
-    pub fn report(&mut self, _mediator: &mut Mediator, _now: KernelTime) {}
+    pub fn report(&mut self, mediator: &mut Mediator, now: KernelTime) {
+        for report in self.reports.collect() {
+            match report {
+                Report::Present { slot, found } => self.present(slot, found, mediator, now),
+                Report::Absent { slot } => {
+                    self.found.remove(&slot);
+                    mediator.handle_absent(slot, now);
+                }
+                Report::Opened { slot, device } => {
+                    self.opened.insert(device);
+                    let (Some(found), Some(pool)) = (self.found.get(&slot), self.pools.get(&slot)) else {
+                        continue;
+                    };
+                    let identity = &found.identity;
+                    let announced = Announced {
+                        pool: pool.clone(),
+                        name: identity.name.clone(),
+                        place: format!("{} {}", identity.node, identity.phys),
+                        stamps: "kernel",
+                        buzzers: found.keys.buzzers().iter().map(|buzzer| buzzer.0).collect(),
+                    };
+                    mediator.handle_opened(slot, device.get(), announced);
+                }
+                Report::Failed { slot, error } => {
+                    log::warn!("{}: {error}", self.pool_name(slot));
+                    mediator.handle_failed(slot, error, now);
+                }
+                Report::Trouble { slot: Some(slot), text } => log::warn!("{}: {text}", self.pool_name(slot)),
+                Report::Trouble { slot: None, text } => log::warn!("{text}"),
+                Report::Listed => {}
+            }
+        }
+    }
+
+    fn present(&mut self, slot: SlotId, found: Box<Found>, mediator: &mut Mediator, now: KernelTime) {
+        let mut new = None;
+        // Without configuration a recognised device is a pool of its own.
+        if let Entry::Vacant(entry) = self.pools.entry(slot) {
+            match found.label.parse::<PoolId>() {
+                Ok(id) => {
+                    entry.insert(id.clone());
+                    new = Some(PoolSpec { id, autoconnect: false, slots: Some(vec![slot]) });
+                }
+                Err(error) => log::error!("{}: {error}", found.identity.describe()),
+            }
+        }
+        log::info!("{}: present: {}", self.pool_name(slot), found.identity.describe());
+        self.found.insert(slot, found);
+        mediator.handle_present(slot, new, now);
+    }
+
+    fn pool_name(&self, slot: SlotId) -> String {
+        self.pools.get(&slot).map_or_else(|| format!("slot {slot}"), |pool| format!("pool {pool}"))
+    }
 
     /// Whether a device was opened by the devices thread.
-    pub fn owns(&self, _device: DeviceId) -> bool {
-        false
+    pub fn owns(&self, device: DeviceId) -> bool {
+        self.opened.contains(&device)
     }
 
     /// Passes on a wish.
-    pub fn obey(&mut self, _output: &Output) {}
+    pub fn obey(&mut self, output: &Output) {
+        let request = match output {
+            Output::Want(slot) => Request::Want(*slot),
+            Output::Unwant(slot) => Request::Unwant(*slot),
+            Output::Ended(device) => {
+                self.opened.remove(&DeviceId::new(*device));
+                Request::Ended(DeviceId::new(*device))
+            }
+            _ => return,
+        };
+        if self.requests.post(request).is_err() {
+            log::error!("the devices thread takes no requests: {request:?} was dropped");
+        }
+    }
 
     /// Ends the thread.
-    pub fn stop(&mut self) {}
+    pub fn stop(&mut self) {
+        if let Some(devices) = self.devices.take() {
+            devices.stop();
+        }
+    }
 }

@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_bad_greeting_is_refused_with_its_reason() {
         for (line, want) in [
-            (&b"nonsense"[..], "expected value"),
+            (&b"nonsense"[..], "expected ident"),
             (b"[]", "expected {\"name\""),
             (br#"{"name":"x","buzzers":{}}"#, "there is none"),
             (br#"{"name":"x","buzzers":{"768":1}}"#, "is no key"),
