@@ -84,13 +84,11 @@ fn table(options: &Options) -> io::Result<bool> {
         rows.extend(block(options, plan, &place, &mut random)?);
     }
     let seconds = (clock::now() - begin) / clock::SECOND;
-    let command: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let command: String =
+        env::args().skip(1).filter(|word| word != "--bench").map(|word| format!(" {word}")).collect();
+    let dashes = if command.is_empty() { "" } else { " --" };
     println!("{}", proc::machine());
-    println!(
-        "cargo bench -p buzzer-benches -- {}: {} rounds, {seconds} s",
-        command.join(" "),
-        options.rounds
-    );
+    println!("cargo bench -p buzzer-benches{dashes}{command}   ({} rounds, {seconds} s)", options.rounds);
     println!();
     sheet::print(&rows);
     Ok(rows.iter().all(|row| row.faults() == 0))

@@ -2,7 +2,7 @@
 //!
 //! In: the figures of every round. Out: fixed-width text.
 //! Guarantees: p50, p99, CPU and the rest are medians over the rounds that others left alone (over all of them when
-//! there is none); p99.9, max and the bursts come from every press of every round, because a tail must not be averaged away.
+//! there is none), ratios likewise of the ratios within each round; p99.9, max and the bursts come from every press of every round, because a tail must not be averaged away.
 
 use crate::round::{Figures, Plan};
 use crate::stats::{Sorted, median};
@@ -60,16 +60,12 @@ impl Row {
         Sorted::new(self.rounds.iter().flat_map(|round| of(round).samples()).copied().collect())
     }
 
-    fn p50(&self) -> Option<f64> {
-        self.over(|round| round.last.percentile(0.5).map(micros))
-    }
-
-    fn p99(&self) -> Option<f64> {
-        self.over(|round| round.last.percentile(0.99).map(micros))
-    }
-
-    fn cpu(&self) -> Option<f64> {
-        self.over(|round| Some(round.cpu / 1e3))
+    /// The median of the ratios round by round: a change of the machine's mood is in both halves of each.
+    fn to(&self, floor: Option<&Self>, of: impl Fn(&Figures) -> Option<f64>) -> Option<f64> {
+        let pairs: Vec<(&Figures, &Figures)> = self.rounds.iter().zip(&floor?.rounds).collect();
+        let ratio = |pair: &(&Figures, &Figures)| Some(of(pair.0)? / of(pair.1)?);
+        let quiet = median(pairs.iter().filter(|(own, its)| !own.noisy() && !its.noisy()).filter_map(ratio));
+        quiet.or_else(|| median(pairs.iter().filter_map(ratio)))
     }
 
     fn mib(&self) -> Option<f64> {
@@ -87,7 +83,6 @@ impl Row {
     fn print(&self, floor: Option<&Self>) {
         let all = self.pooled(|round| &round.last);
         let burst = self.pooled(|round| &round.burst);
-        let to_floor = |of: fn(&Self) -> Option<f64>| ratio(of(self), floor.and_then(of));
         let noisy = self.rounds.iter().filter(|round| round.noisy()).count();
         let others = median(self.rounds.iter().map(|round| round.others * 100.0));
         line([
@@ -95,14 +90,14 @@ impl Row {
             self.plan.clients.to_string(),
             if self.plan.held { "held" } else { "free" }.to_string(),
             cell(self.over(|round| round.first.percentile(0.5).map(micros)), 0),
-            cell(self.p50(), 0),
-            cell(self.p99(), 0),
+            cell(self.over(p50), 0),
+            cell(self.over(p99), 0),
             cell(all.percentile(0.999).map(micros), 0),
             cell(all.max().map(micros), 0),
-            cell(to_floor(Self::p50), 2),
-            cell(to_floor(Self::p99), 2),
-            cell(self.cpu(), 1),
-            cell(to_floor(Self::cpu), 2),
+            cell(self.to(floor, p50), 2),
+            cell(self.to(floor, p99), 2),
+            cell(self.over(cpu), 1),
+            cell(self.to(floor, cpu), 2),
             cell(burst.percentile(0.5).map(millis), 2),
             cell(burst.percentile(0.99).map(millis), 2),
             cell(self.over(|round| Some(round.rate)), 0),
@@ -126,7 +121,7 @@ impl Row {
         };
         // Settling is meant to take its time: only with `settle_us = 0` is the floor's latency the measure.
         if self.peer == Peer::Zero {
-            let latency = ratio(self.p50(), floor.and_then(Self::p50));
+            let latency = self.to(floor, p50);
             match (self.plan.held, clients) {
                 (false, _) => add("p50 to (a), free", latency, "x", 2.0, 1.3),
                 (true, 1) => add("p50 to (a)", latency, "x", 1.30, 1.10),
@@ -135,7 +130,7 @@ impl Row {
             if self.plan.held && clients > 1 {
                 let burst = self.pooled(|round| &round.burst).percentile(0.99).map(millis);
                 add("host's p99 for 8 at once", burst, "ms", 3.0, 1.0);
-                add("CPU to (a)", ratio(self.cpu(), floor.and_then(Self::cpu)), "x", 1.30, 1.15);
+                add("CPU to (a)", self.to(floor, cpu), "x", 1.30, 1.15);
             }
             if self.plan.held {
                 let thousands = clients as f64 / 1024.0;
@@ -187,8 +182,16 @@ fn same_plan(one: &Row, other: &Row) -> bool {
     (one.plan.clients, one.plan.held) == (other.plan.clients, other.plan.held)
 }
 
-fn ratio(value: Option<f64>, floor: Option<f64>) -> Option<f64> {
-    Some(value? / floor?)
+fn p50(round: &Figures) -> Option<f64> {
+    round.last.percentile(0.5).map(micros)
+}
+
+fn p99(round: &Figures) -> Option<f64> {
+    round.last.percentile(0.99).map(micros)
+}
+
+fn cpu(round: &Figures) -> Option<f64> {
+    Some(round.cpu / 1e3)
 }
 
 fn micros(nanos: u64) -> f64 {
