@@ -2,7 +2,8 @@
 //!
 //! In: the figures of every round. Out: fixed-width text.
 //! Guarantees: p50, p99, CPU and the rest are medians over the rounds that others left alone (over all of them when
-//! there is none), ratios likewise of the ratios within each round; p99.9, max and the bursts come from every press of every round, because a tail must not be averaged away.
+//! there is none), and ratios are medians of the ratios round by round; p99.9, max and the bursts come from every
+//! press of every round, because a tail must not be averaged away.
 
 use crate::round::{Figures, Plan};
 use crate::stats::{Sorted, median};
