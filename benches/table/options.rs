@@ -33,7 +33,8 @@ impl Options {
     pub(crate) fn parse() -> Result<Self, String> {
         let (mut clients, mut rounds, mut presses) = (vec![1, 1000], 5, 800);
         let (mut peers, mut seed) = (Peer::ALL.to_vec(), 1);
-        let (mut held, mut free, mut sustain) = (true, true, 500 * MS);
+        let (mut held, mut free) = (true, true);
+        let (mut sustain, mut bursts) = (500 * MS, 20);
         let mut arguments = env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
@@ -49,13 +50,12 @@ impl Options {
                 }
                 "--held" => free = false,
                 "--free" => held = false,
-                "--quick" => (rounds, presses, sustain) = (1, 200, 200 * MS),
+                "--quick" => (rounds, presses, bursts, sustain) = (1, 200, 10, 200 * MS),
                 // Cargo adds it.
                 "--bench" => {}
                 _ => return Err(format!("{argument}: not known")),
             }
         }
-        let bursts = (presses / 40).clamp(1, 15);
         let mut plans = Vec::new();
         for (at, &clients) in clients.iter().enumerate() {
             let presses = presses / (1 + clients as u64 / 150);

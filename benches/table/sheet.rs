@@ -2,8 +2,8 @@
 //!
 //! In: the figures of every round. Out: fixed-width text.
 //! Guarantees: p50, p99, CPU and the rest are medians over the rounds that others left alone (over all of them when
-//! there is none), and ratios are medians of the ratios round by round; p99.9, max and the bursts come from every
-//! press of every round, because a tail must not be averaged away.
+//! there is none), ratios are medians of the ratios round by round, and bursts are pooled over those rounds. p99.9 and
+//! max come from every press of every round, noisy or not, because a tail must not be averaged away.
 
 use crate::round::{Figures, Plan};
 use crate::stats::{Sorted, median};
@@ -57,8 +57,16 @@ impl Row {
         quiet.or_else(|| median(self.rounds.iter().filter_map(&of)))
     }
 
-    fn pooled(&self, of: impl Fn(&Figures) -> &Sorted) -> Sorted {
-        Sorted::new(self.rounds.iter().flat_map(|round| of(round).samples()).copied().collect())
+    /// Every press of every round.
+    fn all(&self) -> Sorted {
+        Sorted::new(self.rounds.iter().flat_map(|round| round.last.samples()).copied().collect())
+    }
+
+    /// Bursts are too few for a percentile of each round.
+    fn bursts(&self) -> Sorted {
+        let any = self.rounds.iter().any(|round| !round.noisy());
+        let rounds = self.rounds.iter().filter(|round| !any || !round.noisy());
+        Sorted::new(rounds.flat_map(|round| round.burst.samples()).copied().collect())
     }
 
     /// The median of the ratios round by round: a change of the machine's mood is in both halves of each.
@@ -82,8 +90,8 @@ impl Row {
     }
 
     fn print(&self, floor: Option<&Self>) {
-        let all = self.pooled(|round| &round.last);
-        let burst = self.pooled(|round| &round.burst);
+        let all = self.all();
+        let burst = self.bursts();
         let noisy = self.rounds.iter().filter(|round| round.noisy()).count();
         let others = median(self.rounds.iter().map(|round| round.others * 100.0));
         line([
@@ -129,7 +137,7 @@ impl Row {
                 (true, _) => add("p50 to (a)", latency, "x", 1.30, 1.15),
             }
             if self.plan.held && clients > 1 {
-                let burst = self.pooled(|round| &round.burst).percentile(0.99).map(millis);
+                let burst = self.bursts().percentile(0.99).map(millis);
                 add("host's p99 for 8 at once", burst, "ms", 3.0, 1.0);
                 add("CPU to (a)", self.to(floor, cpu), "x", 1.30, 1.15);
             }
