@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::button::Buttons;
 use crate::pool_id::PoolId;
 use crate::record::{Fact, Record};
 
@@ -40,8 +41,18 @@ pub struct State {
     boot: String,
     /// Pools that are connected, and stay wanted when their hardware goes.
     connected: BTreeSet<PoolId>,
-    /// Attached devices, with their pool and buzzers.
-    devices: BTreeMap<u32, (PoolId, Vec<u16>)>,
+    devices: BTreeMap<u32, Device>,
+    /// The largest uncertainty of a device whose presses count; asked for with every press.
+    uncertainty_us_max: u64,
+    buttons: Buttons,
+}
+
+/// An attached device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Device {
+    pool: PoolId,
+    buzzers: Vec<u16>,
+    uncertainty_us: u64,
 }
 
 impl State {
@@ -62,18 +73,42 @@ impl State {
 
     /// The pool that a device serves.
     pub fn pool_of(&self, device: u32) -> Option<&PoolId> {
-        self.devices.get(&device).map(|(pool, _)| pool)
+        self.devices.get(&device).map(|device| &device.pool)
     }
 
     /// The buzzers that devices serve in a pool, connected or not, ascending.
     pub fn buzzers(&self, pool: &PoolId) -> BTreeSet<u16> {
-        let served = self.devices.values().filter(|(served, _)| served == pool);
-        served.flat_map(|(_, buzzers)| buzzers.iter().copied()).collect()
+        let serving = self.devices.values().filter(|device| device.pool == *pool);
+        serving.flat_map(|device| device.buzzers.iter().copied()).collect()
+    }
+
+    /// By how much a press of this device may be earlier than its stamp says, µs.
+    pub fn uncertainty_us(&self, device: u32) -> u64 {
+        self.devices.get(&device).map_or(0, |device| device.uncertainty_us)
+    }
+
+    /// The largest uncertainty of the devices of connected pools, µs.
+    pub const fn uncertainty_us_max(&self) -> u64 {
+        self.uncertainty_us_max
+    }
+
+    /// Every button of attached devices.
+    pub const fn buttons(&self) -> &Buttons {
+        &self.buttons
     }
 
     /// Takes the next record and gives its news.
-    pub fn apply(&mut self, record: &Record, mut tell: impl FnMut(News)) {
+    pub fn apply(&mut self, record: &Record, tell: impl FnMut(News)) {
         self.seq = record.seq;
+        self.buttons.apply(record);
+        self.apply_pools(record, tell);
+        if matches!(record.fact, Fact::Attach { .. } | Fact::Detach { .. } | Fact::Connect { .. }) {
+            let counting = self.devices.values().filter(|device| self.is_connected(&device.pool));
+            self.uncertainty_us_max = counting.map(|device| device.uncertainty_us).max().unwrap_or(0);
+        }
+    }
+
+    fn apply_pools(&mut self, record: &Record, mut tell: impl FnMut(News)) {
         match &record.fact {
             Fact::Start { boot, .. } => {
                 self.devices.clear();
@@ -83,9 +118,12 @@ impl State {
                     self.boot.clone_from(boot);
                 }
             }
-            Fact::Attach { device, pool, buzzers, .. } => {
+            Fact::Attach { device, pool, buzzers, uncertainty_us, .. } => {
                 let before = self.buzzers(pool);
-                self.devices.insert(*device, (pool.clone(), buzzers.clone()));
+                let (pool, uncertainty_us) = (pool.clone(), *uncertainty_us);
+                let attached = Device { pool: pool.clone(), buzzers: buzzers.clone(), uncertainty_us };
+                self.devices.insert(*device, attached);
+                let pool = &pool;
                 if self.is_connected(pool) {
                     for buzzer in self.buzzers(pool).difference(&before) {
                         tell(News::Connected { pool: pool.clone(), buzzer: *buzzer });
@@ -121,6 +159,10 @@ impl State {
             | Fact::Ignored { .. }
             | Fact::Gap { .. }
             | Fact::RingFull { .. }
+            | Fact::ReaderStall { .. }
+            | Fact::Held { .. }
+            | Fact::Proved { .. }
+            | Fact::Stuck { .. }
             | Fact::Stop {} => {}
         }
     }
@@ -142,6 +184,7 @@ mod tests {
             place: String::new(),
             stamps: "kernel".into(),
             buzzers: buzzers.to_vec(),
+            uncertainty_us: 0,
         }
     }
 

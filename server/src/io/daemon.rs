@@ -255,6 +255,7 @@ impl Daemon {
             place: socket.display().to_string(),
             stamps: stamps_name,
             buzzers: greeting.keys.buzzers().iter().map(|buzzer| buzzer.0).collect(),
+            uncertainty_us: 0,
         };
         self.mediator.handle_announced(device, announced);
         let attachment = Attachment {

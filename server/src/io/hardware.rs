@@ -158,6 +158,7 @@ impl Hardware {
                         place: format!("{} {}", identity.node, identity.phys),
                         stamps: "kernel",
                         buzzers: found.keys.buzzers().iter().map(|buzzer| buzzer.0).collect(),
+                        uncertainty_us: 0,
                     };
                     mediator.handle_opened(slot, device.get(), announced);
                 }

@@ -1,0 +1,186 @@
+//! One `buzzerd` of one case: its folders, its process, its other commands.
+//!
+//! Enters a configuration without `[server]` and `[log]`, which stand here; leaves a daemon that answers `/healthz`.
+//! Guarantees: dropped means killed; what it said on stderr is in the text of a failure.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::client::Client;
+use crate::deadline::{LIMIT, Outcome, Why, ensure, until};
+use crate::records::{self, Record};
+
+pub(crate) const ADDRESS: &str = "127.0.0.1:7400";
+/// Somebody who may not open input devices: `nobody` of Debian.
+const STRANGER: u32 = 65534;
+
+/// A daemon and what it leaves behind.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    folder: PathBuf,
+    user: u32,
+    child: Option<Child>,
+}
+
+impl Daemon {
+    /// Started as root.
+    pub(crate) fn start(name: &str, config: &str) -> Outcome<Self> {
+        Self::start_as(0, name, config)
+    }
+
+    /// Started as a user who is in no group that may read input devices.
+    pub(crate) fn start_as_stranger(name: &str, config: &str) -> Outcome<Self> {
+        Self::start_as(STRANGER, name, config)
+    }
+
+    fn start_as(user: u32, name: &str, config: &str) -> Outcome<Self> {
+        let folder = Path::new("/tmp").join(name);
+        for folder in [&folder, &folder.join("log"), &folder.join("run")] {
+            fs::create_dir_all(folder).why(folder.display())?;
+            chown(folder, Some(user), Some(user)).why(folder.display())?;
+        }
+        let log = folder.join("log");
+        let config =
+            format!("[server]\nlisten = [\"{ADDRESS}\"]\n[log]\ndir = \"{}\"\n{config}", log.display());
+        fs::write(folder.join("buzzerd.toml"), config).why("configuration")?;
+        let mut daemon = Self { folder, user, child: None };
+        daemon.start_again()?;
+        Ok(daemon)
+    }
+
+    /// The next process on the same configuration and log.
+    pub(crate) fn start_again(&mut self) -> Outcome {
+        let said = fs::File::options().create(true).append(true).open(self.said()).why("stderr")?;
+        let child =
+            self.command(&["serve"]).stdout(Stdio::null()).stderr(said).spawn().why("buzzerd serve")?;
+        self.child = Some(child);
+        until("/healthz of buzzerd", || {
+            let ended = self
+                .child
+                .as_mut()?
+                .try_wait()
+                .ok()?
+                .map(|status| Err(format!("buzzerd ended with {status}")));
+            ended.or_else(|| {
+                get("/healthz").filter(|answer| answer.starts_with("HTTP/1.1 200")).map(|_| Ok(()))
+            })
+        })
+        .and_then(|up| up)
+        .map_err(|why| format!("{why}{}", self.last_words()))
+    }
+
+    pub(crate) fn client(&self) -> Outcome<Client> {
+        Client::connect(ADDRESS)
+    }
+
+    /// Another command of `buzzerd` on the same configuration.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Outcome<Output> {
+        self.command(arguments).output().why(arguments.join(" "))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program());
+        command.args(arguments).arg("--config").arg(self.folder.join("buzzerd.toml"));
+        command
+            .env("RUNTIME_DIRECTORY", self.folder.join("run"))
+            .current_dir(&self.folder)
+            .stdin(Stdio::null());
+        if self.user != 0 {
+            command.uid(self.user).gid(self.user);
+        }
+        command
+    }
+
+    /// Stops all threads of the daemon, and waits until they stand.
+    pub(crate) fn freeze(&self) -> Outcome {
+        self.signal(Signal::STOP)?;
+        let tasks = format!("/proc/{}/task", self.pid()?.as_raw_nonzero());
+        until("a frozen buzzerd", || {
+            let stands = |task: fs::DirEntry| {
+                let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+                stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+            };
+            fs::read_dir(&tasks).ok()?.flatten().all(stands).then_some(())
+        })
+    }
+
+    pub(crate) fn thaw(&self) -> Outcome {
+        self.signal(Signal::CONT)
+    }
+
+    pub(crate) fn terminate(&self) -> Outcome {
+        self.signal(Signal::TERM)
+    }
+
+    /// A crash, as far as the daemon is concerned.
+    pub(crate) fn crash(&mut self) -> Outcome {
+        self.signal(Signal::KILL)?;
+        self.wait().map(drop)
+    }
+
+    pub(crate) fn wait(&mut self) -> Outcome<ExitStatus> {
+        let child = self.child.as_mut().ok_or("no buzzerd runs")?;
+        let status = until("the end of buzzerd", || child.try_wait().transpose())?.why("wait")?;
+        self.child = None;
+        Ok(status)
+    }
+
+    /// Ends the daemon as systemd does, and gives what its log says then.
+    pub(crate) fn stop(mut self) -> Outcome<Vec<Record>> {
+        self.terminate()?;
+        let status = self.wait()?;
+        ensure(status.success(), || format!("SIGTERM: buzzerd ended with {status}{}", self.last_words()))?;
+        records::read(&self.folder.join("log"))
+    }
+
+    /// The last lines of stderr, for the text of a failure.
+    pub(crate) fn last_words(&self) -> String {
+        let said = fs::read_to_string(self.said()).unwrap_or_default();
+        let lines: Vec<&str> = said.lines().collect();
+        lines[lines.len().saturating_sub(12)..].iter().map(|line| format!("\n    buzzerd: {line}")).collect()
+    }
+
+    fn said(&self) -> PathBuf {
+        self.folder.join("stderr")
+    }
+
+    fn pid(&self) -> Outcome<Pid> {
+        self.child.as_ref().map(Pid::from_child).ok_or_else(|| "no buzzerd runs".to_owned())
+    }
+
+    fn signal(&self, signal: Signal) -> Outcome {
+        kill_process(self.pid()?, signal).why("signal")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The program under test.
+fn program() -> String {
+    std::env::args().nth(1).unwrap_or_else(|| "buzzerd".to_owned())
+}
+
+/// The whole answer to an HTTP request.
+fn get(path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(ADDRESS).ok()?;
+    stream.set_read_timeout(Some(LIMIT)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {ADDRESS}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = Vec::new();
+    // A server may reset a connection that it closes; what came before still counts.
+    let _ = stream.read_to_end(&mut answer);
+    Some(String::from_utf8_lossy(&answer).into_owned())
+}

@@ -1,0 +1,78 @@
+//! The test program of the virtual machine: `vm-guest BUZZERD [NAME]`, started by `tests/vm/run`.
+//!
+//! Enters: the built `buzzerd`, and the beginning of the names of the cases to run (all, if none is given).
+//! Leaves: `ok NAME (ms)` or `not ok NAME (ms): why`, a count, and the exit status 0 if all passed, else 1.
+//! Guarantees: each case has its own devices, daemon and log, so that one failure explains itself. The cases `kernel_*`
+//! come first and need no `buzzerd`.
+
+mod client;
+mod daemon;
+mod deadline;
+mod hotplug;
+mod kernel;
+mod node;
+mod order;
+mod presses;
+mod records;
+mod uhid;
+mod uinput;
+
+use std::process::ExitCode;
+
+use deadline::Outcome;
+
+type Case = (&'static str, fn() -> Outcome);
+
+#[rustfmt::skip]
+const CASES: &[Case] = &[
+    ("kernel_uinput_presses_arrive", kernel::uinput_presses_arrive),
+    ("kernel_hid_sony_has_the_hub", kernel::hid_sony_has_the_hub),
+    ("kernel_keyboard_repeats", kernel::keyboard_repeats),
+    ("kernel_replug_reuses_the_node", kernel::replug_reuses_the_node),
+    ("kernel_full_queue_is_dropped", kernel::full_queue_is_dropped),
+    ("kernel_clock_change_leaves_its_time", kernel::clock_change_leaves_its_time),
+    ("buzz_hub_gives_four_reds", presses::buzz_hub_gives_four_reds),
+    ("reds_of_one_report_tie", presses::reds_of_one_report_tie),
+    ("presses_come_in_order", presses::presses_come_in_order),
+    ("key_held_at_connect_waits", presses::key_held_at_connect_waits),
+    ("autorepeat_is_one_press", presses::autorepeat_is_one_press),
+    ("repeat_values_are_no_press", presses::repeat_values_are_no_press),
+    ("bounce_is_one_press", presses::bounce_is_one_press),
+    ("overflow_is_told_and_recovered", presses::overflow_is_told_and_recovered),
+    ("unplug_and_replug", hotplug::unplug_and_replug),
+    ("hub_unplug_and_replug", hotplug::hub_unplug_and_replug),
+    ("unplug_with_unread_press_is_told", hotplug::unplug_with_unread_press_is_told),
+    ("pool_loses_its_devices_singly", hotplug::pool_loses_its_devices_singly),
+    ("forbidden_device_names_the_cure", hotplug::forbidden_device_names_the_cure),
+    ("devices_are_listed_while_open", hotplug::devices_are_listed_while_open),
+    ("twins_are_ambiguous", hotplug::twins_are_ambiguous),
+    ("two_cpus_one_pool", order::two_cpus_one_pool),
+    ("two_cpus_two_pools", order::two_cpus_two_pools),
+    ("stamps_decide_not_reading", order::stamps_decide_not_reading),
+    ("stale_stamp_is_marked", order::stale_stamp_is_marked),
+    ("restart_reconnects", hotplug::restart_reconnects),
+    ("sigterm_closes_politely", hotplug::sigterm_closes_politely),
+];
+
+fn main() -> ExitCode {
+    let only = std::env::args().nth(2).unwrap_or_default();
+    let (mut passed, mut failed) = (0, 0);
+    for (name, case) in CASES.iter().filter(|(name, _)| name.starts_with(&only)) {
+        let started = uinput::now_us();
+        let outcome = case();
+        let took_ms = (uinput::now_us() - started) / 1_000;
+        match outcome {
+            Ok(()) => {
+                passed += 1;
+                println!("ok {name} ({took_ms} ms)");
+            }
+            Err(why) => {
+                failed += 1;
+                println!("not ok {name} ({took_ms} ms): {why}");
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    // A name that fits nothing must not look like success.
+    if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
