@@ -75,20 +75,18 @@ impl Judge {
 
     /// Judges the frame that carries `own`.
     pub fn judge(&mut self, own: KernelTime, clock: ReadClock) -> Judged {
-        let (at, flags, rank) = match self.stamps {
-            Stamps::Receipt => {
-                // Frames found in one pass keep their stream order through the rank.
-                let rank = if self.last == clock.pass { self.rank.saturating_add(1) } else { 0 };
-                (clock.pass, Flags::NONE, rank)
-            }
+        let (at, flags) = match self.stamps {
+            Stamps::Receipt => (clock.pass, Flags::NONE),
             // Nothing was there to read at `drained`, so nothing stamped well before it can be true. The known
             // cause: another program's EVIOCSCLOCKID leaves its own time in the device
             // (`evdev.c:__evdev_queue_syn_dropped` calls `input_get_timestamp` outside of any frame).
-            Stamps::Kernel if own + self.slack_us < self.drained => (clock.read, Flags::STALE_STAMP, 0),
-            Stamps::Kernel => (own.max(self.last), Flags::NONE, 0),
-            Stamps::Sender if own > clock.read || own < self.last => (clock.read, Flags::STALE_STAMP, 0),
-            Stamps::Sender => (own, Flags::NONE, 0),
+            Stamps::Kernel if own + self.slack_us < self.drained => (clock.read, Flags::STALE_STAMP),
+            Stamps::Kernel => (own.max(self.last), Flags::NONE),
+            Stamps::Sender if own > clock.read || own < self.last => (clock.read, Flags::STALE_STAMP),
+            Stamps::Sender => (own, Flags::NONE),
         };
+        // Whoever stamps: what one device said in different frames is in a certain order, which the rank keeps.
+        let rank = if self.last == at { self.rank.saturating_add(1) } else { 0 };
         (self.last, self.rank) = (at, rank);
         Judged { at, flags, rank }
     }
@@ -119,7 +117,7 @@ mod tests {
     fn a_sender_may_neither_foresee_nor_go_back() {
         let mut judge = Judge::new(Stamps::Sender, Micros::ZERO, KernelTime::ZERO);
         assert_eq!(judged(&mut judge, 105, clock(100, 110)), (105, false, 0), "between pass and read");
-        assert_eq!(judged(&mut judge, 105, clock(100, 110)), (105, false, 0), "equal is a tie, not stale");
+        assert_eq!(judged(&mut judge, 105, clock(100, 110)), (105, false, 1), "equal is not stale");
         assert_eq!(judged(&mut judge, 104, clock(100, 110)), (110, true, 0), "before its last");
         assert_eq!(judged(&mut judge, 211, clock(200, 210)), (210, true, 0), "in the future");
     }
