@@ -40,8 +40,8 @@ impl Rig {
         let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
         let (sender, ring) = ring::ring(ring_events);
         let stats = Arc::new(ReaderStats::default());
-        let (requests, thread) = reader::spawn(Micros::from_us(settle_us), sender, waker, stats).unwrap();
-        Self { poll, ring, requests, thread: Some(thread), devices: 0 }
+        let running = reader::spawn(Micros::from_us(settle_us), sender, waker, stats).unwrap();
+        Self { poll, ring, requests: running.requests, thread: Some(running.thread), devices: 0 }
     }
 
     /// Has the reader read this; the device's buzzers are its number times 10, and on.

@@ -8,7 +8,7 @@ use buzzer_core::decode::Record as Input;
 use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Gone, Kind};
 use buzzer_core::keys::{KeyBits, KeyMap};
 use buzzer_core::order::{Order, Released};
-use buzzer_core::stamp::{ReadClock, Stamps};
+use buzzer_core::stamp::Stamps;
 use buzzer_core::stream::{Stream, StreamOptions};
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::log;
@@ -18,6 +18,7 @@ use buzzer_server::record::{Fact, Record};
 use buzzer_server::state::State;
 use buzzer_server::v1;
 use buzzer_tests::harness::attachment::{frame, key};
+use buzzer_tests::harness::clock::Still;
 use proptest::prelude::*;
 
 /// When the devices are attached, µs.
@@ -29,7 +30,7 @@ fn at(us: u64) -> KernelTime {
 
 fn start() -> Fact {
     let (log, boot, version) = (String::new(), "boot".to_owned(), String::new());
-    Fact::Start { log, boot, version, wall_us: 0, settle_us: 0 }
+    Fact::Start { log, boot, version, wall_us: 0, settle_us: 0, realtime: false }
 }
 
 /// Everything between descriptors and disk.
@@ -87,10 +88,9 @@ impl World {
 
     /// A device's bytes are read in the pass that began at `now`.
     fn read(&mut self, device: usize, bytes: &[u8], now: u64) {
-        let clock = ReadClock { pass: at(now), read: at(now) };
         let (stream, order) = (&mut self.streams[device], &mut self.order);
         let stamped = stream.stamps() != Stamps::Receipt;
-        stream.feed(bytes, clock, &mut |event| order.push(event, stamped)).unwrap();
+        stream.feed(bytes, &Still(at(now)), &mut |event| order.push(event, stamped)).unwrap();
     }
 
     /// The pass that began at `now` has drained every device.
@@ -212,7 +212,7 @@ fn every_interleaving_of_3_devices_and_4_events_leaves_sorted_or_says_late() {
             for (device, pass) in devices.iter().zip(base + 72..) {
                 let us = base + STAMPS[*device][next[*device]];
                 next[*device] += 1;
-                let kind = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE };
+                let kind = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0 };
                 let device = DeviceId::new(*device as u32);
                 order.push(Event { at: at(us), device, more: false, kind }, true);
                 seen.push((us, device));
@@ -289,7 +289,7 @@ proptest! {
         settle_us in 0u64..300,
         wakes in prop::collection::vec(1u64..150, 20),
     ) {
-        let mut world = World::new(5, Stamps::Kernel, settle_us);
+        let mut world = World::new(5, Stamps::Sender, settle_us);
         let mut pressed = [0u16; 5];
         let mut stamps = Vec::new();
         // (visible at, device, bytes); a device's own bytes become visible in order.

@@ -6,6 +6,7 @@ pub mod hotplug;
 pub mod mailbox;
 pub mod permission;
 pub mod reader;
+pub mod run_delay;
 pub mod source;
 pub mod survey;
 pub mod sys;
