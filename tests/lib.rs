@@ -8,6 +8,7 @@ use std::time::Duration;
 pub mod harness {
     pub mod attachment;
     pub mod client;
+    pub mod clock;
     pub mod daemon;
     pub mod journal;
     pub mod left_out;

@@ -481,3 +481,6 @@ impl Mediator {
         seq
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,7 +87,7 @@ fn flood(stamps: &str) {
     let (home, daemon, devices) = home(stamps);
     let mut client = daemon.client();
     let start = sys::now();
-    let until = start + Micros::from_ms(500);
+    let until = start + Micros::from_ms(250);
     let (pressed, took, seen) = thread::scope(|scope| {
         let reader = scope.spawn(|| read_what_it_can(&mut client));
         let press = |mut device: Attachment| {

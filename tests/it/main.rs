@@ -3,10 +3,13 @@
 
 mod bad_input;
 mod crash;
+mod foreign;
 mod load;
 mod pools;
 mod reader;
+mod recordings;
 mod restart;
+mod simulation;
 mod tidy;
 mod v1;
 mod websocket;

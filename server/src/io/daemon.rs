@@ -7,6 +7,7 @@
 //! fan-out to thousands takes many turns, and what comes meanwhile is taken between them. But events are taken only
 //! up to 256 before every client had its turn; beyond that they wait in the ring, in order.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -85,7 +86,8 @@ pub struct Daemon {
     mediator: Mediator,
     log: LogFile,
     lines: Vec<u8>,
-    told: Vec<Output>,
+    /// What follows from logged records and is still to be done.
+    told: VecDeque<Output>,
     vitals: Vitals,
     stopping: Option<KernelTime>,
 }
@@ -150,7 +152,7 @@ impl Daemon {
             mediator,
             log,
             lines: Vec::new(),
-            told: Vec::new(),
+            told: VecDeque::new(),
             vitals: Vitals { start, reader: reader_stats },
             stopping: None,
         };
@@ -207,7 +209,7 @@ impl Daemon {
     /// How long there is nothing to do but wait; no time at all if there is work, for ever if there is no deadline.
     fn timeout(&self, watchdog: Option<Duration>) -> Option<Duration> {
         // The ring is asked last: from then on the reader knows that it must wake us.
-        if self.peers.is_busy() || !self.ring.may_sleep() {
+        if self.peers.is_busy() || !self.told.is_empty() || !self.ring.may_sleep() {
             return Some(Duration::ZERO);
         }
         let deadlines = [
@@ -286,7 +288,7 @@ impl Daemon {
         if self.peers.all_served() {
             self.taken = 0;
         }
-        while self.taken < EVENTS_MAX {
+        while self.taken < EVENTS_MAX && self.told.is_empty() {
             let Some(event) = self.ring.pop() else { return };
             self.taken += 1;
             match event.kind {
@@ -300,21 +302,28 @@ impl Daemon {
     }
 
     /// Does what the mediator says: first every record into the log, then the rest in its order.
+    /// A burst is told in parts, each after every client had its turn: a few events can make thousands of messages, more
+    /// than may wait for a client that reads as fast as it can.
     fn obey(&mut self, now: KernelTime) {
+        let burst = !self.told.is_empty();
         self.lines.clear();
         while let Some(output) = self.mediator.poll_output() {
             match output {
                 Output::Record(record) => log::encode(&record, &mut self.lines),
-                output => self.told.push(output),
+                output => self.told.push_back(output),
             }
         }
         self.log.append(&self.lines);
-        let mut all = false;
-        for output in self.told.drain(..) {
+        if burst && !self.peers.all_served() {
+            return;
+        }
+        let mut all = 0;
+        while all < EVENTS_MAX {
+            let Some(output) = self.told.pop_front() else { break };
             match output {
                 Output::TellAll(text, except) => {
                     self.peers.tell_all(text, except);
-                    all = true;
+                    all += 1;
                 }
                 Output::Tell(client, text) => self.peers.tell(client, text),
                 Output::Close(client, reason) => self.peers.close(client, CloseCode::Policy, reason, now),
@@ -326,7 +335,7 @@ impl Daemon {
                 Output::Record(_) => {}
             }
         }
-        if all {
+        if all > 0 {
             self.peers.queue_all();
         }
     }
