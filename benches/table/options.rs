@@ -1,7 +1,7 @@
 //! What the command line asks for.
 //!
 //! In: the arguments after `cargo bench -p buzzer-benches --`. Out: the plans and the peers.
-//! Guarantees: an argument that is not known is an error that names it; the default run stays within three minutes.
+//! Guarantees: an argument that is not known is an error that names it; the default run takes about three minutes.
 
 use std::env;
 
