@@ -11,6 +11,7 @@ pub mod assign;
 pub mod claim;
 pub mod debounce;
 pub mod decode;
+pub mod endpoint;
 pub mod event;
 pub mod identity;
 pub mod io;

@@ -1,6 +1,7 @@
 //! Everything below may make a system call; nothing outside this folder may.
 
 pub mod devices;
+pub mod endpoint;
 pub mod evdev_node;
 pub mod hotplug;
 pub mod mailbox;
