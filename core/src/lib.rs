@@ -23,4 +23,5 @@ pub mod roster;
 pub mod stamp;
 pub mod stream;
 pub mod time;
+pub mod uncertainty;
 pub mod wake;
