@@ -9,7 +9,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use crate::endpoint::{Controller, Endpoint, Speed};
+use crate::endpoint::{Controller, Speed};
 use crate::identity::{BUS_VIRTUAL, Identity};
 use crate::time::Micros;
 
@@ -235,6 +235,7 @@ impl fmt::Display for Uncertainty {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoint::Endpoint;
     use crate::identity::tests::device;
 
     fn plugged(ids: (u16, u16), interval: &str, speed: &str) -> Identity {
