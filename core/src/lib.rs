@@ -8,6 +8,7 @@
 //! Deliberately absent: pools, clients, files. Everything outside [`io`] is pure: time is an argument.
 
 pub mod assign;
+pub mod cadence;
 pub mod claim;
 pub mod debounce;
 pub mod decode;

@@ -5,6 +5,7 @@ pub mod endpoint;
 pub mod evdev_node;
 pub mod hotplug;
 pub mod mailbox;
+pub mod measure;
 pub mod permission;
 pub mod reader;
 pub mod source;
