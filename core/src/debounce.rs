@@ -10,8 +10,13 @@ use crate::time::{KernelTime, Micros};
 /// What an edge means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// A press that counts.
-    Press(Buzzer),
+    /// A press that counts. `proved`: the button was seen pressed and released before.
+    Press {
+        /// Its buzzer.
+        buzzer: Buzzer,
+        /// Whether it is known to work.
+        proved: bool,
+    },
     /// The end of a press that counted, or of a key held since the start.
     Release(Buzzer),
     /// Bounce.
@@ -33,14 +38,16 @@ const NONE: u16 = u16::MAX;
 struct Contact {
     buzzer: Buzzer,
     state: State,
+    /// It was seen pressed and released since the device was connected.
+    proved: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum State {
     /// Open since then; `None`: for longer than anyone knows.
     Open(Option<KernelTime>),
-    /// Closed, and the closing counted or was there from the start.
-    Closed,
+    /// Closed: by a press that counted, or from the start.
+    Closed { counted: bool },
     /// Closed by an edge that did not count.
     Bouncing,
 }
@@ -52,8 +59,8 @@ impl Contacts {
         let mut contacts = Vec::new();
         for ((key, buzzer), place) in keys.pairs().zip(0..) {
             places[key.index()] = place;
-            let state = if held.has(key) { State::Closed } else { State::Open(None) };
-            contacts.push(Contact { buzzer, state });
+            let state = if held.has(key) { State::Closed { counted: false } } else { State::Open(None) };
+            contacts.push(Contact { buzzer, state, proved: false });
         }
         Self { debounce_us, places, contacts }
     }
@@ -64,16 +71,17 @@ impl Contacts {
         let buzzer = contact.buzzer;
         if edge.after_gap {
             // What the contact did meanwhile is lost, so there is nothing to call this edge a bounce of.
-            contact.state = if edge.down { State::Open(None) } else { State::Closed };
+            contact.state = if edge.down { State::Open(None) } else { State::Closed { counted: false } };
         }
         let (state, verdict) = match (contact.state, edge.down) {
             (State::Open(Some(since)), true) if at.since(since) < self.debounce_us => {
                 (State::Bouncing, Verdict::Ignored(buzzer))
             }
-            (_, true) => (State::Closed, Verdict::Press(buzzer)),
+            (_, true) => (State::Closed { counted: true }, Verdict::Press { buzzer, proved: contact.proved }),
             (State::Bouncing, false) => (State::Open(Some(at)), Verdict::Ignored(buzzer)),
             (_, false) => (State::Open(Some(at)), Verdict::Release(buzzer)),
         };
+        contact.proved |= matches!(contact.state, State::Closed { counted: true }) && !edge.down;
         contact.state = state;
         Some(verdict)
     }
@@ -87,18 +95,22 @@ mod tests {
     const KEY: KeyCode = KeyCode::new(704).unwrap();
     const ONE: Buzzer = Buzzer(1);
 
+    const fn press(proved: bool) -> Verdict {
+        Verdict::Press { buzzer: ONE, proved }
+    }
+
     #[test]
     fn the_first_edge_counts_and_bounce_does_not() {
         let keys = KeyMap::new([(KEY, ONE)]);
         let mut contacts = Contacts::new(&keys, &KeyBits::NONE, Micros::from_us(15_000));
         for (us, down, want, why) in [
-            (1_000_000, true, Verdict::Press(ONE), "never seen before"),
+            (1_000_000, true, press(false), "never seen before"),
             (1_001_000, false, Verdict::Release(ONE), "opens while bouncing"),
             (1_001_500, true, Verdict::Ignored(ONE), "open for 0.5 ms"),
             (1_100_000, false, Verdict::Ignored(ONE), "ends what did not count"),
             (1_114_999, true, Verdict::Ignored(ONE), "open for 14.999 ms"),
             (1_120_000, false, Verdict::Ignored(ONE), "again"),
-            (1_135_000, true, Verdict::Press(ONE), "open for exactly 15 ms"),
+            (1_135_000, true, press(true), "open for exactly 15 ms"),
         ] {
             let edge = Edge { key: KEY, down, after_gap: false };
             assert_eq!(contacts.edge(edge, KernelTime::from_us(us)), Some(want), "{why}");
@@ -114,7 +126,7 @@ mod tests {
         let at = KernelTime::from_us(5);
         contacts.edge(Edge { key: KEY, down: true, after_gap: false }, at);
         contacts.edge(Edge { key: KEY, down: false, after_gap: false }, at);
-        let press = Edge { key: KEY, down: true, after_gap: true };
-        assert_eq!(contacts.edge(press, at + Micros::from_us(1)), Some(Verdict::Press(ONE)));
+        let again = Edge { key: KEY, down: true, after_gap: true };
+        assert_eq!(contacts.edge(again, at + Micros::from_us(1)), Some(press(true)));
     }
 }

@@ -52,6 +52,15 @@ impl Flags {
     pub const STALE_STAMP: Self = Self(2);
     /// Found by asking the device after lost events; its true time is unknown.
     pub const RECOVERED: Self = Self(4);
+    /// Its button was never seen to work on its own since the device was connected, and it came in one report with
+    /// another press: it may have been held since before that (the kernel learns of it with the next report).
+    pub const SUSPECT: Self = Self(8);
+    const NAMED: [(Self, &'static str); 4] = [
+        (Self::LATE, "late"),
+        (Self::STALE_STAMP, "stale_stamp"),
+        (Self::RECOVERED, "recovered"),
+        (Self::SUSPECT, "suspect"),
+    ];
 
     /// Whether every flag of `other` is set.
     pub const fn has(self, other: Self) -> bool {
@@ -64,18 +73,14 @@ impl Flags {
         Self(self.0 | other.0)
     }
 
-    /// The names of the flags that are set, as the log and the protocol spell them.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
-        [(Self::LATE, "late"), (Self::STALE_STAMP, "stale_stamp"), (Self::RECOVERED, "recovered")]
-            .into_iter()
-            .filter_map(move |(flag, name)| self.has(flag).then_some(name))
+    /// Whether the press is ordered by the time it was read because its own is not known.
+    pub const fn is_without_stamp(self) -> bool {
+        self.has(Self::STALE_STAMP) || self.has(Self::RECOVERED)
     }
 
-    /// The flag of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::LATE, Self::STALE_STAMP, Self::RECOVERED]
-            .into_iter()
-            .find(|flag| flag.names().next() == Some(name))
+    /// The names of the flags that are set, as the log and the protocol spell them.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMED.into_iter().filter_map(move |(flag, name)| self.has(flag).then_some(name))
     }
 }
 
@@ -151,6 +156,14 @@ pub enum Kind {
         rank: u16,
         /// What is to be known about it.
         flags: Flags,
+        /// By how much more than its device's uncertainty it may be older than its time says, µs: the whole
+        /// interval in which it must have happened, for a press without a stamp of its own.
+        back_us: u32,
+    },
+    /// The buzzer was down already when the device was connected: it counts only after a release.
+    Held {
+        /// The buzzer.
+        buzzer: Buzzer,
     },
     /// The contact of a counted press opened again.
     Release {
@@ -167,6 +180,11 @@ pub enum Kind {
     Gap {
         /// When the device was last known to be read completely.
         since: KernelTime,
+    },
+    /// The reader itself ran late: what it read with this event had waited for so long, with a true stamp.
+    ReaderStall {
+        /// How long it had been ready to run and did not, µs.
+        late_us: u32,
     },
     /// The ring was full for a while and nothing was lost: presses waited in the reader, in order.
     /// `device` is that of the event that first found no room.

@@ -19,14 +19,17 @@ pub enum Stamps {
 /// Delays between stamp and visibility that are still normal, however short the settle window is. Inside one
 /// interrupt-off section (`input_event`) it is a few µs; emulated CPUs showed up to some ms.
 const SLACK_MIN_US: Micros = Micros::from_us(2000);
+/// A reader that slept is woken well within this time, or was itself kept from running.
+const WAKE_US_MAX: Micros = Micros::from_ms(50);
 
 /// The clocks of one read.
-#[derive(Clone, Copy, Debug)]
-pub struct ReadClock {
+pub trait ReadClock {
     /// Read before the pass began; the same for all devices of the pass.
-    pub pass: KernelTime,
+    fn pass(&self) -> KernelTime;
     /// Read right after the data were in memory.
-    pub read: KernelTime,
+    fn read(&self) -> KernelTime;
+    /// For how long, since it last went to sleep, the reader was ready to run and did not. Asked only in doubt.
+    fn ran_late_us(&self) -> Micros;
 }
 
 /// Judges the stamps of one device.
@@ -36,6 +39,8 @@ pub struct Judge {
     slack_us: Micros,
     /// When the device was last known to have nothing more to read.
     drained: KernelTime,
+    /// The last read did not empty it.
+    backlog: bool,
     /// The last time that counted.
     last: KernelTime,
     rank: u16,
@@ -50,12 +55,17 @@ pub struct Judged {
     pub flags: Flags,
     /// Place among the device's own frames of equal time.
     pub rank: u16,
+    /// The interval before `at` in which it must have happened, if its own stamp is not to be trusted.
+    pub back_us: Micros,
+    /// The stamp is old because the reader was kept from running for so long.
+    pub stall_us: Option<Micros>,
 }
 
 impl Judge {
     /// A device whose events begin at `since`.
     pub fn new(stamps: Stamps, settle_us: Micros, since: KernelTime) -> Self {
-        Self { stamps, slack_us: settle_us.max(SLACK_MIN_US), drained: since, last: since, rank: 0 }
+        let slack_us = settle_us.max(SLACK_MIN_US);
+        Self { stamps, slack_us, drained: since, backlog: false, last: since, rank: 0 }
     }
 
     /// When the device was last known to have nothing more to read.
@@ -71,39 +81,97 @@ impl Judge {
     /// The read that began with this pass found nothing more.
     pub fn set_drained(&mut self, pass: KernelTime) {
         self.drained = self.drained.max(pass);
+        self.backlog = false;
+    }
+
+    /// The read ended with more to come.
+    pub const fn set_backlog(&mut self) {
+        self.backlog = true;
     }
 
     /// Judges the frame that carries `own`.
-    pub fn judge(&mut self, own: KernelTime, clock: ReadClock) -> Judged {
-        let (at, flags, rank) = match self.stamps {
+    pub fn judge(&mut self, own: KernelTime, clock: &impl ReadClock) -> Judged {
+        let judged = match self.stamps {
             Stamps::Receipt => {
                 // Frames found in one pass keep their stream order through the rank.
-                let rank = if self.last == clock.pass { self.rank.saturating_add(1) } else { 0 };
-                (clock.pass, Flags::NONE, rank)
+                let rank = if self.last == clock.pass() { self.rank.saturating_add(1) } else { 0 };
+                Judged { rank, ..Judged::at(clock.pass()) }
             }
-            // Nothing was there to read at `drained`, so nothing stamped well before it can be true. The known
-            // cause: another program's EVIOCSCLOCKID leaves its own time in the device
-            // (`evdev.c:__evdev_queue_syn_dropped` calls `input_get_timestamp` outside of any frame).
-            Stamps::Kernel if own + self.slack_us < self.drained => (clock.read, Flags::STALE_STAMP, 0),
-            Stamps::Kernel => (own.max(self.last), Flags::NONE, 0),
-            Stamps::Sender if own > clock.read || own < self.last => (clock.read, Flags::STALE_STAMP, 0),
-            Stamps::Sender => (own, Flags::NONE, 0),
+            Stamps::Kernel => self.judge_kernel(own, clock),
+            Stamps::Sender if own > clock.read() || own < self.last => self.stale(clock),
+            // Equal to its last is not stale, and what one sender says in two frames it says in that order. (The
+            // kernel cuts one report into frames of one stamp; there equal is a tie.)
+            Stamps::Sender if own == self.last => {
+                Judged { rank: self.rank.saturating_add(1), ..Judged::at(own) }
+            }
+            Stamps::Sender => Judged::at(own),
         };
-        (self.last, self.rank) = (at, rank);
-        Judged { at, flags, rank }
+        (self.last, self.rank) = (judged.at, judged.rank);
+        judged
+    }
+
+    /// The kernel's stamps are true but for one defect: another program's EVIOCSCLOCKID leaves the time of that call
+    /// in the device, and its next frame is stamped with it, for every reader (`evdev.c:__evdev_queue_syn_dropped`
+    /// calls `input_get_timestamp` outside of any frame).
+    fn judge_kernel(&self, own: KernelTime, clock: &impl ReadClock) -> Judged {
+        // Nothing was there to read at `drained`, so nothing stamped well before it can be true.
+        if own + self.slack_us < self.drained {
+            return self.stale(clock);
+        }
+        // The call may also have come after that, while the reader slept; but a press wakes the reader at once.
+        let age = clock.pass().since(own);
+        if age > WAKE_US_MAX && !self.backlog {
+            let late = clock.ran_late_us();
+            if late + WAKE_US_MAX < age {
+                return self.stale(clock);
+            }
+            return Judged { stall_us: Some(late), ..Judged::at(own.max(self.last)) };
+        }
+        Judged::at(own.max(self.last))
+    }
+
+    fn stale(&self, clock: &impl ReadClock) -> Judged {
+        let at = clock.read().max(self.last);
+        let back_us = at.since(self.drained);
+        Judged { flags: Flags::STALE_STAMP, back_us, ..Judged::at(at) }
+    }
+}
+
+impl Judged {
+    const fn at(at: KernelTime) -> Self {
+        Self { at, flags: Flags::NONE, rank: 0, back_us: Micros::ZERO, stall_us: None }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn clock(pass: u64, read: u64) -> ReadClock {
-        ReadClock { pass: KernelTime::from_us(pass), read: KernelTime::from_us(read) }
+    /// A clock that says what it is told to.
+    pub(crate) struct Clock {
+        pub(crate) pass: u64,
+        pub(crate) read: u64,
+        pub(crate) late: u64,
     }
 
-    fn judged(judge: &mut Judge, own: u64, clock: ReadClock) -> (u64, bool, u16) {
-        let judged = judge.judge(KernelTime::from_us(own), clock);
+    impl ReadClock for Clock {
+        fn pass(&self) -> KernelTime {
+            KernelTime::from_us(self.pass)
+        }
+        fn read(&self) -> KernelTime {
+            KernelTime::from_us(self.read)
+        }
+        fn ran_late_us(&self) -> Micros {
+            Micros::from_us(self.late)
+        }
+    }
+
+    fn clock(pass: u64, read: u64) -> Clock {
+        Clock { pass, read, late: 0 }
+    }
+
+    fn judged(judge: &mut Judge, own: u64, clock: Clock) -> (u64, bool, u16) {
+        let judged = judge.judge(KernelTime::from_us(own), &clock);
         (judged.at.as_us(), judged.flags.has(Flags::STALE_STAMP), judged.rank)
     }
 
@@ -119,7 +187,7 @@ mod tests {
     fn a_sender_may_neither_foresee_nor_go_back() {
         let mut judge = Judge::new(Stamps::Sender, Micros::ZERO, KernelTime::ZERO);
         assert_eq!(judged(&mut judge, 105, clock(100, 110)), (105, false, 0), "between pass and read");
-        assert_eq!(judged(&mut judge, 105, clock(100, 110)), (105, false, 0), "equal is a tie, not stale");
+        assert_eq!(judged(&mut judge, 105, clock(100, 110)), (105, false, 1), "equal is not stale");
         assert_eq!(judged(&mut judge, 104, clock(100, 110)), (110, true, 0), "before its last");
         assert_eq!(judged(&mut judge, 211, clock(200, 210)), (210, true, 0), "in the future");
     }
@@ -130,6 +198,21 @@ mod tests {
         let mut judge = Judge::new(Stamps::Kernel, settle, KernelTime::ZERO);
         judge.set_drained(KernelTime::from_us(10_000));
         assert_eq!(judged(&mut judge, 8_000, clock(10_500, 10_600)), (8_000, false, 0), "within the slack");
-        assert_eq!(judged(&mut judge, 7_999, clock(10_500, 10_600)), (10_600, true, 0));
+        let stale = judge.judge(KernelTime::from_us(7_999), &clock(10_500, 10_600));
+        assert_eq!((stale.at.as_us(), stale.flags), (10_600, Flags::STALE_STAMP));
+        assert_eq!(stale.back_us.as_us(), 600, "it happened since the last empty read");
+    }
+
+    #[test]
+    fn an_old_stamp_after_a_sleep_is_stale_unless_the_reader_was_kept_from_running() {
+        let judge = || Judge::new(Stamps::Kernel, Micros::ZERO, KernelTime::ZERO);
+        assert_eq!(judged(&mut judge(), 10_000, clock(60_000, 60_010)), (10_000, false, 0), "50 ms");
+        assert_eq!(judged(&mut judge(), 10_000, clock(60_001, 60_010)), (60_010, true, 0), "more");
+        let stalled = Clock { pass: 90_000, read: 90_010, late: 70_000 };
+        let kept = judge().judge(KernelTime::from_us(10_000), &stalled);
+        assert_eq!((kept.at.as_us(), kept.stall_us), (10_000, Some(Micros::from_us(70_000))));
+        let mut busy = judge();
+        busy.set_backlog();
+        assert_eq!(judged(&mut busy, 10_000, clock(90_000, 90_010)), (10_000, false, 0), "never slept");
     }
 }

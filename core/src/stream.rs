@@ -41,6 +41,8 @@ pub struct Stream {
     partial_len: usize,
     /// A gap whose key states have not been asked for.
     gap: bool,
+    /// The stamp of the last frame with a press: the kernel cuts long reports into frames of one stamp.
+    pressed: Option<KernelTime>,
 }
 
 impl Stream {
@@ -55,6 +57,7 @@ impl Stream {
             partial: [0; RECORD_BYTES],
             partial_len: 0,
             gap: false,
+            pressed: None,
         }
     }
 
@@ -78,6 +81,11 @@ impl Stream {
         self.judge.set_drained(pass);
     }
 
+    /// The pass ended with more to read.
+    pub const fn set_backlog(&mut self) {
+        self.judge.set_backlog();
+    }
+
     /// Whether events were dropped and [`Stream::resync`] must be called once all that was read is fed.
     pub const fn needs_resync(&self) -> bool {
         self.gap
@@ -90,7 +98,7 @@ impl Stream {
     pub fn feed(
         &mut self,
         mut bytes: &[u8],
-        clock: ReadClock,
+        clock: &impl ReadClock,
         out: &mut impl FnMut(Event),
     ) -> Result<(), Garbage> {
         if self.partial_len > 0 {
@@ -126,10 +134,12 @@ impl Stream {
     /// ordered by `read` and flagged.
     pub fn resync(&mut self, actual: &KeyBits, read: KernelTime, out: &mut impl FnMut(Event)) {
         self.gap = false;
-        let judged = Judged { at: read.max(self.judge.last()), flags: Flags::RECOVERED, rank: 0 };
+        let at = read.max(self.judge.last());
+        let back_us = at.since(self.judge.drained());
+        let judged = Judged { at, flags: Flags::RECOVERED, rank: 0, back_us, stall_us: None };
         let (device, contacts) = (self.device, &mut self.contacts);
         self.decoder.resync(actual, |edge| {
-            if let Some(event) = event(device, contacts, edge, judged) {
+            if let Some(event) = event(device, contacts, edge, judged, false) {
                 out(event);
             }
         });
@@ -138,7 +148,7 @@ impl Stream {
     fn record(
         &mut self,
         record: Record,
-        clock: ReadClock,
+        clock: &impl ReadClock,
         out: &mut impl FnMut(Event),
     ) -> Result<(), Garbage> {
         match self.decoder.feed(record)? {
@@ -148,8 +158,17 @@ impl Stream {
                     return Ok(());
                 }
                 let judged = self.judge.judge(own, clock);
+                if let Some(late) = judged.stall_us {
+                    let kind = Kind::ReaderStall { late_us: saturate(late) };
+                    out(Event { at: judged.at, device: self.device, more: false, kind });
+                }
+                let presses = self.decoder.edges().iter().filter(|edge| edge.down).count();
+                let multiple = presses > 1 || (presses == 1 && self.pressed == Some(judged.at));
+                if presses > 0 && judged.rank == 0 {
+                    self.pressed = Some(judged.at);
+                }
                 for edge in self.decoder.edges() {
-                    if let Some(event) = event(self.device, &mut self.contacts, *edge, judged) {
+                    if let Some(event) = event(self.device, &mut self.contacts, *edge, judged, multiple) {
                         out(event);
                     }
                 }
@@ -165,13 +184,28 @@ impl Stream {
     }
 }
 
-fn event(device: DeviceId, contacts: &mut Contacts, edge: Edge, judged: Judged) -> Option<Event> {
+/// `multiple`: the edge's report has more than one press.
+fn event(
+    device: DeviceId,
+    contacts: &mut Contacts,
+    edge: Edge,
+    judged: Judged,
+    multiple: bool,
+) -> Option<Event> {
     let kind = match contacts.edge(edge, judged.at)? {
-        Verdict::Press(buzzer) => Kind::Press { buzzer, rank: judged.rank, flags: judged.flags },
+        Verdict::Press { buzzer, proved } => {
+            let suspect = if multiple && !proved { Flags::SUSPECT } else { Flags::NONE };
+            let flags = judged.flags.with(suspect);
+            Kind::Press { buzzer, rank: judged.rank, flags, back_us: saturate(judged.back_us) }
+        }
         Verdict::Release(buzzer) => Kind::Release { buzzer },
         Verdict::Ignored(buzzer) => Kind::Ignored { buzzer },
     };
     Some(Event { at: judged.at, device, more: false, kind })
+}
+
+fn saturate(span: Micros) -> u32 {
+    u32::try_from(span.as_us()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -179,6 +213,7 @@ mod tests {
     use super::*;
     use crate::event::Buzzer;
     use crate::keys::KeyCode;
+    use crate::stamp::tests::Clock;
     use proptest::prelude::*;
 
     fn stream() -> Stream {
@@ -194,8 +229,8 @@ mod tests {
         })
     }
 
-    fn clock(us: u64) -> ReadClock {
-        ReadClock { pass: KernelTime::from_us(us), read: KernelTime::from_us(us) }
+    fn clock(us: u64) -> Clock {
+        Clock { pass: us, read: us, late: 0 }
     }
 
     proptest! {
@@ -211,12 +246,12 @@ mod tests {
                 bytes.extend(Record::report(at).to_bytes());
             }
             let mut whole = Vec::new();
-            stream().feed(&bytes, clock(100), &mut |event| whole.push(event)).unwrap();
+            stream().feed(&bytes, &clock(100), &mut |event| whole.push(event)).unwrap();
             let (mut cut, mut pieces, mut cuts) = (stream(), Vec::new(), cuts.iter().cycle());
             let mut rest = &bytes[..];
             while !rest.is_empty() {
                 let (piece, tail) = rest.split_at((*cuts.next().unwrap()).min(rest.len()));
-                cut.feed(piece, clock(100), &mut |event| pieces.push(event)).unwrap();
+                cut.feed(piece, &clock(100), &mut |event| pieces.push(event)).unwrap();
                 rest = tail;
             }
             prop_assert_eq!(cut.finish(), Ok(()));
@@ -225,14 +260,40 @@ mod tests {
 
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
-            let _ = stream().feed(&bytes, clock(100), &mut |_| {});
+            let _ = stream().feed(&bytes, &clock(100), &mut |_| {});
         }
+    }
+
+    /// One report of these buttons (0 to 3) going down or up, at `us`.
+    fn report(stream: &mut Stream, us: u64, buttons: &[u16], down: bool) -> Vec<(u16, Flags)> {
+        let at = KernelTime::from_us(us);
+        let keys = buttons.iter().map(|n| Record::key(at, KeyCode::new(704 + n).unwrap(), down));
+        let bytes: Vec<u8> = keys.chain([Record::report(at)]).flat_map(Record::to_bytes).collect();
+        let mut presses = Vec::new();
+        let out = &mut |event: Event| {
+            if let Kind::Press { buzzer, flags, .. } = event.kind {
+                presses.push((buzzer.0, flags));
+            }
+        };
+        stream.feed(&bytes, &clock(us), out).unwrap();
+        presses
+    }
+
+    #[test]
+    fn a_button_never_proved_is_suspect_in_a_report_of_several() {
+        let mut stream = stream();
+        assert_eq!(report(&mut stream, 10, &[0], true), [(1, Flags::NONE)], "alone: nothing to suspect");
+        report(&mut stream, 20, &[0], false);
+        let both = report(&mut stream, 30, &[0, 1], true);
+        assert_eq!(both, [(1, Flags::NONE), (2, Flags::SUSPECT)], "1 is proved, 2 is not");
+        // The kernel cuts a long report: a second frame of the same stamp belongs to it.
+        assert_eq!(report(&mut stream, 30, &[2], true), [(3, Flags::SUSPECT)]);
     }
 
     #[test]
     fn an_end_inside_a_record_is_garbage() {
         let mut stream = stream();
-        stream.feed(&[0; 23], clock(1), &mut |_| {}).unwrap();
+        stream.feed(&[0; 23], &clock(1), &mut |_| {}).unwrap();
         assert_eq!(stream.finish(), Err(Garbage::PartialRecord));
     }
 
@@ -242,7 +303,7 @@ mod tests {
         let mut events = Vec::new();
         let mut stream = stream();
         let bytes = [Record::dropped(at).to_bytes(), Record::report(at).to_bytes()].concat();
-        stream.feed(&bytes, clock(9), &mut |event| events.push(event.kind)).unwrap();
+        stream.feed(&bytes, &clock(9), &mut |event| events.push(event.kind)).unwrap();
         assert!(stream.needs_resync());
         let red = KeyCode::new(704).unwrap();
         let read = KernelTime::from_us(12);
@@ -250,7 +311,7 @@ mod tests {
             assert_eq!(event.at, read);
             events.push(event.kind);
         });
-        let press = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::RECOVERED };
+        let press = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::RECOVERED, back_us: 12 };
         assert_eq!(events, [Kind::Gap { since: KernelTime::ZERO }, press]);
         assert!(!stream.needs_resync());
     }

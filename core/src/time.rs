@@ -69,6 +69,13 @@ impl Add<Micros> for KernelTime {
     }
 }
 
+impl Add for Micros {
+    type Output = Self;
+    fn add(self, span: Self) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+}
+
 impl Sub<Micros> for KernelTime {
     type Output = Self;
     fn sub(self, span: Micros) -> Self {

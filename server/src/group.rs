@@ -1,8 +1,11 @@
 //! Events of one stamp. In: events as they leave the ring. Out: whole groups, with their presses in the order that
 //! counts. Guarantee: a group is given only when its last event is there; presses that cannot be told apart are in
-//! drawn order; what a device said before its first press of the group stays before it, the rest after.
+//! drawn order; a press without a stamp of its own never stands before one that has one; what a device said before
+//! its first press of the group stays before it, the rest after.
 
-use buzzer_core::event::{Event, Kind};
+use std::collections::BTreeSet;
+
+use buzzer_core::event::{DeviceId, Event, Kind};
 
 use crate::draw::{self, Entrant};
 use crate::pool_id::PoolId;
@@ -19,11 +22,22 @@ pub struct Ordered {
     /// What comes first, in stream order.
     pub before: Vec<Event>,
     /// The presses.
-    pub presses: Vec<(Event, Entrant)>,
+    pub presses: Vec<Placed>,
     /// The seed, if the presses were drawn.
     pub seed: Option<[u8; 8]>,
     /// What comes last, in stream order.
     pub after: Vec<Event>,
+}
+
+/// A press in its place.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// The press.
+    pub event: Event,
+    /// Its pool and buzzer.
+    pub entrant: Entrant,
+    /// Whether the draw put it there.
+    pub tied: bool,
 }
 
 impl Group {
@@ -40,32 +54,38 @@ impl Group {
             return None;
         }
         let mut ordered = Ordered::default();
-        let mut presses = Vec::new();
+        let (mut clean, mut flagged) = (Vec::new(), Vec::new());
+        // A set, because a flood can make groups of tens of thousands.
+        let mut pressed: BTreeSet<DeviceId> = BTreeSet::new();
         for event in self.events.drain(..) {
-            if let Kind::Press { buzzer, rank, .. } = event.kind {
+            if let Kind::Press { buzzer, rank, flags, .. } = event.kind {
                 // A press of a pool that is not connected counts for nothing, in a draw neither.
-                if let Some(pool) = pool_of(&event) {
-                    presses
-                        .push((event, Entrant { pool, buzzer: buzzer.0, device: event.device.get(), rank }));
-                }
-            } else if presses.iter().any(|(press, _)| press.device == event.device) {
+                let Some(pool) = pool_of(&event) else { continue };
+                let entrant = Entrant { pool, buzzer: buzzer.0, device: event.device.get(), rank };
+                let list = if flags.is_without_stamp() { &mut flagged } else { &mut clean };
+                list.push(Placed { event, entrant, tied: false });
+                pressed.insert(event.device);
+            } else if pressed.contains(&event.device) {
                 ordered.after.push(event);
             } else {
                 ordered.before.push(event);
             }
         }
-        // A late event can stand between the parts of a group; it has a stamp of its own and keeps its place.
-        if presses.windows(2).any(|pair| pair[0].0.at != pair[1].0.at) {
-            ordered.presses = presses;
-            return Some(ordered);
-        }
-        let entrants: Vec<Entrant> = presses.iter().map(|(_, entrant)| entrant.clone()).collect();
-        if draw::is_tie(&entrants) {
-            let seed = seed();
-            ordered.seed = Some(seed);
-            ordered.presses = draw::order(seed, &entrants).into_iter().map(|i| presses[i].clone()).collect();
-        } else {
-            ordered.presses = presses;
+        // A late event can stand between the parts of a group: it has a stamp, and a place, of its own.
+        clean.sort_by_key(|press| press.event.at);
+        let mut seed = Some(seed);
+        for list in [clean, flagged] {
+            for same in list.chunk_by(|a, b| a.event.at == b.event.at) {
+                let entrants: Vec<Entrant> = same.iter().map(|press| press.entrant.clone()).collect();
+                if !draw::is_tie(&entrants) {
+                    ordered.presses.extend_from_slice(same);
+                    continue;
+                }
+                let seed = *ordered.seed.get_or_insert_with(|| seed.take().map_or([0; 8], |seed| seed()));
+                for place in draw::order(seed, &entrants) {
+                    ordered.presses.push(Placed { tied: true, ..same[place].clone() });
+                }
+            }
         }
         Some(ordered)
     }
@@ -74,7 +94,7 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use buzzer_core::event::{Buzzer, DeviceId, Flags};
+    use buzzer_core::event::{Buzzer, Flags};
     use buzzer_core::time::KernelTime;
 
     fn event(device: u32, more: bool, kind: Kind) -> Event {
@@ -82,7 +102,7 @@ mod tests {
     }
 
     fn press(buzzer: u16) -> Kind {
-        Kind::Press { buzzer: Buzzer(buzzer), rank: 0, flags: Flags::NONE }
+        Kind::Press { buzzer: Buzzer(buzzer), rank: 0, flags: Flags::NONE, back_us: 0 }
     }
 
     #[test]
@@ -103,10 +123,24 @@ mod tests {
             whole = group.push(event, pool, || [0; 8]);
         }
         let whole = whole.unwrap();
-        let mut buzzers: Vec<_> = whole.presses.iter().map(|(_, entrant)| entrant.buzzer).collect();
+        let mut buzzers: Vec<_> = whole.presses.iter().map(|press| press.entrant.buzzer).collect();
         buzzers.sort_unstable();
         assert_eq!((buzzers, whole.seed), (vec![1, 2], Some([0; 8])), "9 is not connected");
         assert_eq!((whole.before.len(), whole.after.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_press_without_a_stamp_never_stands_before_one_that_has_one() {
+        let recovered = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::RECOVERED, back_us: 9 };
+        for seed in 0..20u64 {
+            let mut group = Group::default();
+            let pool = |_: &Event| Some("p".parse().unwrap());
+            assert!(group.push(event(1, true, recovered), pool, || panic!("too early")).is_none());
+            let whole = group.push(event(2, false, press(2)), pool, || seed.to_le_bytes()).unwrap();
+            let buzzers: Vec<_> =
+                whole.presses.iter().map(|press| (press.entrant.buzzer, press.tied)).collect();
+            assert_eq!(buzzers, [(2, false), (1, false)]);
+        }
     }
 
     #[test]

@@ -6,7 +6,9 @@
 //!
 //! Deliberately absent outside `io`: clocks, descriptors, threads, randomness. They are arguments.
 
+pub mod button;
 pub mod config;
+pub mod contest;
 pub mod draw;
 pub mod group;
 pub mod http;

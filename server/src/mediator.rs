@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use buzzer_core::claim::SlotId;
-use buzzer_core::event::{Event, Gone, Kind};
+use buzzer_core::event::{Buzzer, Event, Flags, Gone, Kind};
 use buzzer_core::time::{KernelTime, Micros};
 
-use crate::group::{Group, Ordered};
+use crate::contest::Contests;
+use crate::group::{Group, Ordered, Placed};
 use crate::outbox::ClientId;
 use crate::pool::{PoolSpec, Pools};
 use crate::pool_id::PoolId;
@@ -71,6 +72,7 @@ pub struct Mediator {
     pools: Pools,
     announced: BTreeMap<u32, Announced>,
     group: Group,
+    contests: Contests,
     pending: Vec<Pending>,
     /// Clients whose `connect` is under way, with the requests that wait behind it.
     waiting: BTreeMap<ClientId, VecDeque<(String, Request)>>,
@@ -102,6 +104,7 @@ impl Mediator {
             pools: Pools::new(specs),
             announced: BTreeMap::new(),
             group: Group::default(),
+            contests: Contests::default(),
             pending: Vec::new(),
             waiting: BTreeMap::new(),
             ignored: BTreeMap::new(),
@@ -133,7 +136,9 @@ impl Mediator {
     /// When [`Mediator::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<KernelTime> {
         let connects = self.pending.iter().map(|pending| pending.deadline);
-        connects.chain(self.ignored.values().map(|ignored| ignored.since + IGNORED_US)).min()
+        let sums = self.ignored.values().map(|ignored| ignored.since + IGNORED_US);
+        let stuck = self.state.buttons().stuck_at_us().map(KernelTime::from_us);
+        connects.chain(sums).chain(stuck).min()
     }
 
     /// A device will be read; its first event in the ring makes it valid.
@@ -154,19 +159,41 @@ impl Mediator {
 
     fn handle_group(&mut self, group: Ordered) {
         group.before.into_iter().for_each(|event| self.handle_other(event));
-        let mut tie = None;
-        if let (Some(seed), Some((press, _))) = (group.seed, group.presses.first()) {
+        let mut draw = None;
+        if let (Some(seed), Some(first)) = (group.seed, group.presses.first()) {
             let seed = format!("{:016x}", u64::from_be_bytes(seed));
-            let presses = u32::try_from(group.presses.len()).unwrap_or(u32::MAX);
-            tie = Some(self.record(press.at, Fact::Draw { seed, presses }));
+            let presses = group.presses.iter().filter(|press| press.tied).count();
+            let presses = u32::try_from(presses).unwrap_or(u32::MAX);
+            draw = Some(self.record(first.event.at, Fact::Draw { seed, presses }));
         }
-        for (press, entrant) in group.presses {
-            let Kind::Press { flags, .. } = press.kind else { continue };
-            let (pool, buzzer, device) = (entrant.pool, entrant.buzzer, entrant.device);
-            let flags = flags.names().map(str::to_owned).collect();
-            self.record(press.at, Fact::Press { pool, buzzer, device, flags, tie });
+        // Asked for all before any is told: presses of one stamp are a tie, no contest.
+        let facts: Vec<(KernelTime, Fact)> =
+            group.presses.into_iter().map(|press| (press.event.at, self.press(press, draw))).collect();
+        for (at, fact) in facts {
+            let Fact::Press { device, .. } = fact else { continue };
+            let seq = self.record(at, fact);
+            self.contests.tell(at.as_us(), device, seq);
         }
         group.after.into_iter().for_each(|event| self.handle_other(event));
+    }
+
+    fn press(&self, press: Placed, draw: Option<u64>) -> Fact {
+        let (at_us, device) = (press.event.at.as_us(), press.entrant.device);
+        let (flags, back_us) = match press.event.kind {
+            Kind::Press { flags, back_us, .. } => (flags, u64::from(back_us)),
+            _ => (Flags::NONE, 0),
+        };
+        let uncertainty_us = self.state.uncertainty_us(device) + back_us;
+        Fact::Press {
+            pool: press.entrant.pool,
+            buzzer: press.entrant.buzzer,
+            device,
+            uncertainty_us,
+            final_at_us: at_us + self.state.uncertainty_us_max(),
+            flags: flags.names().map(str::to_owned).collect(),
+            contests: self.contests.of(at_us, device, uncertainty_us),
+            tie: draw.filter(|_| press.tied),
+        }
     }
 
     /// Everything that is no press.
@@ -179,15 +206,25 @@ impl Mediator {
                 self.record(at, Fact::RingFull { waiting_max });
                 return;
             }
-            Kind::Press { .. } | Kind::Release { .. } | Kind::Ignored { .. } | Kind::Gap { .. } => {}
+            Kind::Held { buzzer } => return self.handle_held(device, buzzer.0, at),
+            _ => {}
         }
         let Some(pool) = self.state.pool_of(device).filter(|pool| self.state.is_connected(pool)).cloned()
         else {
             return;
         };
         match event.kind {
-            Kind::Release { buzzer } => {
-                self.record(at, Fact::Release { pool, buzzer: buzzer.0, device });
+            Kind::Release { buzzer: Buzzer(buzzer) } => {
+                let button = self.state.buttons().get((device, buzzer));
+                // A key held since before the connect proves nothing: it was not seen going down.
+                let proves = button.is_some_and(|button| !button.proved && button.pressed);
+                self.record(at, Fact::Release { pool: pool.clone(), buzzer, device });
+                if proves {
+                    self.record(at, Fact::Proved { pool, buzzer, device });
+                }
+            }
+            Kind::ReaderStall { late_us } => {
+                self.record(at, Fact::ReaderStall { device, pool, late_us: late_us.into() });
             }
             Kind::Ignored { buzzer } => {
                 let new = Ignored { edges: 0, since: at, last: at };
@@ -198,7 +235,14 @@ impl Mediator {
             Kind::Gap { since } => {
                 self.record(at, Fact::Gap { device, pool, since_us: since.as_us() });
             }
-            Kind::Press { .. } | Kind::Attached | Kind::Detached(_) | Kind::RingFull { .. } => {}
+            _ => {}
+        }
+    }
+
+    /// Comes right behind the device's attachment, when its pool may not be connected yet.
+    fn handle_held(&mut self, device: u32, buzzer: u16, at: KernelTime) {
+        if let Some(pool) = self.state.pool_of(device).cloned() {
+            self.record(at, Fact::Held { pool, buzzer, device });
         }
     }
 
@@ -310,6 +354,11 @@ impl Mediator {
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: KernelTime) {
         self.flush_ignored(|_, ignored| ignored.since + IGNORED_US <= now);
+        for (device, buzzer) in self.state.buttons().newly_stuck(now.as_us()) {
+            if let Some(pool) = self.state.pool_of(device).cloned() {
+                self.record(now, Fact::Stuck { pool, buzzer, device });
+            }
+        }
         self.settle(now);
     }
 

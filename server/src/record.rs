@@ -37,6 +37,9 @@ pub enum Fact {
         wall_us: u64,
         /// The settle window W.
         settle_us: u64,
+        /// Whether the reader runs with real-time priority.
+        #[serde(default)]
+        realtime: bool,
     },
     /// A device serves buzzers of a pool from now on.
     Attach {
@@ -101,12 +104,48 @@ pub enum Fact {
         buzzer: u16,
         /// The device it came from.
         device: u32,
-        /// `late`, `stale_stamp`, `recovered`.
+        /// It may in truth be this much earlier than `at_us`, µs.
+        #[serde(default)]
+        uncertainty_us: u64,
+        /// Until then a press may still come that contests this one.
+        #[serde(default)]
+        final_at_us: u64,
+        /// `late`, `stale_stamp`, `recovered`, `suspect`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         flags: Vec<String>,
+        /// The `seq`s of presses of other devices that this one may in truth precede: a photo finish.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        contests: Vec<u64>,
         /// The `seq` of the draw that placed it among presses of the same stamp.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tie: Option<u64>,
+    },
+    /// A button was down already when its device was connected: it counts only after a release.
+    Held {
+        /// The pool.
+        pool: PoolId,
+        /// The buzzer.
+        buzzer: u16,
+        /// The device.
+        device: u32,
+    },
+    /// A button was seen pressed and released for the first time since its device was connected.
+    Proved {
+        /// The pool.
+        pool: PoolId,
+        /// The buzzer.
+        buzzer: u16,
+        /// The device.
+        device: u32,
+    },
+    /// A button is down for longer than anybody presses.
+    Stuck {
+        /// The pool.
+        pool: PoolId,
+        /// The buzzer.
+        buzzer: u16,
+        /// The device.
+        device: u32,
     },
     /// The contact of a counted press opened again.
     Release {
@@ -138,6 +177,16 @@ pub enum Fact {
         pool: PoolId,
         /// When the device was last read completely.
         since_us: u64,
+    },
+    /// The reader was kept from running: what it read of this device with this record's time came late, with a true
+    /// stamp.
+    ReaderStall {
+        /// The device.
+        device: u32,
+        /// The pool.
+        pool: PoolId,
+        /// For how long it was ready to run and did not, µs.
+        late_us: u64,
     },
     /// The ring was full for a while; events waited in order and none was lost.
     RingFull {

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::button::Buttons;
 use crate::pool_id::PoolId;
 use crate::record::{Fact, Record};
 
@@ -41,6 +42,9 @@ pub struct State {
     /// Pools that are connected, and stay wanted when their hardware goes.
     connected: BTreeSet<PoolId>,
     devices: BTreeMap<u32, Device>,
+    /// The largest uncertainty of a device whose presses count; asked for with every press.
+    uncertainty_us_max: u64,
+    buttons: Buttons,
 }
 
 /// An attached device.
@@ -84,14 +88,27 @@ impl State {
     }
 
     /// The largest uncertainty of the devices of connected pools, µs.
-    pub fn uncertainty_us_max(&self) -> u64 {
-        let counting = self.devices.values().filter(|device| self.is_connected(&device.pool));
-        counting.map(|device| device.uncertainty_us).max().unwrap_or(0)
+    pub const fn uncertainty_us_max(&self) -> u64 {
+        self.uncertainty_us_max
+    }
+
+    /// Every button of attached devices.
+    pub const fn buttons(&self) -> &Buttons {
+        &self.buttons
     }
 
     /// Takes the next record and gives its news.
-    pub fn apply(&mut self, record: &Record, mut tell: impl FnMut(News)) {
+    pub fn apply(&mut self, record: &Record, tell: impl FnMut(News)) {
         self.seq = record.seq;
+        self.buttons.apply(record);
+        self.apply_pools(record, tell);
+        if matches!(record.fact, Fact::Attach { .. } | Fact::Detach { .. } | Fact::Connect { .. }) {
+            let counting = self.devices.values().filter(|device| self.is_connected(&device.pool));
+            self.uncertainty_us_max = counting.map(|device| device.uncertainty_us).max().unwrap_or(0);
+        }
+    }
+
+    fn apply_pools(&mut self, record: &Record, mut tell: impl FnMut(News)) {
         match &record.fact {
             Fact::Start { boot, .. } => {
                 self.devices.clear();
@@ -142,6 +159,10 @@ impl State {
             | Fact::Ignored { .. }
             | Fact::Gap { .. }
             | Fact::RingFull { .. }
+            | Fact::ReaderStall { .. }
+            | Fact::Held { .. }
+            | Fact::Proved { .. }
+            | Fact::Stuck { .. }
             | Fact::Stop {} => {}
         }
     }
@@ -173,7 +194,7 @@ mod tests {
 
     fn start(boot: &str) -> Fact {
         let (log, version) = (String::new(), String::new());
-        Fact::Start { log, boot: boot.into(), version, wall_us: 0, settle_us: 0 }
+        Fact::Start { log, boot: boot.into(), version, wall_us: 0, settle_us: 0, realtime: false }
     }
 
     fn news(state: &mut State, fact: Fact) -> Vec<News> {

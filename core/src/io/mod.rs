@@ -8,6 +8,7 @@ pub mod mailbox;
 pub mod measure;
 pub mod permission;
 pub mod reader;
+pub mod run_delay;
 pub mod source;
 pub mod survey;
 pub mod sys;

@@ -7,9 +7,10 @@
 //! for the next due stamp. The clock is read *before* draining; the order's proof stands on that.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 use mio::unix::SourceFd;
@@ -19,6 +20,7 @@ use rustix::io::Errno;
 use crate::decode::RECORD_BYTES;
 use crate::event::{DeviceId, Event, Flags, Gone, Kind};
 use crate::io::mailbox::Mailbox;
+use crate::io::run_delay::RunDelay;
 use crate::io::source::{Attachment, ReaderRequest};
 use crate::io::sys;
 use crate::io::timer::Timer;
@@ -37,6 +39,9 @@ const READS_MAX: usize = 64;
 const REQUESTS_MAX: usize = 1024;
 /// With a full ring there is nothing to wait for but time: the server is draining it.
 const RETRY_US: Micros = Micros::from_ms(1);
+
+/// Below the interrupt threads of PREEMPT_RT (50), above everything that is not real-time.
+const FIFO_PRIORITY: i32 = 20;
 
 const WAKE: Token = Token(usize::MAX);
 const TIMER: Token = Token(usize::MAX - 1);
@@ -58,6 +63,17 @@ pub struct ReaderStats {
     pub ring_full: AtomicU64,
 }
 
+/// A running reader.
+#[derive(Debug)]
+pub struct Running {
+    /// Where to post requests.
+    pub requests: Mailbox<ReaderRequest>,
+    /// Its thread.
+    pub thread: JoinHandle<()>,
+    /// Why it has no real-time priority, if it has none: order does not suffer, delay and the risk of an overflow do.
+    pub not_realtime: Option<io::Error>,
+}
+
 /// Starts the thread. `wake_server` is used when the server sleeps and events were published.
 ///
 /// # Errors
@@ -67,26 +83,38 @@ pub fn spawn(
     ring: Sender,
     wake_server: Arc<Waker>,
     stats: Arc<ReaderStats>,
-) -> io::Result<(Mailbox<ReaderRequest>, JoinHandle<()>)> {
+) -> io::Result<Running> {
     let poll = Poll::new()?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
     let requests = Mailbox::new(REQUESTS_MAX, waker);
+    let own_requests = requests.clone();
     let timer = Timer::new(poll.registry(), TIMER)?;
-    let reader = Reader {
+    let reader = move || Reader {
         poll,
-        requests: requests.clone(),
+        requests: own_requests,
         timer,
         settle_us,
         sources: Vec::new(),
+        first: 0,
         out: Out { order: Order::new(settle_us), stats },
         ring,
         wake_server,
         pass: KernelTime::ZERO,
         ring_full: None,
+        run_delay: RunDelay::new(),
         stopping: false,
     };
-    let thread = thread::Builder::new().name("reader".into()).spawn(move || reader.run())?;
-    Ok((requests, thread))
+    let (tell, told) = mpsc::channel();
+    let body = move || {
+        // Timers of an ordinary thread may be 50 µs late (`timer_slack_ns`).
+        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+        let _ = tell.send(sys::set_fifo(FIFO_PRIORITY).err());
+        // Made on its own thread: the run delay is a thread's.
+        reader().run();
+    };
+    let thread = thread::Builder::new().name("reader".into()).spawn(body)?;
+    let not_realtime = told.recv().ok().flatten();
+    Ok(Running { requests, thread, not_realtime })
 }
 
 struct Reader {
@@ -96,6 +124,8 @@ struct Reader {
     settle_us: Micros,
     /// A slot's number is its mio token; a free slot is reused.
     sources: Vec<Option<Source>>,
+    /// The slot whose turn it is to be read first.
+    first: usize,
     out: Out,
     ring: Sender,
     wake_server: Arc<Waker>,
@@ -103,7 +133,29 @@ struct Reader {
     pass: KernelTime,
     /// While the ring is full: whose event found no room, and the most that waited.
     ring_full: Option<(DeviceId, usize)>,
+    run_delay: RunDelay,
     stopping: bool,
+}
+
+/// The clocks of one read.
+struct Clock<'a> {
+    pass: KernelTime,
+    read: KernelTime,
+    run_delay: &'a RunDelay,
+}
+
+impl ReadClock for Clock<'_> {
+    fn pass(&self) -> KernelTime {
+        self.pass
+    }
+
+    fn read(&self) -> KernelTime {
+        self.read
+    }
+
+    fn ran_late_us(&self) -> Micros {
+        self.run_delay.since_mark()
+    }
 }
 
 struct Source {
@@ -155,6 +207,10 @@ impl Reader {
             }
             self.take_requests();
             busy = self.pass();
+            if !busy {
+                // Behind the wake-up of the server, so that no press waits for it.
+                self.run_delay.mark();
+            }
             if (self.stopping && self.out.order.waiting() == 0) || self.ring.is_abandoned() {
                 return;
             }
@@ -188,6 +244,8 @@ impl Reader {
     fn attach(&mut self, attachment: Attachment) {
         let Attachment { device, fd, stamps, since, keys, debounce_us, held, read_ahead } = attachment;
         let settle_us = self.settle_us;
+        let held_buzzers: Vec<_> =
+            keys.pairs().filter(|(key, _)| held.has(*key)).map(|(_, buzzer)| buzzer).collect();
         let mut stream =
             Stream::new(&StreamOptions { device, stamps, since, keys, held, debounce_us, settle_us });
         let stamped = stamps != Stamps::Receipt;
@@ -195,8 +253,11 @@ impl Reader {
         let slot = self.sources.iter().position(Option::is_none).unwrap_or(self.sources.len());
         let registered =
             self.poll.registry().register(&mut SourceFd(&sys::raw(&fd)), Token(slot), Interest::READABLE);
-        let clock = ReadClock { pass: self.pass, read: sys::now() };
-        let fed = stream.feed(&read_ahead, clock, &mut |event| self.out.push(event, stamped));
+        for buzzer in held_buzzers {
+            self.out.push(Event { at: since, device, more: false, kind: Kind::Held { buzzer } }, stamped);
+        }
+        let clock = Clock { pass: self.pass, read: sys::now(), run_delay: &self.run_delay };
+        let fed = stream.feed(&read_ahead, &clock, &mut |event| self.out.push(event, stamped));
         let gone = match (registered, fed) {
             (Ok(()), Ok(())) => None,
             (Ok(()), Err(garbage)) => Some(Gone::Garbage(garbage)),
@@ -229,19 +290,24 @@ impl Reader {
         // reader's own stamps cannot, so of those only the ones that have something.
         let mut drained_at = self.pass;
         let mut busy = false;
-        for slot in 0..self.sources.len() {
+        let mut unread = None;
+        for slot in (self.first..self.sources.len()).chain(0..self.first) {
             let Some(source) = &mut self.sources[slot] else { continue };
             let stamped = source.stream.stamps() != Stamps::Receipt;
             if !stamped && !source.ready {
                 continue;
             }
-            match drain(source, self.pass, &mut self.out) {
+            if !self.out.has_room() {
+                unread = unread.or(Some(slot));
+            }
+            match drain(source, self.pass, &self.run_delay, &mut self.out) {
                 Drained::Empty => {
                     source.ready = false;
                     source.stream.set_drained(self.pass);
                 }
                 Drained::More(up_to) => {
                     source.ready = true;
+                    source.stream.set_backlog();
                     busy = true;
                     if stamped {
                         drained_at = drained_at.min(up_to);
@@ -249,6 +315,12 @@ impl Reader {
                 }
                 Drained::Gone(gone) => self.detach(slot, gone),
             }
+        }
+        if let Some(unread) = unread {
+            // A full heap must not wait for what it keeps from being read: it lets go of all it has, and what was still
+            // unread comes late and says so. Who was not read is the first to be read when there is room.
+            self.first = unread;
+            drained_at = self.pass + self.settle_us;
         }
         // A full heap is waited out with the timer, not by spinning.
         busy & self.release(drained_at)
@@ -328,7 +400,7 @@ fn count(stats: &ReaderStats, event: Event, drained_at: KernelTime) {
 }
 
 /// Reads a source until it is empty, gone, or has had its share.
-fn drain(source: &mut Source, pass: KernelTime, out: &mut Out) -> Drained {
+fn drain(source: &mut Source, pass: KernelTime, run_delay: &RunDelay, out: &mut Out) -> Drained {
     let Source { fd, stream, .. } = source;
     let stamped = stream.stamps() != Stamps::Receipt;
     let mut bytes = [0; READ_RECORDS * RECORD_BYTES];
@@ -350,8 +422,8 @@ fn drain(source: &mut Source, pass: KernelTime, out: &mut Out) -> Drained {
             Err(Errno::CONNRESET) => return Drained::Gone(Gone::Closed),
             Err(errno) => return Drained::Gone(Gone::Failed(errno.raw_os_error())),
         };
-        let clock = ReadClock { pass, read: sys::now() };
-        if let Err(garbage) = stream.feed(&bytes[..read], clock, &mut |event| out.push(event, stamped)) {
+        let clock = Clock { pass, read: sys::now(), run_delay };
+        if let Err(garbage) = stream.feed(&bytes[..read], &clock, &mut |event| out.push(event, stamped)) {
             return Drained::Gone(Gone::Garbage(garbage));
         }
         if stream.needs_resync() {

@@ -110,6 +110,19 @@ pub fn input_id(fd: impl AsFd) -> io::Result<[u16; 4]> {
     Ok(id)
 }
 
+/// Runs the calling thread before all others, below the kernel's interrupt threads (SCHED_FIFO 50 on PREEMPT_RT): a
+/// reader above them would run inside the window between stamp and visibility. Threads it starts do not inherit it.
+///
+/// # Errors
+/// EPERM without CAP_SYS_NICE or an RLIMIT_RTPRIO of at least `priority`.
+pub fn set_fifo(priority: i32) -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: priority };
+    let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
+    // SAFETY: thread 0 is the calling one; the call reads one sched_param through a pointer that outlives it.
+    let done = unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// The number of a descriptor, for mio's `SourceFd`.
 pub fn raw(fd: &impl AsFd) -> i32 {
     fd.as_fd().as_raw_fd()

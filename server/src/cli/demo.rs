@@ -145,9 +145,12 @@ fn watch(dir: &Path, address: SocketAddr, done: mpsc::Sender<()>) -> Result<Rece
             let mut line = Vec::new();
             while log.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
                 if let Ok(record) = log::decode(line.trim_ascii_end())
-                    && let Fact::Press { buzzer, tie, .. } = record.fact
+                    && let Fact::Press { buzzer, tie, contests, flags, .. } = record.fact
                 {
-                    let _ = send.send(race.line(buzzer, tie.is_some(), KernelTime::from_us(record.at_us)));
+                    let mut remarks = flags;
+                    remarks.extend(tie.map(|_| "tie, drawn".to_owned()));
+                    remarks.extend((!contests.is_empty()).then(|| "photo finish".to_owned()));
+                    let _ = send.send(race.line(buzzer, &remarks, KernelTime::from_us(record.at_us)));
                 }
                 line.clear();
             }
@@ -165,14 +168,14 @@ struct Race {
 }
 
 impl Race {
-    fn line(&mut self, buzzer: u16, tie: bool, at: KernelTime) -> String {
-        let drawn = if tie { " (tie, drawn)" } else { "" };
+    fn line(&mut self, buzzer: u16, remarks: &[String], at: KernelTime) -> String {
+        let remarks = if remarks.is_empty() { String::new() } else { format!("   ({})", remarks.join(", ")) };
         let line = match self.last {
             Some((before, since)) if at.since(since) < RACE_US => {
                 self.place += 1;
                 let lead = at.since(since).as_us();
                 format!(
-                    "{:>4}. buzzer {buzzer}   {before} leads by {}.{:03} ms{drawn}",
+                    "{:>4}. buzzer {buzzer}   {before} leads by {}.{:03} ms{remarks}",
                     self.place,
                     lead / 1000,
                     lead % 1000
@@ -180,7 +183,7 @@ impl Race {
             }
             _ => {
                 self.place = 1;
-                format!("   1. buzzer {buzzer}   FIRST{drawn}")
+                format!("   1. buzzer {buzzer}   FIRST{remarks}")
             }
         };
         self.last = Some((buzzer, at));

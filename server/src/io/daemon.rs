@@ -116,8 +116,14 @@ impl Daemon {
         let (sender, ring) = ring::ring(RING_EVENTS);
         let reader_stats = Arc::new(ReaderStats::default());
         let settle_us = config.order.settle_us;
-        let (reader, reader_thread) =
-            reader::spawn(settle_us, sender, Arc::clone(&waker), Arc::clone(&reader_stats))?;
+        let running = reader::spawn(settle_us, sender, Arc::clone(&waker), Arc::clone(&reader_stats))?;
+        if let Some(error) = &running.not_realtime {
+            ::log::warn!(
+                "the reader has no real-time priority ({error}): order is not touched, delays may grow under load; \
+                 under systemd set LimitRTPRIO=20, by hand run as root or with `ulimit -r 20`"
+            );
+        }
+        let (reader, reader_thread) = (running.requests, running.thread);
         let device_ids = Arc::new(AtomicU32::new(1));
         let hardware = Hardware::start(config, &waker, &reader, &device_ids)?;
         let start = sys::now();
@@ -127,6 +133,7 @@ impl Daemon {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             wall_us: host::wall_us(),
             settle_us: settle_us.as_us(),
+            realtime: running.not_realtime.is_none(),
         };
         let mediator = Mediator::new(state, hardware::pools(config), fact, start);
         let mut daemon = Self {

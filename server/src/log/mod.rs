@@ -75,13 +75,16 @@ mod tests {
             pool: "stage".parse().unwrap(),
             buzzer: 3,
             device: 2,
+            uncertainty_us: 9000,
+            final_at_us: 81_243_567,
             flags: Vec::new(),
+            contests: vec![5],
             tie: None,
         };
         let record = Record { seq: 7, at_us: 81_234_567, fact: press };
         let mut lines = Vec::new();
         encode(&record, &mut lines);
-        let want = r#"{"v":1,"seq":7,"at_us":81234567,"kind":"press","pool":"stage","buzzer":3,"device":2}"#;
+        let want = r#"{"v":1,"seq":7,"at_us":81234567,"kind":"press","pool":"stage","buzzer":3,"device":2,"uncertainty_us":9000,"final_at_us":81243567,"contests":[5]}"#;
         assert_eq!(String::from_utf8(lines.clone()).unwrap(), format!("{want}\n"));
         assert_eq!(decode(&lines[..lines.len() - 1]).unwrap(), record);
     }

@@ -1,0 +1,49 @@
+//! How late the scheduler let this thread run. In: `/proc/thread-self/schedstat`. Out: the time, since a mark, for which
+//! the thread was ready to run and did not. Guarantee: read on the thread that made it; where the kernel keeps no such
+//! count it says that the thread was never late, and an old stamp then counts as stale, which never wins.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use crate::time::Micros;
+
+/// The thread's run delay.
+#[derive(Debug)]
+pub struct RunDelay {
+    file: Option<File>,
+    mark_us: u64,
+}
+
+impl RunDelay {
+    /// Of the calling thread.
+    pub fn new() -> Self {
+        let mut delay = Self { file: File::open("/proc/thread-self/schedstat").ok(), mark_us: 0 };
+        delay.mark();
+        delay
+    }
+
+    /// From here on is counted.
+    pub fn mark(&mut self) {
+        self.mark_us = self.total_us();
+    }
+
+    /// The delay since the mark.
+    pub fn since_mark(&self) -> Micros {
+        Micros::from_us(self.total_us().saturating_sub(self.mark_us))
+    }
+
+    /// "Time spent on the cpu, time spent waiting on a runqueue (ns), timeslices" (Documentation/scheduler/sched-stats.rst).
+    fn total_us(&self) -> u64 {
+        let mut text = [0; 64];
+        let read = self.file.as_ref().and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
+        let text = std::str::from_utf8(&text[..read]).unwrap_or("");
+        let waited_ns: u64 = text.split(' ').nth(1).and_then(|ns| ns.parse().ok()).unwrap_or(0);
+        waited_ns / 1000
+    }
+}
+
+impl Default for RunDelay {
+    fn default() -> Self {
+        Self::new()
+    }
+}
