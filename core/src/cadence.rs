@@ -1,5 +1,5 @@
-//! How often reports come. In: the stamps of one device's reports. Out: [`Cadence`]: how many, the smallest and the usual
-//! interval between them. Guarantee: an interval counts only if nothing was lost in it and nothing says that the device
+//! How often reports come. In: the stamps of one device's reports. Out: [`Cadence`]: how many, the smallest and the
+//! usual interval between them. Guarantee: an interval counts only if nothing was lost in it and nothing says that the device
 //! had nothing to report meanwhile.
 //!
 //! A device reports only what changes, so most intervals are those of the hand, not of the bus. A stick in motion, or
@@ -7,8 +7,8 @@
 
 use crate::time::{KernelTime, Micros};
 
-/// Longer intervals are pauses of the hand: nobody presses, releases or bounces for 40 ms on end, and no device made
-/// for play is polled that slowly (the slowest ask for 32 ms).
+/// Longer intervals are pauses of the hand. An estimate: a finger holds a button for longer than this, and no device
+/// made for play is known to be polled more slowly.
 pub const PAUSE: Micros = Micros::from_ms(40);
 /// Fewer intervals show nothing: a press and its bounces make three or four.
 pub const INTERVALS_MIN: usize = 20;

@@ -1,6 +1,6 @@
 //! By how much a press may be older than its stamp. In: an [`Identity`] with its USB endpoint, and what the
-//! configuration sets. Out: [`Uncertainty`]: the span, what it stands on, whether there is a radio on the way. Guarantee:
-//! what is not known counts as much, never as nothing; only the configuration can say less.
+//! configuration sets. Out: [`Uncertainty`]: the span, what it stands on, whether there is a radio on the way.
+//! Guarantee: what is not known counts as much, never as nothing; only the configuration can say less.
 //!
 //! Presses of two devices are in certain order only if they are further apart than the later one's uncertainty. The
 //! kernel stamps a press when it has come through everything that is added up here: the device's firmware, a radio,
@@ -34,8 +34,8 @@ const POLL_UNKNOWN: Micros = Micros::from_ms(10);
 /// The wired Buzz! asks for 10 ms, so it is polled every 8 (`crate::endpoint`).
 const POLL_BUZZ: Micros = Micros::from_ms(8);
 
-/// What a receipt stamp of a virtual pool may lag behind the sender's `write`: the way of the reader from its wake-up to
-/// its clock. An estimate. What the sender itself took to notice the press, only the configuration can say.
+/// What a receipt stamp of a virtual pool may lag behind the sender's `write`: the way of the reader from its wake-up
+/// to its clock. An estimate. What the sender itself took to notice the press, only the configuration can say.
 pub const RECEIPT: Micros = Micros::from_ms(1);
 /// The smallest difference that makes two devices unequal: that between polls every 8 and every 4 ms.
 const UNEQUAL: Micros = Micros::from_ms(4);

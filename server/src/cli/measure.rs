@@ -1,5 +1,5 @@
-//! `buzzerd devices --measure`. In: one device, by node or pool, and a hand that plays on it. Out: how often its reports
-//! come, and the line for the configuration that follows. Guarantee: the device is taken for that time and given back;
+//! `buzzerd devices --measure`. In: one device, by node or pool, and a hand that plays on it. Out: how often its
+//! reports come, and the line for the configuration that follows. Guarantee: the device is taken for that time and given back;
 //! one that a game uses is left alone; nothing is recommended that too few reports stand for.
 
 use std::path::Path;
