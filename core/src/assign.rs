@@ -7,6 +7,7 @@ use crate::identity::{Identity, StableId};
 use crate::keys::{KeyCode, KeyMap};
 use crate::profile::recognise;
 use crate::time::Micros;
+use crate::uncertainty::Uncertainty;
 
 /// What becomes of one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct Found {
     /// A name that lasts, for a pool that has no other: profile and USB port, `buzz-wired-1.2`. At most 64
     /// printable ASCII bytes; without configuration no two slots ever share one.
     pub label: String,
+    /// By how much its presses may be older than their stamps.
+    pub uncertainty: Uncertainty,
 }
 
 /// Every slot and the device at it.
@@ -104,7 +107,12 @@ impl Slots {
             Some((_, label)) => label.clone(),
             None => label(&identity, None),
         };
-        Some(Found { profile: profile.map(|profile| profile.name()), identity, keys, label })
+        let configured = match &self.claims {
+            Claims::Listed(claims) => claims[slot.index()].uncertainty_us,
+            Claims::Known { .. } => None,
+        };
+        let uncertainty = Uncertainty::of(&identity, configured);
+        Some(Found { profile: profile.map(|profile| profile.name()), identity, keys, label, uncertainty })
     }
 
     /// The debounce time of this slot.
@@ -253,7 +261,7 @@ mod tests {
         let pairs = keys.iter().zip(1..).map(|(code, n)| (KeyCode::new(*code).unwrap(), Buzzer(n)));
         let matcher = Match { vendor: Some(vendor), phys: Some(Glob::new(phys)), ..Match::default() };
         let buzzers = (!keys.is_empty()).then(|| pairs.collect());
-        Claim { matcher, buzzers, debounce_us: Micros::ZERO }
+        Claim { matcher, buzzers, debounce_us: Micros::ZERO, uncertainty_us: None }
     }
 
     fn slot(number: u32) -> Verdict {

@@ -101,6 +101,8 @@ pub struct Claim {
     pub buzzers: Option<Vec<(KeyCode, Buzzer)>>,
     /// A press counts if its contact was open for so long before it.
     pub debounce_us: Micros,
+    /// By how much a press may be older than its stamp. `None`: as [`crate::uncertainty`] derives it.
+    pub uncertainty_us: Option<Micros>,
 }
 
 /// How well a device that is meant serves a claim; better is greater.
@@ -185,7 +187,12 @@ mod tests {
     #[test]
     fn named_keys_must_all_be_there() {
         let key = |code| KeyCode::new(code).unwrap();
-        let mut claim = Claim { matcher: Match::default(), buzzers: None, debounce_us: Micros::ZERO };
+        let mut claim = Claim {
+            matcher: Match::default(),
+            buzzers: None,
+            debounce_us: Micros::ZERO,
+            uncertainty_us: None,
+        };
         let button = device(3, (1, 1), "", &[28, 57]);
         assert_eq!(claim.fit(&button), Some(Fit::EveryKey));
         assert_eq!(claim.fit(&device(3, (1, 1), "", &[])), None, "no key at all");

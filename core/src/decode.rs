@@ -15,11 +15,11 @@ pub const RECORD_BYTES: usize = 24;
 /// (`input.c:input_event_dispose`), so only a virtual attachment can come near.
 pub const FRAME_EVENTS_MAX: usize = 64;
 
-const EV_SYN: u16 = 0;
+pub(crate) const EV_SYN: u16 = 0;
 const EV_KEY: u16 = 1;
 const EV_MAX: u16 = 0x1f;
-const SYN_REPORT: u16 = 0;
-const SYN_DROPPED: u16 = 3;
+pub(crate) const SYN_REPORT: u16 = 0;
+pub(crate) const SYN_DROPPED: u16 = 3;
 
 /// One `struct input_event`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //!
 //! `eventN` is no identity: the kernel gives the lowest free number again at once (`evdev.c:evdev_connect`).
 
+use crate::endpoint::Endpoint;
 use crate::keys::{KEY_COUNT, KeyBits, KeyCode};
 
 /// `BUS_USB` of `include/uapi/linux/input.h`.
@@ -39,6 +40,8 @@ pub struct Identity {
     pub keys: KeyBits,
     /// Whether someone switched it off through sysfs: it opens, but gives no events.
     pub inhibited: bool,
+    /// The USB endpoint that it reports through; `None` for what is not on USB.
+    pub endpoint: Option<Endpoint>,
 }
 
 /// What stays the same when a device is unplugged and comes back to the same port.
@@ -162,6 +165,7 @@ pub(crate) mod tests {
             uniq: String::new(),
             version: 0,
             inhibited: false,
+            endpoint: None,
         }
     }
 

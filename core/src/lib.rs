@@ -8,9 +8,11 @@
 //! Deliberately absent: pools, clients, files. Everything outside [`io`] is pure: time is an argument.
 
 pub mod assign;
+pub mod cadence;
 pub mod claim;
 pub mod debounce;
 pub mod decode;
+pub mod endpoint;
 pub mod event;
 pub mod identity;
 pub mod io;
@@ -22,4 +24,5 @@ pub mod roster;
 pub mod stamp;
 pub mod stream;
 pub mod time;
+pub mod uncertainty;
 pub mod wake;

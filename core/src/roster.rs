@@ -392,7 +392,8 @@ mod tests {
     impl World {
         fn new() -> Self {
             let matcher = Match { vendor: Some(7), ..Match::default() };
-            let claim = Claim { matcher, buzzers: None, debounce_us: Micros::from_us(15) };
+            let claim =
+                Claim { matcher, buzzers: None, debounce_us: Micros::from_us(15), uncertainty_us: None };
             let roster = Roster::new(Claims::Listed(vec![claim]));
             Self { roster, now: KernelTime::from_us(1_000_000), is_open_allowed: Ok(()), devices: 0 }
         }

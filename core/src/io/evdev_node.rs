@@ -114,6 +114,25 @@ pub fn open(
     keys: &KeyMap,
     grab: bool,
 ) -> Result<Node, OpenError> {
+    let wanted: KeyBits = keys.pairs().map(|(key, _)| key).collect();
+    open_with(input_dir, sysfs_root, expected, Some(&wanted), grab)
+}
+
+/// Opens the device that sysfs described as `expected` with all that it reports, sticks included, and takes it.
+///
+/// # Errors
+/// See [`OpenError`]; nothing stays open then.
+pub fn open_whole(input_dir: &Path, sysfs_root: &Path, expected: &Identity) -> Result<Node, OpenError> {
+    open_with(input_dir, sysfs_root, expected, None, true)
+}
+
+fn open_with(
+    input_dir: &Path,
+    sysfs_root: &Path,
+    expected: &Identity,
+    mask: Option<&KeyBits>,
+    grab: bool,
+) -> Result<Node, OpenError> {
     let path = input_dir.join(&expected.node);
     let failed = |operation| {
         let path = path.clone();
@@ -139,8 +158,7 @@ pub fn open(
         return Err(OpenError::Replaced { path, expected: expected.describe() });
     }
     // Without a mask (a kernel before 4.4) all works, with more wake-ups.
-    let wanted: KeyBits = keys.pairs().map(|(key, _)| key).collect();
-    let _: io::Result<()> = sys::mask_all_but(&fd, &wanted);
+    let _: Option<io::Result<()>> = mask.map(|keys| sys::mask_all_but(&fd, keys));
     drain(&fd).map_err(failed("empty its queue"))?;
     // Read before the state is asked for: what follows the answer is stamped later than this.
     let since = sys::now();

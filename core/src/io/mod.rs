@@ -1,9 +1,11 @@
 //! Everything below may make a system call; nothing outside this folder may.
 
 pub mod devices;
+pub mod endpoint;
 pub mod evdev_node;
 pub mod hotplug;
 pub mod mailbox;
+pub mod measure;
 pub mod permission;
 pub mod reader;
 pub mod run_delay;

@@ -11,6 +11,7 @@ use crate::event::Buzzer;
 use crate::identity::Identity;
 use crate::profile::recognise;
 use crate::roster::{inhibited, remark};
+use crate::uncertainty::Uncertainty;
 
 /// One device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Row {
     pub label: Option<String>,
     /// Its buzzers, ascending, where it has a slot.
     pub buzzers: Vec<Buzzer>,
+    /// By how much its presses may be older than their stamps.
+    pub uncertainty: Uncertainty,
     /// What is in the way of using it, and the cure. Permissions are looked at for devices that serve a slot.
     pub trouble: Option<String>,
 }
@@ -53,8 +56,10 @@ pub fn survey(claims: Claims, sysfs_root: &Path, input_dir: &Path) -> io::Result
                 verdict => (None, remark(verdict, &identity).map(|(_, text)| text)),
             };
             let profile = recognise(&identity).map(|profile| profile.name());
+            let uncertainty =
+                found.as_ref().map_or_else(|| Uncertainty::of(&identity, None), |found| found.uncertainty);
             let buzzers = found.map(|found| found.keys.buzzers()).unwrap_or_default();
-            Row { identity, profile, verdict, label, buzzers, trouble }
+            Row { identity, profile, verdict, label, buzzers, uncertainty, trouble }
         })
         .collect())
 }
@@ -97,12 +102,17 @@ mod tests {
             ("event6", None, None, false),
         ];
         assert_eq!(brief, want);
+        let spans: Vec<_> = rows.iter().map(|row| row.uncertainty.us.as_us()).collect();
+        assert_eq!(spans, [19_000, 19_000, 19_000, 21_000], "with a slot or without");
         assert_eq!(rows[3].verdict, Verdict::Unclaimed);
 
         let matcher = Match { vendor: Some(0x054c), ..Match::default() };
-        let claim = Claim { matcher, buzzers: None, debounce_us: Micros::ZERO };
+        let uncertainty_us = Some(Micros::from_us(7));
+        let claim = Claim { matcher, buzzers: None, debounce_us: Micros::ZERO, uncertainty_us };
         let rows = survey(Claims::Listed(vec![claim]), root.path(), &input).unwrap();
         let verdicts: Vec<_> = rows.iter().map(|row| row.verdict.clone()).collect();
+        assert_eq!(rows[0].uncertainty.us, Micros::from_us(7), "the slot's claim says so");
+        assert_eq!(rows[1].uncertainty.us, Micros::from_ms(19), "which is not this device's");
         let slot = SlotId::new(0);
         let other = Verdict::Ambiguous(slot);
         assert_eq!(verdicts, [Verdict::Slot(slot), other.clone(), other, Verdict::Unclaimed]);

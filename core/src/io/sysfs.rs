@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::endpoint;
 use crate::identity::{Identity, number_of, parse_dev, parse_id, parse_key_bits};
 use crate::keys::KeyBits;
 
@@ -58,6 +59,7 @@ pub fn read(sysfs_root: &Path, node: &str) -> io::Result<Identity> {
         uniq: text(&device.join("uniq")),
         keys: parse_key_bits(&text(&device.join("capabilities/key"))).unwrap_or(KeyBits::NONE),
         inhibited: text(&device.join("inhibited")) == "1",
+        endpoint: endpoint::read(sysfs_root, &device),
     })
 }
 

@@ -1,52 +1,90 @@
 //! `buzzerd devices`. In: sysfs and the configuration. Out: a table for people, or one JSON object a line. Guarantee:
-//! opens no device, so it may run beside a game.
+//! opens no device, so it may run beside a game; only `--measure` does ([`super::measure`]).
 
 use std::path::Path;
 
 use anyhow::Context;
 use buzzer_core::assign::Verdict;
-use buzzer_core::claim::SlotId;
 use buzzer_core::io::survey::{Row, survey};
 use buzzer_server::config::Config;
 use buzzer_server::io::hardware::{self, INPUT_DIR, SYSFS_ROOT};
-use buzzer_server::pool_id::PoolId;
 use clap::Args;
 use serde_json::json;
 
-use super::Failure;
+use super::{Failure, measure};
 
 #[derive(Debug, Args)]
 pub(crate) struct Devices {
     /// One JSON object a line
     #[arg(long)]
     json: bool,
+    /// Take one device (event7, or the id of its pool; the only one, if left out), watch its reports, and say how much
+    /// older than its time a press may be. Stop buzzerd before
+    #[arg(long, value_name = "NODE or POOL", num_args = 0..=1)]
+    measure: Option<Option<String>>,
+    /// Measure for so long
+    #[arg(long, requires = "measure", default_value_t = 10, value_name = "N",
+          value_parser = clap::value_parser!(u16).range(1..=600))]
+    seconds: u16,
+}
+
+/// A device, and the pool it serves.
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub(crate) row: Row,
+    pub(crate) pool: Option<String>,
 }
 
 impl Devices {
     pub(crate) fn run(self, config: &Config) -> Result<(), Failure> {
         let rows = survey(hardware::claims(config), Path::new(SYSFS_ROOT), Path::new(INPUT_DIR));
-        let rows = rows.context("the devices cannot be listed")?;
+        let rows = rows.context("the devices cannot be listed: check that sysfs is mounted and readable")?;
         let specs = hardware::pools(config);
-        let pool_of = |slot: SlotId| -> Option<PoolId> {
-            specs
-                .iter()
-                .find(|spec| spec.slots.iter().flatten().any(|own| *own == slot))
-                .map(|spec| spec.id.clone())
+        let pool_of = |row: &Row| {
+            let Verdict::Slot(slot) = row.verdict else { return None };
+            let spec = specs.iter().find(|spec| spec.slots.iter().flatten().any(|own| *own == slot));
+            spec.map(|spec| spec.id.to_string()).or_else(|| row.label.clone())
         };
-        if rows.is_empty() && !self.json {
+        let devices: Vec<_> = rows.into_iter().map(|row| Device { pool: pool_of(&row), row }).collect();
+        if let Some(target) = self.measure {
+            return measure::run(config, &devices, target.as_deref(), self.seconds, self.json);
+        }
+        if devices.is_empty() && !self.json {
             eprintln!("No input device with buttons is plugged in.");
         }
-        for row in &rows {
-            let pool = match &row.verdict {
-                Verdict::Slot(slot) => {
-                    pool_of(*slot).map(|pool| pool.to_string()).or_else(|| row.label.clone())
-                }
-                _ => None,
-            };
+        for Device { row, pool } in &devices {
             if self.json { print_json(row, pool.as_deref()) } else { print_text(row, pool.as_deref()) }
+        }
+        if !self.json
+            && let Some(warning) = unlike(&devices)
+        {
+            println!("{warning}");
         }
         Ok(())
     }
+}
+
+/// Who plays on the slower device is first less often than told, so those that differ are named.
+fn unlike(devices: &[Device]) -> Option<String> {
+    let playing = || devices.iter().filter(|device| device.pool.is_some());
+    let least = playing().min_by_key(|device| device.row.uncertainty.us)?;
+    let most = playing().max_by_key(|device| device.row.uncertainty.us)?;
+    let radios = playing().filter(|device| device.row.uncertainty.wireless).count();
+    let mixed = radios > 0 && radios < playing().count();
+    if !mixed && !least.row.uncertainty.is_unlike(&most.row.uncertainty) {
+        return None;
+    }
+    let span = |device: &Device| {
+        let Row { identity, uncertainty, .. } = &device.row;
+        format!("{} {} us", identity.node, uncertainty.us.as_us())
+    };
+    let radio = if mixed { ", and only some have a radio" } else { "" };
+    Some(format!(
+        "! The devices are unequal ({}, {}{radio}): close presses between them will be told as a photo finish. Give all \
+         players the same model, or measure each: buzzerd devices --measure",
+        span(least),
+        span(most),
+    ))
 }
 
 fn print_text(row: &Row, pool: Option<&str>) {
@@ -65,6 +103,7 @@ fn print_text(row: &Row, pool: Option<&str>) {
         (None, Verdict::Ambiguous(_)) => println!("    ambiguous: add phys"),
         (None, _) => println!("    no pool: the configuration does not name it, and it is no known buzzer"),
     }
+    println!("    {}", row.uncertainty);
     if let Some(trouble) = &row.trouble {
         println!("    ! {trouble}");
     }
@@ -94,8 +133,75 @@ fn print_json(row: &Row, pool: Option<&str>) {
         "profile": row.profile,
         "pool": pool,
         "buzzers": row.buzzers.iter().map(|buzzer| buzzer.0).collect::<Vec<_>>(),
+        "uncertainty_us": row.uncertainty.us.as_us(),
+        "uncertainty_basis": row.uncertainty.basis.name(),
+        "wireless": row.uncertainty.wireless,
         "ambiguous": matches!(row.verdict, Verdict::Ambiguous(_)),
         "trouble": row.trouble,
     });
     println!("{line}");
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use buzzer_core::claim::SlotId;
+    use buzzer_core::endpoint::Endpoint;
+    use buzzer_core::identity::{BUS_USB, Identity};
+    use buzzer_core::keys::KeyBits;
+    use buzzer_core::uncertainty::Uncertainty;
+
+    /// A device of nobody's make that is polled every so many ms.
+    pub(crate) fn device(node: &str, pool: Option<&str>, poll_ms: u64, name: &str) -> Device {
+        let identity = Identity {
+            node: node.to_owned(),
+            instance: 7,
+            dev: None,
+            name: name.to_owned(),
+            phys: String::new(),
+            uniq: String::new(),
+            bus: BUS_USB,
+            vendor: 1,
+            product: 1,
+            version: 0,
+            keys: KeyBits::NONE,
+            inhibited: false,
+            endpoint: Endpoint::parse(&format!("{poll_ms}ms"), "", "12", "xhci_hcd"),
+        };
+        let row = Row {
+            uncertainty: Uncertainty::of(&identity, None),
+            identity,
+            profile: None,
+            verdict: Verdict::Slot(SlotId::new(0)),
+            label: None,
+            buzzers: Vec::new(),
+            trouble: None,
+        };
+        Device { row, pool: pool.map(str::to_owned) }
+    }
+
+    #[test]
+    fn unequal_devices_of_pools_are_pointed_out() {
+        let slow = || device("event1", Some("a"), 8, "pad");
+        let fast = || device("event2", Some("b"), 1, "pad");
+        let radio = || device("event3", Some("c"), 8, "2.4G pad");
+        let spare = || device("event4", None, 1, "pad");
+        for (devices, want) in [
+            (vec![], None),
+            (vec![slow()], None),
+            (vec![slow(), slow(), spare()], None),
+            (vec![slow(), fast()], Some("unequal (event2 12000 us, event1 19000 us):")),
+            (
+                vec![radio(), slow()],
+                Some("unequal (event1 19000 us, event3 34000 us, and only some have a radio)"),
+            ),
+            (vec![radio(), radio()], None),
+        ] {
+            let got = unlike(&devices);
+            match want {
+                Some(want) => assert!(got.as_deref().unwrap().contains(want), "{got:?}"),
+                None => assert_eq!(got, None),
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@
 mod demo;
 mod devices;
 pub(crate) mod logger;
+mod measure;
 mod serve;
 
 use std::path::{Path, PathBuf};
@@ -43,7 +44,8 @@ enum Command {
     Serve(serve::Serve),
     /// Play with four virtual buzzers on this keyboard (keys 1 to 4), through the real daemon
     Demo(demo::Demo),
-    /// List input devices: what buzzerd makes of each, and what keeps it from opening one. Opens nothing
+    /// List input devices: what buzzerd makes of each, what keeps it from opening one, and how much older than its time
+    /// a press of it may be. Opens nothing, but with --measure takes one device and watches its reports
     Devices(devices::Devices),
 }
 

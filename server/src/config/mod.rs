@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use buzzer_core::event::Buzzer;
 use buzzer_core::keys::KeyCode;
 use buzzer_core::time::Micros;
+use buzzer_core::uncertainty;
 
 use self::document::{Place, Refusal, Table};
 pub use crate::pool_id::PoolId;
@@ -33,6 +34,8 @@ pub const SETTLE_US_MAX: Micros = Micros::from_us(100_000);
 pub const DEBOUNCE_US_DEFAULT: Micros = Micros::from_us(15_000);
 /// The longest debounce: a hand that hits again after a second means it.
 pub const DEBOUNCE_US_MAX: Micros = Micros::from_us(1_000_000);
+/// The largest uncertainty that can be configured: who is a second late was not first.
+pub const UNCERTAINTY_US_MAX: Micros = Micros::from_us(1_000_000);
 /// The longest socket path: `sun_path` has 108 bytes, one of them the final zero (`include/uapi/linux/un.h`).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
@@ -98,6 +101,8 @@ pub enum PoolSource {
         socket: PathBuf,
         /// Whose time counts.
         stamps: VirtualStamps,
+        /// By how much a press may be older than its stamp, at most [`UNCERTAINTY_US_MAX`].
+        uncertainty_us: Micros,
     },
 }
 
@@ -111,6 +116,17 @@ pub enum VirtualStamps {
     Sender,
 }
 
+impl VirtualStamps {
+    /// By how much a press may be older than its stamp, unless told otherwise: with receipt stamps the reader's own delay;
+    /// a sender says what its stamps are worth, and says nothing if they are exact.
+    pub const fn uncertainty_us(self) -> Micros {
+        match self {
+            Self::Receipt => uncertainty::RECEIPT,
+            Self::Sender => Micros::ZERO,
+        }
+    }
+}
+
 /// One physical device of a hardware pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceEntry {
@@ -119,6 +135,9 @@ pub struct DeviceEntry {
     /// Its keys and their buzzers, by number: no key twice, no number twice in the pool. `None`: the profile of known
     /// hardware, else every key; only where it is the pool's one device.
     pub buzzers: Option<Vec<(KeyCode, Buzzer)>>,
+    /// By how much a press may be older than its stamp: its own or, where it sets none, that of the pool, at most
+    /// [`UNCERTAINTY_US_MAX`]. `None`: as the hardware tells.
+    pub uncertainty_us: Option<Micros>,
 }
 
 /// What a device must look like. All that is given must fit, and something is given.

@@ -9,7 +9,7 @@ use buzzer_core::keys::{KEY_COUNT, KeyCode, UnknownKey};
 use buzzer_core::time::Micros;
 
 use super::document::{self, Place, Refusal, Table};
-use super::{DEBOUNCE_US_MAX, SOCKET_PATH_BYTES_MAX, absolute_path, micros};
+use super::{DEBOUNCE_US_MAX, SOCKET_PATH_BYTES_MAX, UNCERTAINTY_US_MAX, absolute_path, micros};
 use super::{DeviceEntry, MatchConfig, PoolConfig, PoolId, PoolSource, VirtualStamps};
 
 /// Every `[[pool]]`; `debounce_us` is for those that set none.
@@ -36,7 +36,18 @@ pub(super) fn pools(place: &Place<'_>, debounce_us: Micros) -> Result<Vec<PoolCo
 }
 
 fn pool(table: &Table<'_>, debounce_us: Micros) -> Result<PoolConfig, Refusal> {
-    table.only(&["id", "match", "buzzers", "device", "socket", "stamps", "debounce_us", "autoconnect"])?;
+    const KEYS: [&str; 9] = [
+        "id",
+        "match",
+        "buzzers",
+        "device",
+        "socket",
+        "stamps",
+        "debounce_us",
+        "uncertainty_us",
+        "autoconnect",
+    ];
+    table.only(&KEYS)?;
     const ID: &str = "a pool id of 1 to 64 printable ASCII characters";
     Ok(PoolConfig {
         id: table.need("id", ID)?.parsed(ID, |text| text.parse().ok())?,
@@ -60,27 +71,30 @@ fn source(table: &Table<'_>) -> Result<PoolSource, Refusal> {
             _ => table.refuse("found none of match, device and socket, expected exactly one of them"),
         });
     };
+    let uncertainty_us = uncertainty_us(table)?;
     if *kind == "socket" {
         refuse_key(table, "buzzers", "each attachment to the socket says which buzzers it has")?;
-        return virtual_source(place, table.get("stamps"));
+        return virtual_source(place, table.get("stamps"), uncertainty_us);
     }
     refuse_key(table, "stamps", "only a pool with a socket has it: hardware is stamped by the kernel")?;
     let mut numbers = BTreeMap::new();
     if *kind == "match" {
-        return Ok(PoolSource::Hardware(vec![device(place, table.get("buzzers"), &mut numbers)?]));
+        let device = device(place, table.get("buzzers"), uncertainty_us, &mut numbers)?;
+        return Ok(PoolSource::Hardware(vec![device]));
     }
     refuse_key(table, "buzzers", "each entry of device has its own")?;
     let entries =
         place.filled_list("a list of devices such as [ { match = { phys = \"usb-*-1.1/*\" } } ]")?;
     let devices = entries.iter().map(|place| {
         let entry = place.table("a device such as { match = { phys = \"usb-*-1.1/*\" } }")?;
-        entry.only(&["match", "buzzers"])?;
+        entry.only(&["match", "buzzers", "uncertainty_us"])?;
         let buzzers = match entries.len() {
             1 => entry.get("buzzers"),
             // Two devices that both bring a profile would both be buzzers 1 to 4.
             _ => Some(entry.need("buzzers", "it in each of several devices: no number may be there twice")?),
         };
-        device(&entry.need("match", MATCH)?, buzzers, &mut numbers)
+        let own = self::uncertainty_us(&entry)?.or(uncertainty_us);
+        device(&entry.need("match", MATCH)?, buzzers, own, &mut numbers)
     });
     Ok(PoolSource::Hardware(devices.collect::<Result<_, _>>()?))
 }
@@ -92,7 +106,15 @@ fn refuse_key(table: &Table<'_>, name: &str, why: &str) -> Result<(), Refusal> {
     }
 }
 
-fn virtual_source(place: &Place<'_>, stamps: Option<Place<'_>>) -> Result<PoolSource, Refusal> {
+fn uncertainty_us(table: &Table<'_>) -> Result<Option<Micros>, Refusal> {
+    micros(table, "uncertainty_us", UNCERTAINTY_US_MAX)
+}
+
+fn virtual_source(
+    place: &Place<'_>,
+    stamps: Option<Place<'_>>,
+    uncertainty_us: Option<Micros>,
+) -> Result<PoolSource, Refusal> {
     const SOCKET: &str = "the absolute path of a socket, at most 107 bytes";
     let socket = absolute_path(place, SOCKET)?;
     let text = place.text(SOCKET)?;
@@ -107,7 +129,8 @@ fn virtual_source(place: &Place<'_>, stamps: Option<Place<'_>>) -> Result<PoolSo
             _ => None,
         })?,
     };
-    Ok(PoolSource::Virtual { socket, stamps })
+    let uncertainty_us = uncertainty_us.unwrap_or(stamps.uncertainty_us());
+    Ok(PoolSource::Virtual { socket, stamps, uncertainty_us })
 }
 
 const MATCH: &str = "a table with at least one of vendor, product, name, phys, uniq";
@@ -115,6 +138,7 @@ const MATCH: &str = "a table with at least one of vendor, product, name, phys, u
 fn device(
     matcher: &Place<'_>,
     buzzers: Option<Place<'_>>,
+    uncertainty_us: Option<Micros>,
     numbers: &mut BTreeMap<Buzzer, String>,
 ) -> Result<DeviceEntry, Refusal> {
     let table = matcher.table(MATCH)?;
@@ -130,7 +154,7 @@ fn device(
         return Err(matcher.expected(MATCH));
     }
     let buzzers = buzzers.map(|place| buzzer_keys(&place, numbers)).transpose()?;
-    Ok(DeviceEntry { matcher: config, buzzers })
+    Ok(DeviceEntry { matcher: config, buzzers, uncertainty_us })
 }
 
 fn usb_id(table: &Table<'_>, name: &str) -> Result<Option<u16>, Refusal> {

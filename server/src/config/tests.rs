@@ -30,6 +30,7 @@ fn the_example_parses() {
     let desk = |phys: &str, number| DeviceEntry {
         matcher: MatchConfig { phys: Some(phys.to_owned()), ..MatchConfig::default() },
         buzzers: pairs(&[("KEY_ENTER", number)]),
+        uncertainty_us: None,
     };
     let pool = |name, autoconnect, source| PoolConfig {
         id: id(name),
@@ -40,10 +41,14 @@ fn the_example_parses() {
     let stage = DeviceEntry {
         matcher: MatchConfig { vendor: Some(0x054c), product: Some(2), ..MatchConfig::default() },
         buzzers: pairs(&[("BTN_TRIGGER_HAPPY1", 1), ("BTN_TRIGGER_HAPPY6", 2)]),
+        uncertainty_us: None,
     };
     let desk = vec![desk("usb-*-1.1/*", 1), desk("usb-*-1.2/*", 2)];
-    let table =
-        PoolSource::Virtual { socket: "/run/buzzerd/table.sock".into(), stamps: VirtualStamps::Receipt };
+    let table = PoolSource::Virtual {
+        socket: "/run/buzzerd/table.sock".into(),
+        stamps: VirtualStamps::Receipt,
+        uncertainty_us: Micros::from_us(1000),
+    };
     let expected = Config {
         pools: vec![
             pool("stage", true, PoolSource::Hardware(vec![stage])),
@@ -100,7 +105,7 @@ match.uniq = "?"
         phys: None,
         uniq: Some("?".to_owned()),
     };
-    assert_eq!(*devices, [DeviceEntry { matcher, buzzers: None }]);
+    assert_eq!(*devices, [DeviceEntry { matcher, buzzers: None, uncertainty_us: None }]);
     assert_eq!(config.pools[0].debounce_us, Micros::ZERO);
 
     let config = parsed(
@@ -132,10 +137,45 @@ buzzers = { 65535 = 767, 0 = 0x1c, 9 = "704" }
     assert_eq!(config.pools[0].debounce_us, DEBOUNCE_US_MAX);
     assert_eq!(
         config.pools[0].source,
-        PoolSource::Virtual { socket: "/run/b".into(), stamps: VirtualStamps::Sender }
+        PoolSource::Virtual {
+            socket: "/run/b".into(),
+            stamps: VirtualStamps::Sender,
+            uncertainty_us: Micros::ZERO
+        }
     );
     let PoolSource::Hardware(devices) = &config.pools[1].source else { panic!("{config:?}") };
     assert_eq!(devices[0].buzzers, pairs(&[("KEY_ENTER", 0), ("704", 9), ("767", 65_535)]));
+}
+
+#[test]
+fn an_uncertainty_is_the_devices_or_the_pools_or_unknown() {
+    let config = parsed(
+        r#"
+[[pool]]
+id = "match"
+match.name = "a"
+uncertainty_us = 1_000_000
+[[pool]]
+id = "device"
+uncertainty_us = 5
+device = [
+    { match.name = "b", buzzers.1 = 28 },
+    { match.name = "c", buzzers.2 = 28, uncertainty_us = 0 },
+]
+[[pool]]
+id = "socket"
+socket = "/run/a"
+stamps = "sender"
+uncertainty_us = 300
+"#,
+    );
+    let of_pool = |pool: &PoolConfig| match &pool.source {
+        PoolSource::Hardware(devices) => devices.iter().map(|device| device.uncertainty_us).collect(),
+        PoolSource::Virtual { uncertainty_us, .. } => vec![Some(*uncertainty_us)],
+    };
+    let got: Vec<_> = config.pools.iter().map(of_pool).collect();
+    let some = |us| Some(Micros::from_us(us));
+    assert_eq!(got, [vec![some(1_000_000)], vec![some(5), some(0)], vec![some(300)]]);
 }
 
 #[test]
@@ -373,6 +413,13 @@ fn a_value_out_of_range_is_refused() {
         HARDWARE,
         &[
             ("debounce_us = 1000001", 4, "pool[1].debounce_us", "of microseconds from 0 to 1000000"),
+            ("uncertainty_us = 1000001", 4, "pool[1].uncertainty_us", "of microseconds from 0 to 1000000"),
+            (
+                "uncertainty_us = -1",
+                4,
+                "pool[1].uncertainty_us",
+                "found the number -1, expected a whole number",
+            ),
             (
                 "buzzers = {}",
                 4,
@@ -576,7 +623,14 @@ fn assert_valid(config: &Config) {
     assert!(unique(config.pools.iter().map(|pool| &pool.id)));
     for pool in &config.pools {
         assert!(pool.debounce_us <= DEBOUNCE_US_MAX);
-        let PoolSource::Hardware(devices) = &pool.source else { continue };
+        let devices = match &pool.source {
+            PoolSource::Hardware(devices) => devices,
+            PoolSource::Virtual { uncertainty_us, .. } => {
+                assert!(*uncertainty_us <= UNCERTAINTY_US_MAX);
+                continue;
+            }
+        };
+        assert!(devices.iter().all(|device| device.uncertainty_us <= Some(UNCERTAINTY_US_MAX)));
         assert!(!devices.is_empty());
         assert!(devices.iter().all(|device| device.matcher != MatchConfig::default()));
         assert!(devices.len() == 1 || devices.iter().all(|device| device.buzzers.is_some()));

@@ -252,7 +252,7 @@ impl Daemon {
 
     fn attach(&mut self, attached: Attached, now: KernelTime) {
         let Attached { pool, greeting, fd, read_ahead } = attached;
-        let PoolSource::Virtual { socket, stamps } = &pool.source else { return };
+        let PoolSource::Virtual { socket, stamps, uncertainty_us } = &pool.source else { return };
         let (stamps, stamps_name) = match stamps {
             VirtualStamps::Receipt => (Stamps::Receipt, "receipt"),
             VirtualStamps::Sender => (Stamps::Sender, "sender"),
@@ -264,7 +264,7 @@ impl Daemon {
             place: socket.display().to_string(),
             stamps: stamps_name,
             buzzers: greeting.keys.buzzers().iter().map(|buzzer| buzzer.0).collect(),
-            uncertainty_us: 0,
+            uncertainty_us: uncertainty_us.as_us(),
         };
         self.mediator.handle_announced(device, announced);
         let attachment = Attachment {

@@ -60,6 +60,7 @@ pub fn claims(config: &Config) -> Claims {
                 matcher: matcher(&entry.matcher),
                 buzzers: entry.buzzers.clone(),
                 debounce_us: pool.debounce_us,
+                uncertainty_us: entry.uncertainty_us,
             })
             .collect(),
     });
@@ -158,7 +159,7 @@ impl Hardware {
                         place: format!("{} {}", identity.node, identity.phys),
                         stamps: "kernel",
                         buzzers: found.keys.buzzers().iter().map(|buzzer| buzzer.0).collect(),
-                        uncertainty_us: 0,
+                        uncertainty_us: found.uncertainty.us.as_us(),
                     };
                     mediator.handle_opened(slot, device.get(), announced);
                 }

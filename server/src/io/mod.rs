@@ -5,6 +5,7 @@ pub mod client;
 pub mod daemon;
 pub mod handshake;
 pub mod hardware;
+pub mod holder;
 pub mod host;
 pub mod listen;
 pub mod log_file;

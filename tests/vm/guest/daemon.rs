@@ -85,6 +85,11 @@ impl Daemon {
         self.command(arguments).output().why(arguments.join(" "))
     }
 
+    /// Another command of `buzzerd` that goes on while the case does; it talks through pipes.
+    pub(crate) fn begin(&self, arguments: &[&str]) -> Outcome<Child> {
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().why(arguments.join(" "))
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
         command.args(arguments).arg("--config").arg(self.folder.join("buzzerd.toml"));

@@ -10,6 +10,7 @@ mod daemon;
 mod deadline;
 mod hotplug;
 mod kernel;
+mod measure;
 mod node;
 mod order;
 mod presses;
@@ -46,6 +47,9 @@ const CASES: &[Case] = &[
     ("forbidden_device_names_the_cure", hotplug::forbidden_device_names_the_cure),
     ("devices_are_listed_while_open", hotplug::devices_are_listed_while_open),
     ("twins_are_ambiguous", hotplug::twins_are_ambiguous),
+    ("measure_finds_the_period", measure::finds_the_period),
+    ("measure_leaves_a_busy_device", measure::leaves_a_busy_device),
+    ("measure_tells_of_an_unplug", measure::tells_of_an_unplug),
     ("two_cpus_one_pool", order::two_cpus_one_pool),
     ("two_cpus_two_pools", order::two_cpus_two_pools),
     ("stamps_decide_not_reading", order::stamps_decide_not_reading),

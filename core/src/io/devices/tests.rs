@@ -42,7 +42,12 @@ impl Bench {
         make(dir.path());
         let matcher = Match { vendor: Some(0x054c), ..Match::default() };
         let options = Options {
-            claims: Claims::Listed(vec![Claim { matcher, buzzers: None, debounce_us: Micros::from_ms(15) }]),
+            claims: Claims::Listed(vec![Claim {
+                matcher,
+                buzzers: None,
+                debounce_us: Micros::from_ms(15),
+                uncertainty_us: None,
+            }]),
             input_dir: dir.path().join("dev/input"),
             sysfs_root: dir.path().join("sys"),
             device_ids: Arc::new(AtomicU32::new(40)),
