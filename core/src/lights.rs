@@ -13,6 +13,9 @@ use crate::time::{KernelTime, Micros};
 /// Wireless handsets fall asleep unless the host talks to them. Console games write the lights about every 2 s, and
 /// after 6 s without a write handsets were seen to be gone.
 pub const KEEP_AWAKE: Micros = Micros::from_ms(2000);
+/// A node appears while its driver's probe still runs (`hid-core.c:hid_connect`: input first, hidraw last, and
+/// hid-sony adds its lights behind that): by then it is over.
+pub const PROBED: Micros = Micros::from_ms(250);
 /// A shorter flash is no flash: two writes closer together may become one in the kernel's queue of light writes
 /// (`led-core.c:led_set_brightness_nopm`), and radio takes its time.
 pub const FLASH_MIN: Micros = Micros::from_ms(20);
@@ -104,9 +107,9 @@ impl Bank {
         self.writes.push_back(Write::Light { light, on });
     }
 
-    /// From now on the bank is written every [`KEEP_AWAKE`], first at once.
+    /// From now on the bank is written every [`KEEP_AWAKE`], first after [`PROBED`].
     pub fn keep_awake(&mut self, now: KernelTime) {
-        self.keep_awake = Some(now);
+        self.keep_awake = Some(now + PROBED);
     }
 
     /// Nobody needs the handsets awake any more.
@@ -267,10 +270,10 @@ mod tests {
         let mut world = World::default();
         world.want(1, blink(100, 100, 9));
         world.bank.keep_awake(world.now);
-        assert_eq!(world.pump(), "bank");
+        assert_eq!(world.play(1), log(&[(100, "1-")]));
         world.now = KernelTime::from_us(60_000_000);
-        assert_eq!(world.pump(), "1- bank");
-        assert_eq!(world.play(1), log(&[(60_100, "1+")]));
+        assert_eq!(world.pump(), "1+ bank");
+        assert_eq!(world.play(1), log(&[(60_100, "1-")]));
     }
 
     #[test]
@@ -278,9 +281,9 @@ mod tests {
         let mut world = World::default();
         assert_eq!(world.bank.poll_timeout(), None);
         world.bank.keep_awake(world.now);
-        assert_eq!(world.play(3), log(&[(0, "bank"), (2000, "bank"), (4000, "bank")]));
+        assert_eq!(world.play(3), log(&[(250, "bank"), (2250, "bank"), (4250, "bank")]));
         world.want(3, Light::Set);
-        assert_eq!(world.play(1), log(&[(6000, "bank")]), "whatever is wanted");
+        assert_eq!(world.play(1), log(&[(6250, "bank")]), "whatever is wanted");
         world.bank.let_sleep();
         assert_eq!(world.bank.poll_timeout(), None);
     }

@@ -3,6 +3,8 @@
 pub mod devices;
 pub mod evdev_node;
 pub mod hotplug;
+pub mod lamps;
+pub mod leds;
 pub mod mailbox;
 pub mod permission;
 pub mod reader;
