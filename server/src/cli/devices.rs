@@ -1,5 +1,5 @@
 //! `buzzerd devices`. In: sysfs and the configuration. Out: a table for people, or one JSON object a line. Guarantee:
-//! opens no device, so it may run beside a game.
+//! opens no device, so it may run beside a game. `--identify` is in [`identify`].
 
 use std::path::Path;
 
@@ -13,17 +13,29 @@ use buzzer_server::pool_id::PoolId;
 use clap::Args;
 use serde_json::json;
 
-use super::Failure;
+use super::{Failure, identify};
 
 #[derive(Debug, Args)]
 pub(crate) struct Devices {
     /// One JSON object a line
     #[arg(long)]
     json: bool,
+    /// Blink the light of this buzzer instead; works beside a running daemon
+    #[arg(long, num_args = 2, value_names = ["POOL", "BUZZER"], conflicts_with = "json")]
+    identify: Option<Vec<String>>,
+    /// How long the light blinks
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "identify",
+          value_parser = clap::value_parser!(u32).range(1..=3600))]
+    seconds: u32,
 }
 
 impl Devices {
     pub(crate) fn run(self, config: &Config) -> Result<(), Failure> {
+        if let Some([pool, buzzer]) = self.identify.as_deref() {
+            let number = buzzer.parse().with_context(|| format!("BUZZER is a number, not {buzzer:?}"));
+            let number = number.map_err(Failure::Usage)?;
+            return Ok(identify::run(config, pool, number, self.seconds)?);
+        }
         let rows = survey(hardware::claims(config), Path::new(SYSFS_ROOT), Path::new(INPUT_DIR));
         let rows = rows.context("the devices cannot be listed")?;
         let specs = hardware::pools(config);

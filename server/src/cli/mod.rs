@@ -3,6 +3,7 @@
 
 mod demo;
 mod devices;
+mod identify;
 pub(crate) mod logger;
 mod serve;
 
@@ -43,7 +44,8 @@ enum Command {
     Serve(serve::Serve),
     /// Play with four virtual buzzers on this keyboard (keys 1 to 4), through the real daemon
     Demo(demo::Demo),
-    /// List input devices: what buzzerd makes of each, and what keeps it from opening one. Opens nothing
+    /// List input devices: what buzzerd makes of each, and what keeps it from opening one; or show which handset
+    /// is which. Opens nothing
     Devices(devices::Devices),
 }
 
