@@ -17,6 +17,7 @@ pub mod event;
 pub mod identity;
 pub mod io;
 pub mod keys;
+pub mod lights;
 pub mod order;
 pub mod profile;
 pub mod ring;

@@ -43,6 +43,8 @@ const TYPING: RangeInclusive<u16> = 1..=83;
 /// Each handset has five buttons, the red one first (`hid-sony.c`, `buzz_keymap`).
 const BUZZ_BUTTONS: u16 = 5;
 
+const BUZZ_WIRELESS: &str = "buzz-wireless";
+
 /// What a node must look like to have a profile of the table.
 #[derive(Clone, Copy)]
 enum Needs {
@@ -59,7 +61,7 @@ const fn known(vendor: u16, product: RangeInclusive<u16>, name: &'static str, la
 /// The first row that fits holds. Numbers are those of `drivers/hid/hid-ids.h` and `drivers/input/joystick/xpad.c`.
 const TABLE: &[Known] = &[
     known(0x054c, 0x0002..=0x0002, "buzz-wired", Layout::BuzzReds),
-    known(0x054c, 0x1000..=0x1000, "buzz-wireless", Layout::BuzzReds),
+    known(0x054c, 0x1000..=0x1000, BUZZ_WIRELESS, Layout::BuzzReds),
     known(0x0079, 0x0006..=0x0006, "dragonrise", Layout::Buttons),
     known(0x0079, 0x0011..=0x0011, "dragonrise-pad", Layout::Buttons),
     known(0x16c0, 0x05e1..=0x05e1, "xin-mo", Layout::Buttons),
@@ -125,6 +127,11 @@ impl Profile {
         self.known && device.bus != BUS_VIRTUAL
     }
 
+    /// Whether its handsets fall asleep unless the host keeps talking to them.
+    pub fn needs_keep_awake(&self) -> bool {
+        self.name == BUZZ_WIRELESS
+    }
+
     /// Which key of this device is which buzzer, from 1.
     pub fn keys(&self, device: &Identity) -> KeyMap {
         match self.layout {
@@ -142,16 +149,30 @@ pub fn every_key(keys: &KeyBits) -> KeyMap {
     numbered(keys.iter())
 }
 
+/// Which light of a device belongs to a buzzer, from 1: a handset's own, whatever number the configuration gave its
+/// buttons; else the buzzer's number. `None` if the buzzer is none of the device's.
+pub fn light_of(device: &Identity, keys: &KeyMap, buzzer: Buzzer) -> Option<u16> {
+    let (key, _) = keys.pairs().find(|(_, of)| *of == buzzer)?;
+    match recognise(device).map(|profile| profile.layout) {
+        Some(Layout::BuzzReds) => Some(key.get().checked_sub(first_red(device))? / BUZZ_BUTTONS + 1),
+        _ => Some(buzzer.0),
+    }
+}
+
 fn numbered(keys: impl Iterator<Item = KeyCode>) -> KeyMap {
     KeyMap::new(keys.zip(1..).map(|(key, number)| (key, Buzzer(number))))
+}
+
+fn buzz_reds(device: &Identity) -> impl Iterator<Item = KeyCode> {
+    let first = first_red(device);
+    (0..4).filter_map(move |handset| KeyCode::new(first + handset * BUZZ_BUTTONS))
 }
 
 /// hid-sony numbers the twenty buttons from `BTN_TRIGGER_HAPPY1`. Without it the generic driver starts at
 /// `BTN_TRIGGER` and goes on at `BTN_TRIGGER_HAPPY1` after sixteen: there 0x2c0 is a yellow button, so the map is
 /// chosen by whether 0x120 exists, never by a code alone.
-fn buzz_reds(device: &Identity) -> impl Iterator<Item = KeyCode> {
-    let first = if device.has(BTN_TRIGGER) { BTN_TRIGGER } else { BTN_TRIGGER_HAPPY1 };
-    (0..4).filter_map(move |handset| KeyCode::new(first + handset * BUZZ_BUTTONS))
+fn first_red(device: &Identity) -> u16 {
+    if device.has(BTN_TRIGGER) { BTN_TRIGGER } else { BTN_TRIGGER_HAPPY1 }
 }
 
 #[cfg(test)]
@@ -219,5 +240,22 @@ mod tests {
         assert_eq!(pairs(&recognise(&pad).unwrap().keys(&pad)), [(0x130, 1), (0x133, 2), (0x2c0, 3)]);
         let odd = device(3, (1, 1), "", &[116, 28]);
         assert_eq!(pairs(&every_key(&odd.keys)), [(28, 1), (116, 2)]);
+    }
+
+    #[test]
+    fn a_light_belongs_to_the_handset_whose_button_it_is() {
+        let hub = device(3, (0x054c, 2), "usb-0-1/input0", &(0x2c0..0x2d4).collect::<Vec<_>>());
+        let reds = recognise(&hub).unwrap().keys(&hub);
+        let lights = |keys: &KeyMap, device: &Identity| {
+            [1, 2, 4, 9].map(|number| light_of(device, keys, Buzzer(number)).unwrap_or_default())
+        };
+        assert_eq!(lights(&reds, &hub), [1, 2, 4, 0]);
+        let own = [(0x2cf, 1), (0x2cc, 2), (0x2c4, 9)];
+        let own = KeyMap::new(own.map(|(key, number)| (KeyCode::new(key).unwrap(), Buzzer(number))));
+        assert_eq!(lights(&own, &hub), [4, 3, 0, 1], "as configured");
+        let pad = device(4, (1, 1), "", &[0x130, 0x131]);
+        assert_eq!(lights(&recognise(&pad).unwrap().keys(&pad), &pad), [1, 2, 0, 0]);
+        assert!(recognise(&device(3, (0x054c, 0x1000), "", &[0x2c0])).unwrap().needs_keep_awake());
+        assert!(!recognise(&hub).unwrap().needs_keep_awake());
     }
 }

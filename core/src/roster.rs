@@ -269,6 +269,11 @@ impl Roster {
         self.states.iter().filter_map(|state| state.due).chain(self.look_again).min()
     }
 
+    /// The device that is there for this slot, open or not.
+    pub fn found(&self, slot: SlotId) -> Option<Found> {
+        self.slots.found(slot)
+    }
+
     /// Holds a slot against what sits there now, and tells the difference.
     fn compare(&mut self, slot: SlotId, devices: &[Identity], now: KernelTime) {
         let state = &mut self.states[slot.index()];

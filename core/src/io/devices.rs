@@ -1,6 +1,6 @@
 //! The devices thread. In: [`Request`]s from the server, and what the kernel tells of devices. Out: [`Report`]s for
-//! the server, ready devices for the reader. Guarantee: devices are opened on this thread and no other (opening may
-//! sleep for 50 ms and more); a report about a device leaves before the device itself, so the server knows every
+//! the server, ready devices for the reader. Guarantee: devices are opened and lights are written on this thread and no
+//! other (opening may sleep for 50 ms and more, a light is a USB control transfer); a report about a device leaves before the device itself, so the server knows every
 //! [`DeviceId`] that it meets in the ring; while nothing failed, the thread sleeps until something happens.
 //!
 //! What is decided, is decided in [`crate::roster`]; this is its pump.
@@ -18,11 +18,13 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::evdev_node::{self, Node, OpenError};
 use super::hotplug::{Change, Hotplug};
+use super::lamps::Lamps;
 use super::mailbox::{Full, Mailbox};
 use super::source::{Attachment, ReaderRequest};
 use super::{sys, sysfs};
 use crate::claim::{Claims, SlotId};
-use crate::event::DeviceId;
+use crate::event::{Buzzer, DeviceId};
+use crate::lights::Light;
 use crate::roster::{Action, Opening, Roster};
 use crate::stamp::Stamps;
 use crate::time::{KernelTime, Micros};
@@ -59,6 +61,16 @@ pub enum Request {
     Unwant(SlotId),
     /// The reader told of this device's end.
     Ended(DeviceId),
+    /// Do this with the light of a buzzer; its device need not be open. What is in the way comes as a
+    /// [`Report::Trouble`].
+    Light {
+        /// The slot of its device.
+        slot: SlotId,
+        /// Whose light.
+        buzzer: Buzzer,
+        /// What to do with it.
+        light: Light,
+    },
     /// End the thread. What the reader has stays open.
     Stop,
 }
@@ -115,10 +127,12 @@ fn spawn_with(
     let poll = Poll::new()?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
     let requests = Mailbox::new(REQUESTS_MAX, waker);
+    let lamps = Lamps::new(options.sysfs_root.clone(), options.input_dir.clone());
     let pump = Pump {
         poll,
         requests: requests.clone(),
         roster: Roster::new(options.claims.clone()),
+        lamps,
         options,
         hotplug: None,
         to_server,
@@ -134,6 +148,7 @@ struct Pump {
     poll: Poll,
     requests: Mailbox<Request>,
     roster: Roster,
+    lamps: Lamps,
     options: Options,
     /// None: no inotify.
     hotplug: Option<Hotplug>,
@@ -174,8 +189,12 @@ impl Pump {
                         is_stale = true;
                     }
                     Request::Unwant(slot) => self.roster.handle_unwant(slot),
-                    Request::Ended(device) => self.roster.handle_ended(device, now),
-                    Request::Stop => return,
+                    Request::Ended(device) => {
+                        self.lamps.closed(device);
+                        self.roster.handle_ended(device, now);
+                    }
+                    Request::Light { slot, buzzer, light } => self.light(slot, buzzer, light, now),
+                    Request::Stop => return self.lamps.stop(),
                 }
             }
             if is_stale || self.roster.poll_timeout().is_some_and(|due| due <= sys::now()) {
@@ -242,15 +261,31 @@ impl Pump {
         while let Some(action) = self.roster.poll_action() {
             match action {
                 Action::Report(report) => (self.to_server)(report),
-                Action::Detach(device) => self.for_reader.push_back(ReaderRequest::Detach(device)),
+                Action::Detach(device) => {
+                    self.lamps.closed(device);
+                    self.for_reader.push_back(ReaderRequest::Detach(device));
+                }
                 Action::Open(opening) => self.attach(*opening),
             }
+        }
+        for (slot, text) in self.lamps.handle_timeout(sys::now()) {
+            (self.to_server)(Report::Trouble { slot: Some(slot), text });
         }
         while let Some(letter) = self.for_reader.pop_front() {
             if let Err(Full(letter)) = self.to_reader.post(letter) {
                 self.for_reader.push_front(letter);
                 break;
             }
+        }
+    }
+
+    fn light(&mut self, slot: SlotId, buzzer: Buzzer, light: Light, now: KernelTime) {
+        let trouble = match self.roster.found(slot) {
+            Some(found) => self.lamps.light(slot, (&found.identity, &found.keys), (buzzer, light), now),
+            None => Some(format!("the device with buzzer {buzzer} is not plugged in, so it has no light")),
+        };
+        if let Some(text) = trouble {
+            (self.to_server)(Report::Trouble { slot: Some(slot), text });
         }
     }
 
@@ -262,6 +297,7 @@ impl Pump {
         };
         let device = DeviceId::new(self.options.device_ids.fetch_add(1, Ordering::Relaxed));
         self.roster.handle_opened(&opening, device, sys::now());
+        self.lamps.opened(slot, device, &opening.identity, sys::now());
         (self.to_server)(Report::Opened { slot, device });
         if opening.grab && !node.grabbed {
             let held: Vec<_> = node.held.iter().map(|key| key.to_string()).collect();
@@ -289,7 +325,8 @@ impl Pump {
     fn sleep_at_most(&self) -> Option<Duration> {
         let now = sys::now();
         let full = (!self.for_reader.is_empty()).then_some(now + READER_FULL_WAIT);
-        let due: Option<KernelTime> = self.roster.poll_timeout().into_iter().chain(full).min();
+        let due: Option<KernelTime> =
+            self.roster.poll_timeout().into_iter().chain(full).chain(self.lamps.poll_timeout()).min();
         due.map(|due| Duration::from_micros(due.since(now).as_us()))
     }
 }

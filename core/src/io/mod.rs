@@ -4,6 +4,8 @@ pub mod devices;
 pub mod endpoint;
 pub mod evdev_node;
 pub mod hotplug;
+pub mod lamps;
+pub mod leds;
 pub mod mailbox;
 pub mod measure;
 pub mod permission;

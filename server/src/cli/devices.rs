@@ -1,9 +1,10 @@
 //! `buzzerd devices`. In: sysfs and the configuration. Out: a table for people, or one JSON object a line. Guarantee:
-//! opens no device, so it may run beside a game; only `--measure` does ([`super::measure`]).
+//! opens no device, so it may run beside a game; only `--measure` does ([`super::measure`]). `--identify` is in
+//! [`identify`].
 
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use buzzer_core::assign::Verdict;
 use buzzer_core::io::survey::{Row, survey};
 use buzzer_server::config::Config;
@@ -11,7 +12,7 @@ use buzzer_server::io::hardware::{self, INPUT_DIR, SYSFS_ROOT};
 use clap::Args;
 use serde_json::json;
 
-use super::{Failure, measure};
+use super::{Failure, identify, measure};
 
 #[derive(Debug, Args)]
 pub(crate) struct Devices {
@@ -22,10 +23,12 @@ pub(crate) struct Devices {
     /// older than its time a press may be. Stop buzzerd before
     #[arg(long, value_name = "NODE or POOL", num_args = 0..=1)]
     measure: Option<Option<String>>,
-    /// Measure for so long
-    #[arg(long, requires = "measure", default_value_t = 10, value_name = "N",
-          value_parser = clap::value_parser!(u16).range(1..=600))]
-    seconds: u16,
+    /// Blink the light of this buzzer instead; works beside a running daemon
+    #[arg(long, num_args = 2, value_names = ["POOL", "BUZZER"], conflicts_with_all = ["json", "measure"])]
+    identify: Option<Vec<String>>,
+    /// Measure (10 if left out) or blink (5) for so many seconds
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=600))]
+    seconds: Option<u16>,
 }
 
 /// A device, and the pool it serves.
@@ -37,6 +40,14 @@ pub(crate) struct Device {
 
 impl Devices {
     pub(crate) fn run(self, config: &Config) -> Result<(), Failure> {
+        if self.seconds.is_some() && self.measure.is_none() && self.identify.is_none() {
+            return Err(Failure::Usage(anyhow!("--seconds goes with --measure or --identify")));
+        }
+        if let Some([pool, buzzer]) = self.identify.as_deref() {
+            let number = buzzer.parse().with_context(|| format!("BUZZER is a number, not {buzzer:?}"));
+            let number = number.map_err(Failure::Usage)?;
+            return Ok(identify::run(config, pool, number, self.seconds.unwrap_or(5).into())?);
+        }
         let rows = survey(hardware::claims(config), Path::new(SYSFS_ROOT), Path::new(INPUT_DIR));
         let rows = rows.context("the devices cannot be listed: check that sysfs is mounted and readable")?;
         let specs = hardware::pools(config);
@@ -47,7 +58,7 @@ impl Devices {
         };
         let devices: Vec<_> = rows.into_iter().map(|row| Device { pool: pool_of(&row), row }).collect();
         if let Some(target) = self.measure {
-            return measure::run(config, &devices, target.as_deref(), self.seconds, self.json);
+            return measure::run(config, &devices, target.as_deref(), self.seconds.unwrap_or(10), self.json);
         }
         if devices.is_empty() && !self.json {
             eprintln!("No input device with buttons is plugged in.");

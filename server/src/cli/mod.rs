@@ -3,6 +3,7 @@
 
 mod demo;
 mod devices;
+mod identify;
 pub(crate) mod logger;
 mod measure;
 mod serve;
@@ -45,7 +46,8 @@ enum Command {
     /// Play with four virtual buzzers on this keyboard (keys 1 to 4), through the real daemon
     Demo(demo::Demo),
     /// List input devices: what buzzerd makes of each, what keeps it from opening one, and how much older than its time
-    /// a press of it may be. Opens nothing, but with --measure takes one device and watches its reports
+    /// a press of it may be; or show which handset is which. Opens nothing, but with --measure takes one device and
+    /// watches its reports
     Devices(devices::Devices),
 }
 

@@ -393,6 +393,12 @@ impl Vitals {
                 })
             })
             .collect();
+        let buttons = state.buttons().iter().filter_map(|((device, buzzer), button)| {
+            let pool = state.pool_of(device)?.as_str();
+            let heard = button.heard_us.map(|at| now.since(KernelTime::from_us(at)).as_us());
+            // `null`: not since its device was connected.
+            Some(json!({"pool": pool, "buzzer": buzzer, "not_heard_us": heard}))
+        });
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let body = json!({
             "status": if log.is_failing() { "log failing" } else { "ok" },
@@ -402,6 +408,7 @@ impl Vitals {
             "log": log.path().display().to_string(),
             "clients": clients,
             "pools": pools,
+            "buttons": buttons.collect::<Vec<_>>(),
             "presses": count(&self.reader.presses),
             "late": count(&self.reader.late),
             "late_us_max": count(&self.reader.late_us_max),

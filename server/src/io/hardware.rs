@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use buzzer_core::assign::Found;
 use buzzer_core::claim::{Claim, Claims, Glob, Match, SlotId};
-use buzzer_core::event::DeviceId;
+use buzzer_core::event::{Buzzer, DeviceId};
 use buzzer_core::io::devices::{self, Devices, Options, Report, Request};
 use buzzer_core::io::mailbox::Mailbox;
 use buzzer_core::io::source::ReaderRequest;
+use buzzer_core::lights::Light;
 use buzzer_core::time::KernelTime;
 use mio::Waker;
 
@@ -214,6 +215,17 @@ impl Hardware {
         if self.requests.post(request).is_err() {
             log::error!("the devices thread takes no requests: {request:?} was dropped");
         }
+    }
+
+    /// Does this with the light of a buzzer of a pool. A light that cannot be written is told on stderr, with the cure.
+    /// False: no device with this buzzer is there.
+    pub fn light(&self, pool: &PoolId, buzzer: u16, light: Light) -> bool {
+        let buzzer = Buzzer(buzzer);
+        let has =
+            |slot: &SlotId| self.found.get(slot).is_some_and(|found| found.keys.buzzers().contains(&buzzer));
+        let mut own = self.pools.iter().filter(|(_, of)| *of == pool).map(|(slot, _)| *slot);
+        let Some(slot) = own.find(has) else { return false };
+        self.requests.post(Request::Light { slot, buzzer, light }).is_ok()
     }
 
     /// Ends the thread.

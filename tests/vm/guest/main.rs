@@ -10,6 +10,7 @@ mod daemon;
 mod deadline;
 mod hotplug;
 mod kernel;
+mod lights;
 mod measure;
 mod node;
 mod order;
@@ -32,6 +33,7 @@ const CASES: &[Case] = &[
     ("kernel_replug_reuses_the_node", kernel::replug_reuses_the_node),
     ("kernel_full_queue_is_dropped", kernel::full_queue_is_dropped),
     ("kernel_clock_change_leaves_its_time", kernel::clock_change_leaves_its_time),
+    ("kernel_equal_light_is_not_sent", lights::equal_light_is_not_sent),
     ("buzz_hub_gives_four_reds", presses::buzz_hub_gives_four_reds),
     ("reds_of_one_report_tie", presses::reds_of_one_report_tie),
     ("presses_come_in_order", presses::presses_come_in_order),
@@ -50,6 +52,10 @@ const CASES: &[Case] = &[
     ("measure_finds_the_period", measure::finds_the_period),
     ("measure_leaves_a_busy_device", measure::leaves_a_busy_device),
     ("measure_tells_of_an_unplug", measure::tells_of_an_unplug),
+    ("lights_identify_blinks_one_handset", lights::identify_blinks_one_handset),
+    ("lights_that_are_not_there_are_named", lights::not_there_is_named),
+    ("lights_may_be_forbidden", lights::may_be_forbidden),
+    ("lights_wireless_is_kept_awake", lights::wireless_is_kept_awake),
     ("two_cpus_one_pool", order::two_cpus_one_pool),
     ("two_cpus_two_pools", order::two_cpus_two_pools),
     ("stamps_decide_not_reading", order::stamps_decide_not_reading),

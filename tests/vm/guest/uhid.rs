@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use evdev::KeyCode;
@@ -18,6 +19,7 @@ use crate::node::{self, Reader};
 
 const DESTROY: u32 = 1;
 const STOP: u32 = 3;
+const OUTPUT: u32 = 6;
 const GET_REPORT: u32 = 9;
 const GET_REPORT_REPLY: u32 = 10;
 const CREATE2: u32 = 11;
@@ -96,6 +98,16 @@ pub(crate) struct Identity<'a> {
     pub(crate) product: u32,
 }
 
+/// A light report that the device was sent: number of the report and its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Lights {
+    /// SET_REPORT: from hid-sony.
+    Set(Vec<u8>),
+    /// An output report, which a device without an OUT endpoint gets as SET_REPORT (`usbhid_output_report` gives
+    /// ENOSYS, and hidraw then asks for that): from hidraw.
+    Output(Vec<u8>),
+}
+
 /// A HID device that is plugged in.
 #[derive(Debug)]
 pub(crate) struct Hid {
@@ -103,6 +115,7 @@ pub(crate) struct Hid {
     uniq: String,
     node: PathBuf,
     unplugging: Arc<AtomicBool>,
+    lights: Receiver<Lights>,
     firmware: Option<JoinHandle<()>>,
 }
 
@@ -139,12 +152,14 @@ impl Hid {
         let unplugging = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&unplugging);
         file.write_all(&create(identity, descriptor)).why("uhid create")?;
-        let firmware = std::thread::spawn(move || answer(&mut firmware_file, &flag));
+        let (sender, lights) = channel();
+        let firmware = std::thread::spawn(move || answer(&mut firmware_file, &flag, &sender));
         let mut hid = Self {
             file,
             uniq: identity.uniq.to_owned(),
             node: PathBuf::new(),
             unplugging,
+            lights,
             firmware: Some(firmware),
         };
         hid.node = node::by_uniq(identity.uniq)?;
@@ -166,6 +181,16 @@ impl Hid {
 
     pub(crate) fn node(&self) -> &Path {
         &self.node
+    }
+
+    /// The next light report that fits, in the order in which they were sent; those before it are gone then.
+    pub(crate) fn next_lights(&self, what: &str, fits: impl Fn(&Lights) -> bool) -> Outcome<Lights> {
+        until(what, || self.lights.try_iter().find(|lights| fits(lights)))
+    }
+
+    /// The light reports that were sent by now and not taken yet.
+    pub(crate) fn lights(&self) -> Vec<Lights> {
+        self.lights.try_iter().collect()
     }
 
     /// The state of all handsets: the buttons that are down, as (handset 0 to 3, colour).
@@ -221,12 +246,21 @@ fn create(identity: Identity<'_>, descriptor: &[u8]) -> Vec<u8> {
     event
 }
 
-/// The firmware: takes every light report, has no feature reports, ends when the unplugged device is stopped.
-fn answer(file: &mut File, unplugging: &AtomicBool) {
+/// The firmware: takes and notes every light report, has no feature reports, ends when the unplugged device is stopped.
+fn answer(file: &mut File, unplugging: &AtomicBool, lights: &Sender<Lights>) {
     let mut event = [0; EVENT_BYTES_MAX];
     while let Ok(size) = file.read(&mut event) {
         let [a, b, c, d, id @ ..] = &event[..size.max(8)] else { return };
-        let id = &id[..4];
+        let (id, rest) = id.split_at(4);
+        let noted = match u32::from_ne_bytes([*a, *b, *c, *d]) {
+            SET_REPORT => Some(Lights::Set(sized(&rest[2..]))),
+            OUTPUT => Some(Lights::Output(output(&event[4..]))),
+            _ => None,
+        };
+        // Noted before it is answered: who waits for the answer finds the note.
+        if let Some(noted) = noted {
+            let _ = lights.send(noted);
+        }
         let reply = match u32::from_ne_bytes([*a, *b, *c, *d]) {
             STOP if unplugging.load(Ordering::Acquire) => return,
             SET_REPORT => [&SET_REPORT_REPLY.to_ne_bytes()[..], id, &0_u16.to_ne_bytes()].concat(),
@@ -239,4 +273,16 @@ fn answer(file: &mut File, unplugging: &AtomicBool) {
             return;
         }
     }
+}
+
+/// `struct uhid_set_report_req` behind its id and kinds: size, data.
+fn sized(bytes: &[u8]) -> Vec<u8> {
+    let size = usize::from(u16::from_ne_bytes([bytes[0], bytes[1]]));
+    bytes[2..2 + size].to_vec()
+}
+
+/// `struct uhid_output_req`: 4 KiB of data, then their size.
+fn output(bytes: &[u8]) -> Vec<u8> {
+    let size = usize::from(u16::from_ne_bytes([bytes[4096], bytes[4097]]));
+    bytes[..size].to_vec()
 }

@@ -11,8 +11,10 @@ use super::*;
 use crate::claim::{Claim, Match};
 use crate::identity::Identity;
 use crate::identity::tests::device;
+use crate::io::leds::tests::{brightness, plug_hub};
 use crate::io::sysfs::tests::{plug, unplug};
 use crate::keys::{KeyBits, KeyCode};
+use crate::lights::FLASH_MIN;
 
 const SLOT: SlotId = SlotId::new(0);
 /// Only how long a broken test takes to fail.
@@ -226,4 +228,50 @@ fn without_hotplug_asking_looks_again() {
     bench.expect("0 present event7");
     bench.expect("0 opened 40");
     bench.devices.stop();
+}
+
+#[test]
+fn lights_are_written_and_what_has_none_says_so() {
+    let bench = Bench::start(Bench::with_hub, 8, opener(KeyBits::NONE));
+    bench.expect("0 present event7");
+    bench.expect("listed");
+    let light = |slot, buzzer| Request::Light { slot, buzzer: Buzzer(buzzer), light: Light::Set };
+    bench.ask(light(SLOT, 2));
+    bench.expect("trouble event7 (device 7, 054c:0002, phys \"usb-0-1.2/input0\"): there is no light 2");
+    let root = bench.dir.path();
+    unplug(&root.join("sys"), &hub());
+    plug_hub(root, &hub());
+    bench.ask(light(SLOT, 2));
+    bench.ask(light(SLOT, 9));
+    bench.expect("trouble event7");
+    assert_eq!(brightness(root, &hub()), "0100");
+    bench.ask(light(SlotId::new(5), 1));
+    bench.expect("not plugged in");
+    let blink = |on_us| {
+        let light = Light::Blink { on_us, off_us: FLASH_MIN, times: 2 };
+        Request::Light { slot: SLOT, buzzer: Buzzer(1), light }
+    };
+    // On, off, on, off: the thread wakes up for the last three by itself.
+    let mut inotify = inotify::Inotify::init().unwrap();
+    let leds = fs::canonicalize(root.join("sys/class/input/event7/device/device/leds")).unwrap();
+    let file = fs::read_dir(leds).unwrap().map(|led| led.unwrap().path().join("brightness"));
+    let file = file.into_iter().find(|file| file.to_str().unwrap().contains("buzz1")).unwrap();
+    // With the openings in between: equal events in a row may be told as one.
+    use inotify::{EventMask, WatchMask};
+    inotify.watches().add(file, WatchMask::OPEN | WatchMask::CLOSE_WRITE).unwrap();
+    bench.ask(blink(FLASH_MIN));
+    let mut writes = 0;
+    while writes < 4 {
+        let mut buffer = [0; 64];
+        let events = inotify.read_events_blocking(&mut buffer).unwrap();
+        writes += events.filter(|event| event.mask == EventMask::CLOSE_WRITE).count();
+    }
+    assert_eq!(brightness(root, &hub()), "0100");
+    bench.ask(blink(Micros::from_ms(3_600_000)));
+    bench.ask(light(SLOT, 9));
+    bench.expect("trouble event7");
+    assert_eq!(brightness(root, &hub()), "1100");
+    let dir = bench.dir;
+    bench.devices.stop();
+    assert_eq!(brightness(dir.path(), &hub()), "0100", "what blinked is put back at the end");
 }

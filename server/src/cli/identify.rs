@@ -1,0 +1,155 @@
+//! `buzzerd devices --identify`. In: a pool, a buzzer, how long. Out: that buzzer's light blinks. Guarantee: no input
+//! device is opened and nothing but the light's brightness in sysfs is written, so it may run beside a game; the light
+//! is afterwards what it was before, also after Ctrl-C.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use buzzer_core::assign::{Found, Slots};
+use buzzer_core::event::Buzzer;
+use buzzer_core::io::lamps::Lamp;
+use buzzer_core::io::leds::Leds;
+use buzzer_core::io::{sys, sysfs};
+use buzzer_core::lights::Light;
+use buzzer_core::profile::light_of;
+use buzzer_core::time::Micros;
+use buzzer_server::config::{Config, PoolSource};
+use buzzer_server::io::hardware::{self, SYSFS_ROOT};
+use mio::{Events, Interest, Poll, Token};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+
+/// On for so long, and off for so long: twice a second is seen from the other end of a hall.
+const FLASH: Micros = Micros::from_ms(250);
+const FLASHES_PER_SECOND: u32 = 2;
+
+/// Blinks.
+pub(super) fn run(config: &Config, pool: &str, buzzer: u16, seconds: u32) -> Result<()> {
+    let sysfs_root = Path::new(SYSFS_ROOT);
+    let found = find(config, sysfs_root, pool, buzzer)?;
+    let light = light_of(&found.identity, &found.keys, Buzzer(buzzer));
+    let light = light.ok_or_else(|| anyhow!("buzzer {buzzer} of pool {pool:?} has no light"))?;
+    let mut lamp = Lamp::new(Leds::find(sysfs_root, None, &found.identity));
+
+    let mut poll = Poll::new().context("epoll")?;
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("a signal handler")?;
+    poll.registry().register(&mut signals, Token(0), Interest::READABLE).context("epoll")?;
+    let times = seconds * FLASHES_PER_SECOND;
+    lamp.light(light, Light::Blink { on_us: FLASH, off_us: FLASH, times }, sys::now())?;
+    println!("pool {pool:?}, buzzer {buzzer} blinks for {seconds} s: {}", found.identity.describe());
+    let mut events = Events::with_capacity(1);
+    while let Some(due) = lamp.poll_timeout() {
+        let wait = Duration::from_micros(due.since(sys::now()).as_us());
+        // Interrupted by a signal: it is pending then.
+        let _ = poll.poll(&mut events, Some(wait));
+        if signals.pending().next().is_some() {
+            break;
+        }
+        lamp.handle_timeout(sys::now())?;
+    }
+    Ok(lamp.stop()?)
+}
+
+/// The device that has this buzzer of this pool.
+fn find(config: &Config, sysfs_root: &Path, pool: &str, buzzer: u16) -> Result<Found> {
+    let mut slots = Slots::new(hardware::claims(config));
+    slots.assign(&sysfs::list(sysfs_root).context("the devices cannot be listed")?);
+    let found: Vec<Found> = slots.ids().filter_map(|slot| slots.found(slot)).collect();
+    let of_pool: Vec<Found> = if config.pools.is_empty() {
+        let known: Vec<&str> = found.iter().map(|found| found.label.as_str()).collect();
+        if !known.contains(&pool) {
+            bail!("no such pool: {pool:?}; {}", list("plugged in", &known));
+        }
+        found.into_iter().filter(|found| found.label == pool).collect()
+    } else {
+        let Some(source) = config.pools.iter().find(|spec| spec.id.as_str() == pool).map(|spec| &spec.source)
+        else {
+            let known: Vec<&str> = config.pools.iter().map(|spec| spec.id.as_str()).collect();
+            bail!("no such pool: {pool:?}; {}", list("configured", &known));
+        };
+        if matches!(source, PoolSource::Virtual { .. }) {
+            bail!("pool {pool:?} is virtual: its buzzers have no lights");
+        }
+        let specs = hardware::pools(config);
+        let own = specs.into_iter().find(|spec| spec.id.as_str() == pool).and_then(|spec| spec.slots);
+        own.into_iter().flatten().filter_map(|slot| slots.found(slot)).collect()
+    };
+    if of_pool.is_empty() {
+        bail!("pool {pool:?}: its device is not plugged in; `buzzerd devices` shows what is");
+    }
+    let mut numbers: Vec<u16> =
+        of_pool.iter().flat_map(|found| found.keys.buzzers()).map(|buzzer| buzzer.0).collect();
+    numbers.sort_unstable();
+    let numbers: Vec<String> = numbers.iter().map(u16::to_string).collect();
+    let has = |found: &Found| found.keys.buzzers().contains(&Buzzer(buzzer));
+    of_pool.into_iter().find(has).ok_or_else(|| {
+        anyhow!("pool {pool:?} has no buzzer {buzzer} plugged in; it has {}", numbers.join(", "))
+    })
+}
+
+fn list(how: &str, names: &[&str]) -> String {
+    if names.is_empty() { format!("none is {how}") } else { format!("{how}: {}", names.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    const POOLS: &str = r#"
+[[pool]]
+id = "stage"
+match = { vendor = "054c" }
+[[pool]]
+id = "phones"
+socket = "/run/phones.sock"
+"#;
+
+    /// A hub without lights in a made-up sysfs.
+    fn plug(root: &Path) {
+        let input = root.join("devices/input7");
+        for (file, text) in [
+            ("id/bustype", "0003"),
+            ("id/vendor", "054c"),
+            ("id/product", "0002"),
+            ("id/version", "0111"),
+            ("phys", "usb-0-1.2/input0"),
+            ("capabilities/key", "fffff 0 0 0 0 0 0 0 0 0 0 0"),
+        ] {
+            let file = input.join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+        fs::create_dir_all(input.join("event3")).unwrap();
+        symlink("../../input7", input.join("event3/device")).unwrap();
+        fs::create_dir_all(root.join("class/input")).unwrap();
+        symlink("../../devices/input7/event3", root.join("class/input/event3")).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_shown_is_named() {
+        let (empty, full) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        plug(full.path());
+        let none = Config::defaults(full.path().to_owned());
+        let pools = Config::parse(POOLS, "test").unwrap();
+        for (config, root, pool, buzzer, want) in [
+            (&none, &empty, "stage", 1, Err("no such pool: \"stage\"; none is plugged in")),
+            (&none, &full, "stage", 1, Err("plugged in: buzz-wired-1.2")),
+            (&none, &full, "buzz-wired-1.2", 5, Err("no buzzer 5 plugged in; it has 1, 2, 3, 4")),
+            (&none, &full, "buzz-wired-1.2", 4, Ok("event3")),
+            (&pools, &empty, "stage", 1, Err("its device is not plugged in")),
+            (&pools, &full, "stages", 1, Err("configured: stage, phones")),
+            (&pools, &full, "phones", 1, Err("is virtual")),
+            (&pools, &full, "stage", 0, Err("has no buzzer 0")),
+            (&pools, &full, "stage", 2, Ok("event3")),
+        ] {
+            match (find(config, root.path(), pool, buzzer), want) {
+                (Ok(found), Ok(node)) => assert_eq!(found.identity.node, node, "{pool} {buzzer}"),
+                (Err(error), Err(text)) => assert!(error.to_string().contains(text), "{error}"),
+                (found, _) => panic!("{pool} {buzzer}: {found:?}"),
+            }
+        }
+    }
+}
