@@ -1,1 +1,28 @@
-//! What the tests share: starting `buzzerd`, attaching virtual buzzers, reading frames.
+//! What the tests share. In: a configuration. Out: a real `buzzerd` on a free port, clients and attachments that talk
+//! to it as any program would, and its log. Guarantee: whatever a test waits for has an event to wait for and a deadline
+//! far beyond every honest delay, so a test neither sleeps nor hangs; nothing outlives its test.
+
+use std::time::Duration;
+
+/// The parts.
+pub mod harness {
+    pub mod attachment;
+    pub mod client;
+    pub mod daemon;
+    pub mod journal;
+    pub mod left_out;
+    pub mod raw;
+}
+
+pub use harness::attachment::Attachment;
+pub use harness::client::Client;
+pub use harness::daemon::{Daemon, Ended, Home};
+pub use harness::journal::Journal;
+pub use harness::left_out::left_out;
+pub use harness::raw::Raw;
+
+/// How long anything may take that must happen. Not a claim about speed: a machine under load may take half of it.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Key code of buzzer 1 wherever a test does not care; buzzer 2 has the next, and so on.
+pub const FIRST_KEY: u16 = 704;

@@ -98,8 +98,12 @@ impl Judge {
                 Judged { rank, ..Judged::at(clock.pass()) }
             }
             Stamps::Kernel => self.judge_kernel(own, clock),
-            // Equal to its last is a tie, not stale.
             Stamps::Sender if own > clock.read() || own < self.last => self.stale(clock),
+            // Equal to its last is not stale, and what one sender says in two frames it says in that order. (The
+            // kernel cuts one report into frames of one stamp; there equal is a tie.)
+            Stamps::Sender if own == self.last => {
+                Judged { rank: self.rank.saturating_add(1), ..Judged::at(own) }
+            }
             Stamps::Sender => Judged::at(own),
         };
         (self.last, self.rank) = (judged.at, judged.rank);
@@ -183,7 +187,7 @@ pub(crate) mod tests {
     fn a_sender_may_neither_foresee_nor_go_back() {
         let mut judge = Judge::new(Stamps::Sender, Micros::ZERO, KernelTime::ZERO);
         assert_eq!(judged(&mut judge, 105, clock(100, 110)), (105, false, 0), "between pass and read");
-        assert_eq!(judged(&mut judge, 105, clock(100, 110)), (105, false, 0), "equal is a tie, not stale");
+        assert_eq!(judged(&mut judge, 105, clock(100, 110)), (105, false, 1), "equal is not stale");
         assert_eq!(judged(&mut judge, 104, clock(100, 110)), (110, true, 0), "before its last");
         assert_eq!(judged(&mut judge, 211, clock(200, 210)), (210, true, 0), "in the future");
     }

@@ -3,7 +3,9 @@
 //! drawn order; a press without a stamp of its own never stands before one that has one; what a device said before
 //! its first press of the group stays before it, the rest after.
 
-use buzzer_core::event::{Event, Kind};
+use std::collections::BTreeSet;
+
+use buzzer_core::event::{DeviceId, Event, Kind};
 
 use crate::draw::{self, Entrant};
 use crate::pool_id::PoolId;
@@ -53,6 +55,8 @@ impl Group {
         }
         let mut ordered = Ordered::default();
         let (mut clean, mut flagged) = (Vec::new(), Vec::new());
+        // A set, because a flood can make groups of tens of thousands.
+        let mut pressed: BTreeSet<DeviceId> = BTreeSet::new();
         for event in self.events.drain(..) {
             if let Kind::Press { buzzer, rank, flags, .. } = event.kind {
                 // A press of a pool that is not connected counts for nothing, in a draw neither.
@@ -60,7 +64,8 @@ impl Group {
                 let entrant = Entrant { pool, buzzer: buzzer.0, device: event.device.get(), rank };
                 let list = if flags.is_without_stamp() { &mut flagged } else { &mut clean };
                 list.push(Placed { event, entrant, tied: false });
-            } else if clean.iter().chain(&flagged).any(|press: &Placed| press.event.device == event.device) {
+                pressed.insert(event.device);
+            } else if pressed.contains(&event.device) {
                 ordered.after.push(event);
             } else {
                 ordered.before.push(event);
@@ -89,7 +94,7 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use buzzer_core::event::{Buzzer, DeviceId, Flags};
+    use buzzer_core::event::{Buzzer, Flags};
     use buzzer_core::time::KernelTime;
 
     fn event(device: u32, more: bool, kind: Kind) -> Event {

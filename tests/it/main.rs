@@ -1,2 +1,12 @@
-//! End-to-end tests.
+//! End-to-end and simulation tests, one binary. In: the real `buzzerd`, or its two crates. Out: pass, fail, or a line
+//! that says what was left out. Guarantee: loopback only; no test depends on another or on the speed of the machine.
+
+mod bad_input;
+mod crash;
+mod load;
+mod pools;
+mod reader;
+mod restart;
 mod tidy;
+mod v1;
+mod websocket;

@@ -95,6 +95,7 @@ pub fn spawn(
         timer,
         settle_us,
         sources: Vec::new(),
+        first: 0,
         out: Out { order: Order::new(settle_us), stats },
         ring,
         wake_server,
@@ -123,6 +124,8 @@ struct Reader {
     settle_us: Micros,
     /// A slot's number is its mio token; a free slot is reused.
     sources: Vec<Option<Source>>,
+    /// The slot whose turn it is to be read first.
+    first: usize,
     out: Out,
     ring: Sender,
     wake_server: Arc<Waker>,
@@ -287,11 +290,15 @@ impl Reader {
         // reader's own stamps cannot, so of those only the ones that have something.
         let mut drained_at = self.pass;
         let mut busy = false;
-        for slot in 0..self.sources.len() {
+        let mut unread = None;
+        for slot in (self.first..self.sources.len()).chain(0..self.first) {
             let Some(source) = &mut self.sources[slot] else { continue };
             let stamped = source.stream.stamps() != Stamps::Receipt;
             if !stamped && !source.ready {
                 continue;
+            }
+            if !self.out.has_room() {
+                unread = unread.or(Some(slot));
             }
             match drain(source, self.pass, &self.run_delay, &mut self.out) {
                 Drained::Empty => {
@@ -308,6 +315,12 @@ impl Reader {
                 }
                 Drained::Gone(gone) => self.detach(slot, gone),
             }
+        }
+        if let Some(unread) = unread {
+            // A full heap must not wait for what it keeps from being read: it lets go of all it has, and what was still
+            // unread comes late and says so. Who was not read is the first to be read when there is room.
+            self.first = unread;
+            drained_at = self.pass + self.settle_us;
         }
         // A full heap is waited out with the timer, not by spinning.
         busy & self.release(drained_at)

@@ -1,0 +1,271 @@
+//! A real daemon. In: the rest of a configuration. Out: a running `buzzerd` with its address, or how it ended.
+//! Guarantee: each [`Home`] is a directory of its own, so tests run side by side; a daemon is killed by its own pid when
+//! it is dropped.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use tempfile::TempDir;
+
+use crate::{Attachment, Client, Journal, PATIENCE, Raw};
+
+/// The `buzzerd` under test: `$BUZZERD`, else the one beside this test, built once if cargo is there to do it. Without
+/// that, `cargo test -p buzzer-tests` would try yesterday's binary.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("BUZZERD") {
+            return path.into();
+        }
+        let profile_dir = profile_dir();
+        let target_dir = profile_dir.parent().expect("the target directory");
+        if let Some(cargo) = std::env::var_os("CARGO") {
+            let mut build = Command::new(cargo);
+            build.args(["build", "--quiet", "--package", "buzzer-server", "--target-dir"]).arg(target_dir);
+            if profile_dir.ends_with("release") {
+                build.arg("--release");
+            }
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+            let built = build.current_dir(root).status().expect("cargo runs");
+            assert!(built.success(), "buzzerd does not build");
+        }
+        let path = profile_dir.join("buzzerd");
+        assert!(path.exists(), "{}: not built; set BUZZERD", path.display());
+        path
+    })
+}
+
+/// `target/debug` or `target/release`: this test is in its `deps`.
+pub(crate) fn profile_dir() -> PathBuf {
+    let test = std::env::current_exe().expect("the path of this test");
+    let deps = test.parent().expect("a directory");
+    deps.parent().expect("a directory above `deps`").to_owned()
+}
+
+/// A configuration and everything that belongs to it: log directory and sockets. It outlives a daemon, so that another
+/// can be started on it.
+#[derive(Debug)]
+pub struct Home {
+    dir: TempDir,
+    boot: Option<String>,
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Exit code; `None` after a signal.
+    pub code: Option<i32>,
+    /// What it said on stderr, all of it.
+    pub stderr: String,
+}
+
+impl Home {
+    /// A home whose configuration is a free port, a log directory and `rest`, in which `$DIR` is the home.
+    pub fn new(rest: &str) -> Self {
+        let head = "[server]\nlisten = [\"127.0.0.1:0\"]\n[log]\ndir = \"$DIR/log\"\n";
+        Self::with_config(&format!("{head}{rest}"))
+    }
+
+    /// A home with this whole configuration.
+    pub fn with_config(config: &str) -> Self {
+        let home = Self { dir: tempfile::tempdir().expect("a directory"), boot: None };
+        let config = config.replace("$DIR", &home.path().display().to_string());
+        std::fs::write(home.config(), config).expect("the configuration");
+        home
+    }
+
+    /// One virtual pool `desk` with these further settings.
+    pub fn desk(settings: &str) -> Self {
+        Self::new(&format!("[[pool]]\nid = \"desk\"\nsocket = \"$DIR/desk.sock\"\n{settings}\n"))
+    }
+
+    /// The next daemon believes to run in this boot.
+    pub fn set_boot(&mut self, boot: &str) {
+        self.boot = Some(boot.to_owned());
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Its configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.path().join("buzzerd.toml")
+    }
+
+    /// The log of its daemons.
+    pub fn journal(&self) -> Journal {
+        Journal::new(self.path().join("log"))
+    }
+
+    /// `buzzerd` with these arguments and this home's configuration.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments).arg("--config").arg(self.config());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // What the test's own environment says is not the configuration under test.
+        for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM", "STATE_DIRECTORY", "BUZZERD_LOG"] {
+            command.env_remove(name);
+        }
+        if let Some(boot) = &self.boot {
+            command.env("BUZZERD_BOOT_ID", boot);
+        }
+        command
+    }
+
+    /// Starts the daemon and waits until it listens.
+    pub fn serve(&self) -> Daemon {
+        let mut child = self.command(&["serve"]).spawn().expect("buzzerd starts");
+        let stderr = child.stderr.take().expect("its stderr");
+        let mut daemon = Daemon { child, stderr: follow(stderr), said: Vec::new(), address: None };
+        let line = daemon.wait_said("listening: ws://");
+        let address = line.split("ws://").nth(1).and_then(|rest| rest.trim_end_matches('/').parse().ok());
+        daemon.address = Some(address.unwrap_or_else(|| panic!("an address in {line:?}")));
+        daemon
+    }
+
+    /// Starts a daemon that is to fail, and waits for its end.
+    pub fn refused(&self) -> Ended {
+        let mut child = self.command(&["serve"]).spawn().expect("buzzerd starts");
+        let stderr = child.stderr.take().expect("its stderr");
+        Daemon { child, stderr: follow(stderr), said: Vec::new(), address: None }.wait()
+    }
+
+    /// Attaches buzzers 1 to `buzzers` to pool `desk`.
+    pub fn attach(&self, buzzers: u16) -> Attachment {
+        Attachment::open(&self.socket("desk"), "test", &(1..=buzzers).collect::<Vec<_>>())
+    }
+
+    /// The socket of a pool.
+    pub fn socket(&self, pool: &str) -> PathBuf {
+        self.path().join(format!("{pool}.sock"))
+    }
+}
+
+fn follow(stderr: ChildStderr) -> Receiver<String> {
+    let (send, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            if send.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    stderr: Receiver<String>,
+    said: Vec<String>,
+    address: Option<SocketAddr>,
+}
+
+impl Daemon {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address.expect("it listens")
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A client that asks for no subprotocol.
+    pub fn client(&self) -> Client {
+        Client::open(self.address())
+    }
+
+    /// A client that has connected pool `desk`.
+    pub fn desk(&self) -> Client {
+        let mut client = self.client();
+        let answer = client.ask(r#"{"command":"connect","pool":"desk"}"#);
+        assert!(answer.starts_with(r#"{"result":"connect","pool":"desk""#), "{answer}");
+        client
+    }
+
+    /// A bare TCP connection.
+    pub fn raw(&self) -> Raw {
+        Raw::open(self.address())
+    }
+
+    /// Waits for a line on stderr with this text, and gives it.
+    pub fn wait_said(&mut self, text: &str) -> String {
+        loop {
+            let Ok(line) = self.stderr.recv_timeout(PATIENCE) else {
+                panic!("it never said {text:?}, but:\n{}", self.said.join("\n"));
+            };
+            self.said.push(line.clone());
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Fails if the process is gone.
+    pub fn assert_alive(&mut self) {
+        if let Ok(Some(status)) = self.child.try_wait() {
+            self.said.extend(self.stderr.iter());
+            panic!("buzzerd has ended: {status}\n{}", self.said.join("\n"));
+        }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.process(), signal).expect("it is there");
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn stop(self) -> Ended {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub fn kill(self) -> Ended {
+        self.signal(Signal::KILL);
+        self.wait()
+    }
+
+    /// Waits until it ends.
+    pub fn wait(mut self) -> Ended {
+        let process = pidfd_open(self.process(), PidfdFlags::empty()).expect("a pidfd");
+        let patience = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
+        let ready = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&patience)).expect("poll");
+        if ready == 0 {
+            self.said.extend(self.stderr.try_iter());
+            panic!("buzzerd does not end\n{}", self.said.join("\n"));
+        }
+        let status = self.child.wait().expect("its status");
+        self.said.extend(self.stderr.iter());
+        Ended { code: status.code(), stderr: std::mem::take(&mut self.said).join("\n") }
+    }
+
+    fn process(&self) -> Pid {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        pid.expect("a child has a pid")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            self.said.extend(self.stderr.iter());
+            eprintln!("--- what buzzerd said\n{}", self.said.join("\n"));
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! The reader thread on real descriptors: pipes and sockets through mio's epoll. In: records with known stamps, written
+//! by several threads. Out: the events that leave the ring. Guarantee: the oracle is "sort by stamp"; what may come late
+//! on a loaded machine must say so, and nothing else may.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::{self, JoinHandle};
+
+use buzzer_core::decode::Record;
+use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Gone, Kind};
+use buzzer_core::io::mailbox::Mailbox;
+use buzzer_core::io::reader::{self, ReaderStats};
+use buzzer_core::io::source::{Attachment, ReaderRequest};
+use buzzer_core::io::sys;
+use buzzer_core::keys::{KeyBits, KeyMap};
+use buzzer_core::order::WAITING_MAX;
+use buzzer_core::ring::{self, RING_EVENTS, Receiver};
+use buzzer_core::stamp::Stamps;
+use buzzer_core::time::{KernelTime, Micros};
+use buzzer_tests::PATIENCE;
+use buzzer_tests::harness::attachment::{frame, key};
+use mio::{Events, Poll, Token, Waker};
+
+/// A reader and the server's end of its ring.
+struct Rig {
+    poll: Poll,
+    ring: Receiver,
+    requests: Mailbox<ReaderRequest>,
+    thread: Option<JoinHandle<()>>,
+    devices: u32,
+}
+
+impl Rig {
+    fn new(settle_us: u64, ring_events: usize) -> Self {
+        let poll = Poll::new().unwrap();
+        let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
+        let (sender, ring) = ring::ring(ring_events);
+        let stats = Arc::new(ReaderStats::default());
+        let running = reader::spawn(Micros::from_us(settle_us), sender, waker, stats).unwrap();
+        Self { poll, ring, requests: running.requests, thread: Some(running.thread), devices: 0 }
+    }
+
+    /// Has the reader read this; the device's buzzers are its number times 10, and on.
+    fn attach(&mut self, fd: impl Into<OwnedFd>, stamps: Stamps) -> u32 {
+        let fd = fd.into();
+        let flags = rustix::fs::fcntl_getfl(&fd).unwrap();
+        rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
+        self.devices += 1;
+        let device = self.devices;
+        let keys = KeyMap::new((1..=10).map(|n| (key(n), Buzzer(device as u16 * 10 + n))));
+        let attachment = Attachment {
+            device: DeviceId::new(device),
+            fd,
+            stamps,
+            since: sys::now(),
+            keys,
+            debounce_us: Micros::ZERO,
+            held: KeyBits::NONE,
+            read_ahead: Vec::new(),
+        };
+        self.requests.post(ReaderRequest::Attach(attachment)).unwrap();
+        let attached = self.next();
+        assert_eq!((attached.device, attached.kind), (DeviceId::new(device), Kind::Attached));
+        device
+    }
+
+    /// The next event; waits for the reader's wake-up as the server does.
+    fn next(&mut self) -> Event {
+        let mut events = Events::with_capacity(4);
+        loop {
+            if let Some(event) = self.ring.pop() {
+                return event;
+            }
+            if self.ring.may_sleep() {
+                self.poll.poll(&mut events, Some(PATIENCE)).unwrap();
+                self.ring.awake();
+                assert!(!events.is_empty(), "the reader says nothing");
+            }
+        }
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        let _ = self.requests.post(ReaderRequest::Stop);
+        let Some(thread) = self.thread.take() else { return };
+        while !thread.is_finished() {
+            while self.ring.pop().is_some() {}
+            thread::yield_now();
+        }
+        // A panic of the reader is the test's failure, unless it is failing already.
+        if thread.join().is_err() && !thread::panicking() {
+            panic!("the reader panicked");
+        }
+    }
+}
+
+fn hit(at: KernelTime, n: u16) -> Vec<u8> {
+    [frame(at, key(n), true), frame(at, key(n), false)].concat()
+}
+
+/// Two kinds of descriptor: what a device looks like and what an attachment looks like.
+fn pipes_and_sockets(count: u32) -> Vec<(OwnedFd, Box<dyn Write + Send>)> {
+    let ends = (0..count).map(|n| -> (OwnedFd, Box<dyn Write + Send>) {
+        if n % 2 == 0 {
+            let (read, write) = std::io::pipe().unwrap();
+            (read.into(), Box::new(write))
+        } else {
+            let (read, write) = UnixStream::pair().unwrap();
+            (read.into(), Box::new(write))
+        }
+    });
+    ends.collect()
+}
+
+#[test]
+fn many_writers_at_once_leave_in_the_order_of_their_stamps() {
+    const WRITERS: u32 = 8;
+    const HITS: u32 = 1500;
+    for stamps in [Stamps::Kernel, Stamps::Sender] {
+        let mut rig = Rig::new(2000, RING_EVENTS);
+        let mut writers = Vec::new();
+        for (fd, writer) in pipes_and_sockets(WRITERS) {
+            rig.attach(fd, stamps);
+            writers.push(writer);
+        }
+        let mut presses = Vec::new();
+        thread::scope(|scope| {
+            for mut writer in writers {
+                scope.spawn(move || {
+                    for n in 0..HITS {
+                        writer.write_all(&hit(sys::now(), 1 + (n % 10) as u16)).unwrap();
+                    }
+                });
+            }
+            let mut gone = 0;
+            while gone < WRITERS {
+                let event = rig.next();
+                match event.kind {
+                    Kind::Press { buzzer, flags, .. } => presses.push((event, buzzer, flags)),
+                    Kind::Detached(gone_how) => {
+                        assert_eq!(gone_how, Gone::Closed);
+                        gone += 1;
+                    }
+                    Kind::Release { .. } | Kind::RingFull { .. } => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+        assert_eq!(presses.len(), (WRITERS * HITS) as usize);
+        let mut latest = KernelTime::ZERO;
+        let mut next: BTreeMap<DeviceId, u32> = BTreeMap::new();
+        for (event, buzzer, flags) in presses {
+            assert!(flags.has(Flags::LATE) || event.at >= latest, "{event:?} after {latest}");
+            latest = latest.max(event.at);
+            let next = next.entry(event.device).or_default();
+            assert_eq!(u32::from(buzzer.0), event.device.get() * 10 + 1 + *next % 10, "{event:?}");
+            *next += 1;
+        }
+    }
+}
+
+#[test]
+fn what_lies_ready_leaves_sorted_whatever_the_descriptors_numbers() {
+    // Everything is written before the reader sees any of it: it must come sorted, and nothing can be late.
+    let mut rig = Rig::new(2000, RING_EVENTS);
+    let base = sys::now();
+    let at = |us: u64| base + Micros::from_us(us);
+    let stamps = [[5, 9, 9], [1, 5, 12], [5, 6, 7], [0, 2, 20]];
+    let mut held = Vec::new();
+    // The reader is asked to attach all of them in one go.
+    for ((fd, mut writer), stamps) in pipes_and_sockets(4).into_iter().zip(stamps) {
+        for (n, us) in (1..).zip(stamps) {
+            writer.write_all(&frame(at(us), key(n), true)).unwrap();
+        }
+        held.push((fd, writer));
+    }
+    // Stamps must not lie before the attachment, and not in the future either when they are read.
+    while sys::now() < at(20) {
+        thread::yield_now();
+    }
+    let mut writers = Vec::new();
+    for (device, (fd, writer)) in (1..).zip(held) {
+        let flags = rustix::fs::fcntl_getfl(&fd).unwrap();
+        rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
+        let attachment = Attachment {
+            device: DeviceId::new(device),
+            fd,
+            stamps: Stamps::Kernel,
+            since: base,
+            keys: KeyMap::new((1..=3).map(|n| (key(n), Buzzer(device as u16 * 10 + n)))),
+            debounce_us: Micros::ZERO,
+            held: KeyBits::NONE,
+            read_ahead: Vec::new(),
+        };
+        writers.push(writer);
+        rig.requests.post(ReaderRequest::Attach(attachment)).unwrap();
+    }
+    let mut told = Vec::new();
+    while told.len() < 12 {
+        let event = rig.next();
+        if let Kind::Press { flags, .. } = event.kind {
+            told.push((event.at.since(base).as_us(), event.device.get(), event.more, flags.has(Flags::LATE)));
+        }
+    }
+    // The reader may have woken between two requests; then the rest is late, and says so.
+    let mut latest = 0;
+    for (us, _, _, late) in &told {
+        assert!(*late || *us >= latest, "{told:?}");
+        latest = latest.max(*us);
+    }
+    if told.iter().all(|(.., late)| !late) {
+        let order: Vec<u64> = told.iter().map(|(us, ..)| *us).collect();
+        assert_eq!(order, [0, 1, 2, 5, 5, 5, 6, 7, 9, 9, 12, 20]);
+    }
+}
+
+#[test]
+fn a_full_ring_loses_nothing_and_says_so() {
+    const HITS: u32 = 5000;
+    let mut rig = Rig::new(0, 4);
+    let (fd, mut writer) = pipes_and_sockets(2).remove(1);
+    rig.attach(fd, Stamps::Receipt);
+    let writing = thread::spawn(move || {
+        for n in 0..HITS {
+            writer.write_all(&hit(KernelTime::ZERO, 1 + (n % 10) as u16)).unwrap();
+        }
+    });
+    // Nothing is taken until the writer is done: its presses fit into the reader's heap.
+    writing.join().unwrap();
+    let (mut presses, mut full) = (0, 0);
+    loop {
+        let event = rig.next();
+        match event.kind {
+            Kind::Press { buzzer, .. } => {
+                assert_eq!(u32::from(buzzer.0), 11 + presses % 10);
+                presses += 1;
+            }
+            Kind::RingFull { waiting_max } => {
+                assert!(waiting_max > 0);
+                full += 1;
+            }
+            Kind::Detached(gone) => {
+                assert_eq!(gone, Gone::Closed);
+                // The word that the ring was full may come behind it.
+                if full > 0 {
+                    break;
+                }
+            }
+            _ => {}
+        }
+        if full > 0 && presses == HITS {
+            break;
+        }
+    }
+    assert_eq!(presses, HITS);
+    assert!(full > 0);
+}
+
+#[test]
+fn a_full_heap_pushes_back_and_neither_stalls_nor_starves_an_idle_device() {
+    const HITS: u32 = 2 * WAITING_MAX as u32;
+    for stamps in [Stamps::Receipt, Stamps::Sender] {
+        let mut rig = Rig::new(2000, RING_EVENTS);
+        let mut ends = pipes_and_sockets(4);
+        let (idle, mut rare) = ends.remove(1);
+        let (first, mut one) = ends.remove(0);
+        let (second, mut two) = ends.remove(1);
+        rig.attach(first, stamps);
+        let idle = rig.attach(idle, stamps);
+        rig.attach(second, stamps);
+        // Two events a hit: far more than ring and heap hold, so the writers are held back.
+        let written = AtomicU32::new(0);
+        let flood = |writer: &mut Box<dyn Write + Send>| {
+            for n in 0..HITS {
+                writer.write_all(&hit(sys::now(), 1 + (n % 10) as u16)).unwrap();
+                written.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        thread::scope(|scope| {
+            let mut rig = rig; // If this fails, the reader ends and the writers with it.
+            let flood = &flood;
+            scope.spawn(move || flood(&mut one));
+            scope.spawn(move || flood(&mut two));
+            // Nothing is taken before the writers have brought as much as ring and heap hold.
+            while 2 * written.load(Ordering::Relaxed) < (WAITING_MAX + RING_EVENTS) as u32 {
+                thread::yield_now();
+            }
+            let mut presses: BTreeMap<u32, u32> = BTreeMap::new();
+            let (mut latest, mut asked, mut answered) = (KernelTime::ZERO, false, false);
+            while presses.values().sum::<u32>() < 2 * HITS + 1 {
+                let event = rig.next();
+                let Kind::Press { buzzer, flags, .. } = event.kind else {
+                    assert!(!matches!(event.kind, Kind::Detached(gone) if gone != Gone::Closed), "{event:?}");
+                    continue;
+                };
+                assert!(flags.has(Flags::LATE) || event.at >= latest, "{event:?} after {latest}");
+                latest = latest.max(event.at);
+                let (device, count) = (event.device.get(), presses.entry(event.device.get()).or_default());
+                if device == idle {
+                    answered = true;
+                } else {
+                    assert_eq!(u32::from(buzzer.0), device * 10 + 1 + *count % 10);
+                }
+                *count += 1;
+                if !asked && presses.values().sum::<u32>() > HITS / 4 {
+                    rare.write_all(&frame(sys::now(), key(1), true)).unwrap();
+                    asked = true;
+                }
+            }
+            assert!(answered);
+        });
+    }
+}
+
+#[test]
+fn a_gap_on_an_attachment_is_told_with_its_beginning() {
+    let mut rig = Rig::new(2000, RING_EVENTS);
+    let (fd, mut writer) = UnixStream::pair().map(|(read, write)| (OwnedFd::from(read), write)).unwrap();
+    rig.attach(fd, Stamps::Sender);
+    let now = sys::now();
+    writer.write_all(&frame(now, key(1), true)).unwrap();
+    let press = rig.next();
+    assert!(matches!(press.kind, Kind::Press { buzzer: Buzzer(11), .. }), "{press:?}");
+    let now = sys::now();
+    let dropped = [Record::dropped(now).to_bytes(), Record::report(now).to_bytes()].concat();
+    writer.write_all(&dropped).unwrap();
+    let gap = rig.next();
+    assert!(matches!(gap.kind, Kind::Gap { since } if since <= gap.at), "{gap:?}");
+    let release = rig.next();
+    assert!(matches!(release.kind, Kind::Release { buzzer: Buzzer(11) }), "it starts over: {release:?}");
+    drop(writer);
+    assert_eq!(rig.next().kind, Kind::Detached(Gone::Closed));
+}
