@@ -2,7 +2,7 @@
 //! autosuspend and other programs. Guarantee: a device that nobody may open, or a pool without its devices, fails.
 
 use super::Finding;
-use super::facts::{Device, Facts, Pool, Processes, Read};
+use super::facts::{Device, Facts, Missing, Pool, Processes, Read, Sight};
 
 /// Tells udev, and through it the desktop, that buzzers are ours.
 const INSTALL_RULE: &str = "sudo cp deploy/70-buzzerd.rules /etc/udev/rules.d/ && sudo udevadm control --reload && \
@@ -147,13 +147,13 @@ fn other_programs(devices: &[Device], processes: &Read<Processes>) -> Finding {
             return Finding::unknown(CHECK, missing, format!("{desktop} is running. {WHY}"));
         }
     }
-    if processes.is_complete {
-        return Finding::ok(CHECK, "none has a buzzer open", WHY);
-    }
-    let mut finding = Finding::ok(CHECK, "", WHY);
-    finding.verdict = super::Verdict::Unknown;
-    finding.found = "what other accounts' programs have open, only root can see".to_owned();
-    finding.cure("sudo buzzerd doctor")
+    let unseen = match processes.sight {
+        Sight::All => return Finding::ok(CHECK, "none has a buzzer open", WHY),
+        Sight::Own => "what programs of other accounts have open",
+        Sight::Inside => "programs outside this container, or that /proc hides",
+    };
+    Finding::unknown(CHECK, &Missing(unseen.to_owned()), WHY)
+        .cure("sudo buzzerd doctor    (on the machine itself)")
 }
 
 #[cfg(test)]
@@ -215,15 +215,16 @@ mod tests {
     fn who_else_may_have_it_open() {
         let desktop = || Some("gnome-shell".to_owned());
         let holder = || vec![("Xorg".to_owned(), 9, "event7".to_owned())];
-        for (is_complete, holders, desktop, is_ignored, want) in [
-            (true, vec![], None, Ok(false), Fine),
-            (false, vec![], None, Ok(false), Unknown),
-            (true, holder(), desktop(), Ok(true), Warn),
-            (true, vec![], desktop(), Ok(true), Fine),
-            (true, vec![], desktop(), Ok(false), Warn),
-            (true, vec![], desktop(), missing(), Unknown),
+        for (sight, holders, desktop, is_ignored, want) in [
+            (Sight::All, vec![], None, Ok(false), Fine),
+            (Sight::Own, vec![], None, Ok(false), Unknown),
+            (Sight::Inside, vec![], None, Ok(false), Unknown),
+            (Sight::All, holder(), desktop(), Ok(true), Warn),
+            (Sight::All, vec![], desktop(), Ok(true), Fine),
+            (Sight::All, vec![], desktop(), Ok(false), Warn),
+            (Sight::All, vec![], desktop(), missing(), Unknown),
         ] {
-            let processes = Ok(Processes { is_complete, holders, desktop, irq_threads: vec![] });
+            let processes = Ok(Processes { sight, holders, desktop, irq_threads: vec![] });
             let device = Device { is_ignored, ..hub("event7") };
             assert_eq!(other_programs(&[device], &processes).verdict, want, "{processes:?}");
         }

@@ -114,14 +114,25 @@ pub struct Pool {
 /// What `/proc` shows.
 #[derive(Clone, Debug)]
 pub struct Processes {
-    /// Whether the descriptors of all of them could be looked at: root only.
-    pub is_complete: bool,
+    /// How many of them could be looked at.
+    pub sight: Sight,
     /// Programs, buzzerd not among them, that have a buzzer's node open: name, pid, node.
     pub holders: Vec<(String, u32, String)>,
     /// The desktop's display server.
     pub desktop: Option<String>,
     /// Threads that serve interrupts (a real-time kernel has one for each).
     pub irq_threads: Vec<IrqThread>,
+}
+
+/// How much of other programs can be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Everything.
+    All,
+    /// Not what those of other accounts have open: that is for root.
+    Own,
+    /// Not those outside this container, or `/proc` is mounted with `hidepid`.
+    Inside,
 }
 
 /// A thread that serves an interrupt.
@@ -273,7 +284,7 @@ pub(super) mod tests {
                 found: 1,
             }],
             processes: Ok(Processes {
-                is_complete: true,
+                sight: Sight::All,
                 holders: Vec::new(),
                 desktop: None,
                 irq_threads: Vec::new(),

@@ -8,6 +8,7 @@ mod buzzers;
 mod daemon;
 pub mod facts;
 mod fairness;
+mod health;
 mod machine;
 pub mod page;
 mod realtime;

@@ -106,8 +106,8 @@ fn places(irqs: &[&Irq]) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::Verdict::{Ok as Fine, Unknown, Warn};
-    use super::super::facts::IrqThread;
     use super::super::facts::tests::{hub, missing};
+    use super::super::facts::{IrqThread, Sight};
     use super::*;
 
     #[test]
@@ -132,7 +132,7 @@ mod tests {
             let irq_threads =
                 list.iter().map(|(irq, priority)| IrqThread { pid: 77, irq: *irq, priority: *priority });
             Ok(Processes {
-                is_complete: true,
+                sight: Sight::All,
                 holders: vec![],
                 desktop: None,
                 irq_threads: irq_threads.collect(),
