@@ -45,7 +45,7 @@ fn presence(devices: &Read<Vec<Device>>, pools: &[Pool]) -> Vec<Finding> {
     if devices.is_empty() && virtual_pools == 0 && findings.is_empty() {
         let why =
             "No buzzer is plugged in that is known or that the configuration names, so nobody can buzz.";
-        findings.push(Finding::fail(CHECK, "none", why).cure("buzzerd devices"));
+        findings.push(Finding::fail(CHECK, "none found", why).cure("buzzerd devices"));
     } else if findings.is_empty() {
         let mut found = format!("{} on {}", count(buzzers, "buzzer"), count(devices.len(), "device"));
         if virtual_pools > 0 {
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn missing_hardware_fails() {
         for (devices, pools, want, text) in [
-            (vec![], vec![], Fail, "none"),
+            (vec![], vec![], Fail, "none found"),
             (vec![hub("event7")], vec![], Fine, "4 buzzers on 1 device"),
             (vec![], vec![pool(0, 0)], Fine, "0 buzzers on 0 devices, 1 virtual pool"),
             (vec![], vec![pool(1, 0)], Fail, "pool desk has 0 of its 1 device"),

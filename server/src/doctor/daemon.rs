@@ -4,9 +4,9 @@
 
 use buzzer_core::time::Micros;
 
-use super::Finding;
 use super::facts::{Daemon, Facts, Health, LogDir, Missing};
 use super::fairness::ms;
+use super::{Finding, Verdict};
 
 /// Windows by kind of kernel. Stock: stamp and publication are one section with interrupts off, µs. PREEMPT_RT: that
 /// section can be preempted. Virtual: the processor itself can be taken away; 9 to 15 ms were seen under emulation.
@@ -36,8 +36,11 @@ fn running(daemon: &Daemon, log: &LogDir) -> Vec<Finding> {
             ]
         }
         Daemon::AnyPort => {
-            let missing = Missing("server.listen has port 0, which is another one at every start".to_owned());
-            vec![Finding::unknown(CHECK, &missing, WHY)]
+            let found = "not asked: server.listen has port 0, which is another one at every start";
+            vec![
+                Finding::new(CHECK, Verdict::Unknown, found, WHY)
+                    .cure("[server] listen = [\"127.0.0.1:7400\"]"),
+            ]
         }
         Daemon::Odd(address, what) => {
             let found = format!("http://{address}/healthz: {what}");
@@ -148,8 +151,8 @@ fn settle_window(facts: &Facts) -> Finding {
     let devices = facts.devices.as_ref().map_or(usize::MAX, Vec::len);
     let senders = facts.pools.iter().filter(|pool| pool.is_virtual && pool.is_stamped).count();
     if devices.saturating_add(senders) <= 1 {
-        let found = format!("{}, but nothing waits", ms(has));
-        return Finding::ok(CHECK, found, "With a single device no other can show an earlier press.");
+        let found = format!("{}, but nothing waits: there are not two devices", ms(has));
+        return Finding::ok(CHECK, found, "With one device at most, no other can show an earlier press.");
     }
     let (fit, reason) = match fit(facts) {
         Ok(fit) => fit,
@@ -182,7 +185,7 @@ mod tests {
         }
     }
 
-    fn verdicts(daemon: Daemon) -> Vec<(&'static str, super::super::Verdict)> {
+    fn verdicts(daemon: Daemon) -> Vec<(&'static str, Verdict)> {
         running(&daemon, &fit_box().log).iter().map(|finding| (finding.check, finding.verdict)).collect()
     }
 

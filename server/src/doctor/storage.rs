@@ -3,9 +3,9 @@
 
 use buzzer_core::time::Micros;
 
-use super::Finding;
 use super::facts::{Daemon, Facts, LogDir, Read, Runtime};
 use super::fairness::ms;
+use super::{Finding, Verdict};
 
 const MIB: u64 = 1 << 20;
 /// A press is a record of about 200 bytes: room for 2.5 million.
@@ -98,11 +98,13 @@ fn sync(syncs: &Read<Vec<Micros>>) -> Finding {
     const WHY: &str = "It tells how much of the log a power cut may cost; buzzes do not wait for it.";
     let mut times = match syncs {
         Ok(times) => times.clone(),
-        Err(missing) => return Finding::unknown(CHECK, missing, WHY),
+        Err(missing) => {
+            return Finding::new(CHECK, Verdict::Unknown, format!("not measured: {missing}"), WHY);
+        }
     };
     times.sort();
     let (Some(p50), Some(max)) = (times.get(times.len() / 2), times.last()) else {
-        return Finding::unknown(CHECK, &super::Missing("no measurement".to_owned()), WHY);
+        return Finding::new(CHECK, Verdict::Unknown, "not measured", WHY);
     };
     let found = format!("{} typical, {} at most, of {}", ms(*p50), ms(*max), times.len());
     if *max > SYNC_US_MAX {
@@ -199,8 +201,8 @@ mod tests {
             (times(&[3, 1, 2]), Fine, "2 ms typical, 3 ms at most, of 3"),
             (times(&[100]), Fine, "100 ms typical, 100 ms at most, of 1"),
             (times(&[1, 1, 101]), Warn, "1 ms typical, 101 ms at most, of 3"),
-            (times(&[]), Unknown, "cannot be read: no measurement"),
-            (missing(), Unknown, "cannot be read: /proc/x: permission denied"),
+            (times(&[]), Unknown, "not measured"),
+            (missing(), Unknown, "not measured: /proc/x: permission denied"),
         ] {
             let finding = sync(&syncs);
             assert_eq!((finding.verdict, finding.found.as_str()), (want, text));
