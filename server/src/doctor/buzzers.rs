@@ -6,7 +6,7 @@ use super::facts::{Device, Facts, Missing, Pool, Processes, Read, Sight};
 
 /// Tells udev, and through it the desktop, that buzzers are ours.
 const INSTALL_RULE: &str = "sudo cp deploy/70-buzzerd.rules /etc/udev/rules.d/ && sudo udevadm control --reload && \
-                            sudo udevadm trigger -s input";
+                            sudo udevadm trigger -s input    (for other models than Buzz! and DragonRise add a line)";
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let mut findings = presence(&facts.devices, &facts.pools);
@@ -47,10 +47,13 @@ fn presence(devices: &Read<Vec<Device>>, pools: &[Pool]) -> Vec<Finding> {
             "No buzzer is plugged in that is known or that the configuration names, so nobody can buzz.";
         findings.push(Finding::fail(CHECK, "none found", why).cure("buzzerd devices"));
     } else if findings.is_empty() {
-        let mut found = format!("{} on {}", count(buzzers, "buzzer"), count(devices.len(), "device"));
-        if virtual_pools > 0 {
-            found = format!("{found}, {}", count(virtual_pools, "virtual pool"));
-        }
+        let hardware = format!("{} on {}", count(buzzers, "buzzer"), count(devices.len(), "device"));
+        let programs = count(virtual_pools, "virtual pool");
+        let found = match (devices.len(), virtual_pools) {
+            (0, _) => programs,
+            (_, 0) => hardware,
+            _ => format!("{hardware}, {programs}"),
+        };
         findings.push(Finding::ok(CHECK, found, "Everything that the configuration asks for is there."));
     }
     findings
@@ -171,8 +174,14 @@ mod tests {
         for (devices, pools, want, text) in [
             (vec![], vec![], Fail, "none found"),
             (vec![hub("event7")], vec![], Fine, "4 buzzers on 1 device"),
-            (vec![], vec![pool(0, 0)], Fine, "0 buzzers on 0 devices, 1 virtual pool"),
+            (vec![], vec![pool(0, 0)], Fine, "1 virtual pool"),
             (vec![], vec![pool(1, 0)], Fail, "pool desk has 0 of its 1 device"),
+            (
+                vec![hub("event7")],
+                vec![pool(0, 0), pool(0, 0)],
+                Fine,
+                "4 buzzers on 1 device, 2 virtual pools",
+            ),
             (vec![hub("event7")], vec![pool(2, 1)], Fail, "pool desk has 1 of its 2 devices"),
             (vec![hub("event7"), hub("event8")], vec![pool(2, 2)], Fine, "8 buzzers on 2 devices"),
         ] {

@@ -81,9 +81,7 @@ pub struct Usb {
     pub name: String,
     /// Whether the kernel may switch it off while nothing happens (`power/control` is `auto`).
     pub may_suspend: Read<bool>,
-    /// Its host controller, `0000:00:14.0`.
-    pub controller: String,
-    /// The controller's interrupts.
+    /// The interrupts of its host controller.
     pub irqs: Vec<Irq>,
 }
 
@@ -263,7 +261,6 @@ pub(super) mod tests {
             usb: Some(Usb {
                 name: "1-1.2".to_owned(),
                 may_suspend: Ok(false),
-                controller: "0000:00:14.0".to_owned(),
                 irqs: vec![Irq { number: 128, cpus: "2".to_owned() }],
             }),
             is_ignored: Ok(true),

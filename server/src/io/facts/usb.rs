@@ -1,4 +1,4 @@
-//! The USB side of an input device. In: sysfs above it, `/proc/interrupts`. Out: power, controller, interrupts, poll
+//! The USB side of an input device. In: sysfs above it, `/proc/interrupts`. Out: power, interrupts, poll
 //! interval. Guarantee: only attributes that the kernel keeps in memory are read, so no device is woken.
 //!
 //! Above `input23` lie its HID folder (for HID devices), the USB interface, the USB device, hubs, the root hub
@@ -18,12 +18,10 @@ pub(super) fn look(places: &Places, node: &str) -> Option<Usb> {
     let interface = interface(places, node)?;
     let device = interface.parent()?;
     let root_hub = device.ancestors().find(|folder| is_root_hub(folder))?;
-    let controller = root_hub.parent()?;
     Some(Usb {
         name: file_name(device)?.to_owned(),
         may_suspend: places.text(&device.join("power/control")).map(|text| text == "auto"),
-        controller: file_name(controller)?.to_owned(),
-        irqs: irqs(places, controller, file_name(root_hub)?),
+        irqs: irqs(places, root_hub.parent()?, file_name(root_hub)?),
     })
 }
 
@@ -130,8 +128,7 @@ mod tests {
         tree.write("sys/devices/pci0000:00/0000:00:14.0/msi_irqs/129", "msix\n");
         tree.write("proc/irq/128/effective_affinity_list", "2\n");
         let usb = look(&tree.places, "event7").unwrap();
-        assert_eq!((usb.name.as_str(), usb.controller.as_str()), ("1-1.2", "0000:00:14.0"));
-        assert_eq!(usb.may_suspend, Ok(true));
+        assert_eq!((usb.name.as_str(), usb.may_suspend), ("1-1.2", Ok(true)));
         let want = [Irq { number: 128, cpus: "2".to_owned() }, Irq { number: 66, cpus: "?".to_owned() }];
         assert_eq!(usb.irqs, want);
         assert!(look(&tree.places, "event8").is_none());
