@@ -30,17 +30,14 @@ fn running(daemon: &Daemon, log: &LogDir) -> Vec<Finding> {
         "A running daemon counts late presses, wrong stamps and lost events; without it they are not known.";
     match daemon {
         Daemon::Absent(address) => {
-            let missing = Missing(format!("http://{address}/healthz, nobody listens"));
-            vec![
-                Finding::unknown(CHECK, &missing, WHY).cure("buzzerd serve    (or: systemctl start buzzerd)"),
-            ]
+            let found = format!("not running: nobody listens on {address}");
+            let finding = Finding::new(CHECK, Verdict::Unknown, found, WHY);
+            vec![finding.cure("buzzerd serve    (or: sudo systemctl start buzzerd)")]
         }
         Daemon::AnyPort => {
             let found = "not asked: server.listen has port 0, which is another one at every start";
-            vec![
-                Finding::new(CHECK, Verdict::Unknown, found, WHY)
-                    .cure("[server] listen = [\"127.0.0.1:7400\"]"),
-            ]
+            let finding = Finding::new(CHECK, Verdict::Unknown, found, WHY);
+            vec![finding.cure("[server] listen = [\"127.0.0.1:7400\"]")]
         }
         Daemon::Odd(address, what) => {
             let found = format!("http://{address}/healthz: {what}");
