@@ -9,6 +9,7 @@
 pub mod button;
 pub mod config;
 pub mod contest;
+pub mod doctor;
 pub mod draw;
 pub mod group;
 pub mod http;

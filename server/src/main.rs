@@ -17,6 +17,7 @@ fn main() -> ExitCode {
             eprintln!("buzzerd: {error:#}");
             ExitCode::from(2)
         }
+        Err(Failure::Told) => ExitCode::from(1),
         Err(Failure::Failed(error)) => {
             eprintln!("buzzerd: {error:#}");
             ExitCode::from(1)

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod crash;
+mod doctor;
 mod foreign;
 mod load;
 mod pools;

@@ -3,6 +3,7 @@
 
 mod demo;
 mod devices;
+mod doctor;
 mod identify;
 pub(crate) mod logger;
 mod measure;
@@ -26,6 +27,7 @@ const CONFIG_PATH: &str = "/etc/buzzerd/buzzerd.toml";
     after_help = "\
 Try it now:        buzzerd demo
 What is plugged in: buzzerd devices
+Fit for a match?   buzzerd doctor
 Run it:            buzzerd serve            (ws://127.0.0.1:7400/)
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration."
@@ -49,6 +51,8 @@ enum Command {
     /// a press of it may be; or show which handset is which. Opens nothing, but with --measure takes one device and
     /// watches its reports
     Devices(devices::Devices),
+    /// Check this machine before a match: what is fit, what is not, and the command that cures it. Opens no device
+    Doctor(doctor::Doctor),
 }
 
 /// How a command ended badly.
@@ -58,6 +62,8 @@ pub(crate) enum Failure {
     Usage(anyhow::Error),
     /// It was tried and failed: exit code 1.
     Failed(anyhow::Error),
+    /// The same, and the results have said what: exit code 1.
+    Told,
 }
 
 impl From<anyhow::Error> for Failure {
@@ -72,6 +78,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(serve) => serve.run(config()?),
         Command::Demo(demo) => demo.run(),
         Command::Devices(devices) => devices.run(&config()?),
+        Command::Doctor(doctor) => doctor.run(&config()?),
     }
 }
 

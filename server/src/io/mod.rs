@@ -3,6 +3,7 @@
 pub mod attachments;
 pub mod client;
 pub mod daemon;
+pub mod facts;
 pub mod handshake;
 pub mod hardware;
 pub mod holder;

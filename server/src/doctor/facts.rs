@@ -1,0 +1,347 @@
+//! What the checks look at. In: nothing; these are plain values. Out: [`Facts`]. Guarantee: whatever may be unreadable (in
+//! a container, for an account without rights) is a [`Read`], so a check cannot overlook that it does not know.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use buzzer_core::time::Micros;
+
+/// Something that was read, or what could not be.
+pub type Read<T> = Result<T, Missing>;
+
+/// What could not be read, and why: `/proc/version: permission denied`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing(pub String);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A machine, a configuration, and the daemon that may be running.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Devices that serve buzzers.
+    pub devices: Read<Vec<Device>>,
+    /// Devices that the configuration means but cannot use: why, with the cure.
+    pub strays: Vec<String>,
+    /// The pools of the configuration.
+    pub pools: Vec<Pool>,
+    /// Programs that matter here.
+    pub processes: Read<Processes>,
+    /// The right to go first.
+    pub realtime: Read<Realtime>,
+    /// The clock that stamps presses.
+    pub clock: Read<Clock>,
+    /// The kernel.
+    pub kernel: Read<Kernel>,
+    /// Whether this is a virtual machine.
+    pub is_virtual: Read<bool>,
+    /// How deep the processors sleep.
+    pub idle: Read<Idle>,
+    /// Where the log is.
+    pub log: LogDir,
+    /// Where short-lived files are.
+    pub runtime: Runtime,
+    /// The daemon.
+    pub daemon: Daemon,
+    /// W, as the configuration has it.
+    pub settle_us: Micros,
+}
+
+/// A device that serves buzzers.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// `event7`.
+    pub node: String,
+    /// Its pool, or what it would be called.
+    pub pool: String,
+    /// How many buzzers hang on it.
+    pub buzzers: usize,
+    /// What is in the way of opening it, and the cure.
+    pub trouble: Option<String>,
+    /// Whether it has the keys of a typing keyboard, and no circuit of its own for each.
+    pub is_keyboard: bool,
+    /// Why it is taken for a wireless one.
+    pub wireless: Option<&'static str>,
+    /// How often it is asked, or may report.
+    pub interval: Read<Micros>,
+    /// Its USB side, if it has one.
+    pub usb: Option<Usb>,
+    /// Whether the desktop's input library was told to leave it alone.
+    pub is_ignored: Read<bool>,
+}
+
+/// The USB side of a device.
+#[derive(Clone, Debug)]
+pub struct Usb {
+    /// `1-1.2`, as `/sys/bus/usb/devices` has it.
+    pub name: String,
+    /// Whether the kernel may switch it off while nothing happens (`power/control` is `auto`).
+    pub may_suspend: Read<bool>,
+    /// The interrupts of its host controller.
+    pub irqs: Vec<Irq>,
+}
+
+/// An interrupt line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Irq {
+    /// Its number.
+    pub number: u32,
+    /// The processors that take it: `0-3`.
+    pub cpus: String,
+}
+
+/// A pool of the configuration.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// Its name.
+    pub id: String,
+    /// Whether other programs are its buzzers.
+    pub is_virtual: bool,
+    /// Whether its stamps can come late: hardware's, and those of senders.
+    pub is_stamped: bool,
+    /// Devices it asks for.
+    pub wanted: usize,
+    /// Devices it has.
+    pub found: usize,
+}
+
+/// What `/proc` shows.
+#[derive(Clone, Debug)]
+pub struct Processes {
+    /// How many of them could be looked at.
+    pub sight: Sight,
+    /// Programs, buzzerd not among them, that have a buzzer's node open: name, pid, node.
+    pub holders: Vec<(String, u32, String)>,
+    /// The desktop's display server.
+    pub desktop: Option<String>,
+    /// Threads that serve interrupts (a real-time kernel has one for each).
+    pub irq_threads: Vec<IrqThread>,
+}
+
+/// How much of other programs can be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Everything.
+    All,
+    /// Not what those of other accounts have open: that is for root.
+    Own,
+    /// Not those outside this container, or `/proc` is mounted with `hidepid`.
+    Inside,
+}
+
+/// A thread that serves an interrupt.
+#[derive(Clone, Debug)]
+pub struct IrqThread {
+    /// Its pid.
+    pub pid: u32,
+    /// The interrupt.
+    pub irq: u32,
+    /// Its real-time priority; 0 is none.
+    pub priority: u32,
+}
+
+/// The right to go first.
+#[derive(Clone, Debug)]
+pub struct Realtime {
+    /// The reader of the running daemon: thread id and real-time priority (0 is none).
+    pub reader: Option<(u32, u32)>,
+    /// RLIMIT_RTPRIO of this account.
+    pub limit: u64,
+    /// Whether this process has CAP_SYS_NICE.
+    pub is_capable: bool,
+}
+
+/// The clock that stamps presses.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    /// The source in use: `tsc`.
+    pub current: String,
+    /// Those that could be.
+    pub available: Vec<String>,
+}
+
+/// The kernel.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// `6.12.117`.
+    pub release: String,
+    /// Whether it is PREEMPT_RT.
+    pub is_realtime: bool,
+}
+
+/// How deep the processors sleep.
+#[derive(Clone, Debug)]
+pub struct Idle {
+    /// The deepest state that is allowed, and the time it takes to wake from it. `None`: the kernel has no such states.
+    pub deepest: Option<(String, Micros)>,
+}
+
+/// Where the log is.
+#[derive(Clone, Debug)]
+pub struct LogDir {
+    /// The directory.
+    pub path: PathBuf,
+    /// Whether it is there.
+    pub exists: bool,
+    /// Whether this account may write into it or, if it is not there, make it.
+    pub is_writable: Read<bool>,
+    /// Bytes that are free.
+    pub free_bytes: Read<u64>,
+    /// The kind of file system: `ext4`.
+    pub kind: Read<String>,
+    /// How long it takes until a small file is on the disk: each time that was tried.
+    pub syncs: Read<Vec<Micros>>,
+}
+
+/// Where short-lived files are.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    /// The directory. `None`: nobody gives one.
+    pub dir: Option<PathBuf>,
+    /// The kind of file system.
+    pub kind: Read<String>,
+}
+
+/// The daemon.
+#[derive(Clone, Debug)]
+pub enum Daemon {
+    /// Nobody listens.
+    Absent(SocketAddr),
+    /// It cannot be asked: port 0 was configured.
+    AnyPort,
+    /// Somebody listens, but this is what came instead of a page.
+    Odd(SocketAddr, String),
+    /// It answered.
+    Running(SocketAddr, Health),
+}
+
+/// `/healthz`. What an older or newer daemon does not say is `None`.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    /// `ok`, or what is not.
+    pub status: String,
+    /// Its log file.
+    pub log: Option<PathBuf>,
+    /// Presses handed over.
+    pub presses: Option<u64>,
+    /// Presses that came later than the settle window allows.
+    pub late: Option<u64>,
+    /// How old the oldest of them was when it was read.
+    pub late_us_max: Option<u64>,
+    /// Presses whose stamp could not be true.
+    pub stale_stamps: Option<u64>,
+    /// Times the kernel lost events.
+    pub gaps: Option<u64>,
+    /// Times the ring was full.
+    pub ring_full: Option<u64>,
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) fn missing<T>() -> Read<T> {
+        Err(Missing("/proc/x: permission denied".to_owned()))
+    }
+
+    /// A wired hub.
+    pub(crate) fn hub(node: &str) -> Device {
+        Device {
+            node: node.to_owned(),
+            pool: "stage".to_owned(),
+            buzzers: 4,
+            trouble: None,
+            is_keyboard: false,
+            wireless: None,
+            interval: Ok(Micros::from_ms(8)),
+            usb: Some(Usb {
+                name: "1-1.2".to_owned(),
+                may_suspend: Ok(false),
+                irqs: vec![Irq { number: 128, cpus: "2".to_owned() }],
+            }),
+            is_ignored: Ok(true),
+        }
+    }
+
+    /// A box with nothing to complain about.
+    pub(crate) fn fit() -> Facts {
+        let address = "127.0.0.1:7400".parse().unwrap();
+        Facts {
+            devices: Ok(vec![hub("event7")]),
+            strays: Vec::new(),
+            pools: vec![Pool {
+                id: "stage".to_owned(),
+                is_virtual: false,
+                is_stamped: true,
+                wanted: 1,
+                found: 1,
+            }],
+            processes: Ok(Processes {
+                sight: Sight::All,
+                holders: Vec::new(),
+                desktop: None,
+                irq_threads: Vec::new(),
+            }),
+            realtime: Ok(Realtime { reader: Some((412, 20)), limit: 0, is_capable: false }),
+            clock: Ok(Clock {
+                current: "tsc".to_owned(),
+                available: vec!["tsc".to_owned(), "hpet".to_owned()],
+            }),
+            kernel: Ok(Kernel { release: "6.12.117".to_owned(), is_realtime: false }),
+            is_virtual: Ok(false),
+            idle: Ok(Idle { deepest: Some(("C6".to_owned(), Micros::from_us(133))) }),
+            log: LogDir {
+                path: "/var/lib/buzzerd".into(),
+                exists: true,
+                is_writable: Ok(true),
+                free_bytes: Ok(20 << 30),
+                kind: Ok("ext4".to_owned()),
+                syncs: Ok([3, 2, 9].map(Micros::from_ms).to_vec()),
+            },
+            runtime: Runtime { dir: Some("/run/buzzerd".into()), kind: Ok("tmpfs".to_owned()) },
+            daemon: Daemon::Running(
+                address,
+                Health {
+                    status: "ok".to_owned(),
+                    log: Some("/var/lib/buzzerd/buzzerd.jsonl".into()),
+                    presses: Some(12),
+                    late: Some(0),
+                    late_us_max: Some(0),
+                    stale_stamps: Some(0),
+                    gaps: Some(0),
+                    ring_full: Some(0),
+                },
+            ),
+            settle_us: Micros::from_ms(2),
+        }
+    }
+
+    /// A container that shows nothing.
+    pub(crate) fn unreadable() -> Facts {
+        Facts {
+            devices: missing(),
+            pools: Vec::new(),
+            processes: missing(),
+            realtime: missing(),
+            clock: missing(),
+            kernel: missing(),
+            is_virtual: missing(),
+            idle: missing(),
+            log: LogDir {
+                path: "/var/lib/buzzerd".into(),
+                exists: true,
+                is_writable: missing(),
+                free_bytes: missing(),
+                kind: missing(),
+                syncs: missing(),
+            },
+            runtime: Runtime { dir: Some("/run/buzzerd".into()), kind: missing() },
+            daemon: Daemon::AnyPort,
+            ..fit()
+        }
+    }
+}

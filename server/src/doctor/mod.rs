@@ -1,0 +1,141 @@
+//! Is this box fit for a match? In: [`Facts`], read from the machine by `io::facts`. Out: one [`Finding`] per check, in
+//! the order in which a technician works: buzzers, machine, disk, daemon. Guarantee: nothing is read here; what could
+//! not be read is [`Verdict::Unknown`] and never a made-up OK; everything that is not OK says why, in plain words.
+//!
+//! Checks that need a device are left out where there is none: a page without hardware says so once.
+
+mod buzzers;
+mod daemon;
+pub mod facts;
+mod fairness;
+mod health;
+mod machine;
+pub mod page;
+mod realtime;
+mod storage;
+
+use self::facts::{Facts, Missing};
+
+/// How good it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// Nothing to do.
+    Ok,
+    /// It cannot be said on this machine, or by this account.
+    Unknown,
+    /// The match can go on; somebody should know.
+    Warn,
+    /// Buzzers will not work, or presses will be lost.
+    Fail,
+}
+
+impl Verdict {
+    /// The word for a program; people get [`page::Page`]'s.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Unknown => "unknown",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// What one check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Which check: the same words in every release, so that a script may look for them.
+    pub check: &'static str,
+    /// How good it is.
+    pub verdict: Verdict,
+    /// What is there.
+    pub found: String,
+    /// What that means for a match.
+    pub why: String,
+    /// A command, or a line of configuration, that changes it; advice where no command can.
+    pub cure: Option<String>,
+}
+
+impl Finding {
+    fn new(check: &'static str, verdict: Verdict, found: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { check, verdict, found: found.into(), why: why.into(), cure: None }
+    }
+
+    fn ok(check: &'static str, found: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::new(check, Verdict::Ok, found, why)
+    }
+
+    fn warn(check: &'static str, found: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::new(check, Verdict::Warn, found, why)
+    }
+
+    fn fail(check: &'static str, found: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::new(check, Verdict::Fail, found, why)
+    }
+
+    /// `why` says what would have been told, so that a person can judge whether it matters.
+    fn unknown(check: &'static str, missing: &Missing, why: impl Into<String>) -> Self {
+        Self::new(check, Verdict::Unknown, format!("cannot be read: {missing}"), why)
+    }
+
+    #[must_use]
+    fn cure(mut self, cure: impl Into<String>) -> Self {
+        self.cure = Some(cure.into());
+        self
+    }
+}
+
+/// Every check.
+pub fn diagnose(facts: &Facts) -> Vec<Finding> {
+    let mut findings = buzzers::check(facts);
+    findings.extend(fairness::check(facts));
+    findings.extend(realtime::check(facts));
+    findings.extend(machine::check(facts));
+    findings.extend(storage::check(facts));
+    findings.extend(daemon::check(facts));
+    findings
+}
+
+/// The worst of them; nothing at all is OK.
+pub fn worst(findings: &[Finding]) -> Verdict {
+    findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::facts::tests::{fit, unreadable};
+    use super::*;
+
+    #[test]
+    fn a_fit_box_is_ok_in_every_line() {
+        for finding in diagnose(&fit()) {
+            assert_eq!((finding.verdict, &finding.cure), (Verdict::Ok, &None), "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_never_ok() {
+        let findings = diagnose(&unreadable());
+        for finding in &findings {
+            assert_ne!(finding.verdict, Verdict::Ok, "{finding:?}");
+        }
+        assert_eq!(findings.iter().filter(|finding| finding.verdict == Verdict::Fail).count(), 0);
+    }
+
+    #[test]
+    fn everything_says_what_and_why_in_one_line_each() {
+        for finding in diagnose(&fit()).into_iter().chain(diagnose(&unreadable())) {
+            for text in [finding.check, &finding.found, &finding.why] {
+                assert!(!text.is_empty() && !text.contains('\n'), "{finding:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_worst_holds() {
+        let of = |verdict| Finding::new("x", verdict, "", "");
+        assert_eq!(worst(&[]), Verdict::Ok);
+        assert_eq!(worst(&[of(Verdict::Warn), of(Verdict::Fail), of(Verdict::Ok)]), Verdict::Fail);
+        assert_eq!(worst(&[of(Verdict::Unknown), of(Verdict::Ok)]), Verdict::Unknown);
+    }
+}

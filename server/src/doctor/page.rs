@@ -1,0 +1,181 @@
+//! One page for people, or one JSON object a line for programs. In: findings. Out: text. Guarantee: the word that matters
+//! stands first and in one column; colour is only ever added to that word; a command stays on one line, so that it
+//! can be copied.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::{Finding, Verdict, worst};
+
+/// Where text wraps; commands do not.
+const WIDTH: usize = 100;
+/// The longest name of a check, and two spaces.
+const NAMES: usize = 20;
+const WORDS: usize = 6;
+
+/// Findings, for people.
+#[derive(Clone, Copy, Debug)]
+pub struct Page<'a> {
+    /// What was found.
+    pub findings: &'a [Finding],
+    /// Whether the word that says how good it is has a colour.
+    pub colour: bool,
+}
+
+const fn word(verdict: Verdict) -> (&'static str, &'static str) {
+    match verdict {
+        Verdict::Ok => ("OK", "32"),
+        Verdict::Unknown => ("?", "36"),
+        Verdict::Warn => ("warn", "33"),
+        Verdict::Fail => ("FAIL", "1;31"),
+    }
+}
+
+impl fmt::Display for Page<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for finding in self.findings {
+            let (word, colour) = word(finding.verdict);
+            if self.colour {
+                write!(f, "\x1b[{colour}m{word:<WORDS$}\x1b[0m")?;
+            } else {
+                write!(f, "{word:<WORDS$}")?;
+            }
+            write!(f, "{:<NAMES$}", finding.check)?;
+            wrapped(f, &finding.found)?;
+            if finding.verdict != Verdict::Ok {
+                indent(f)?;
+                wrapped(f, &finding.why)?;
+                if let Some(cure) = &finding.cure {
+                    indent(f)?;
+                    writeln!(f, "-> {cure}")?;
+                }
+            }
+        }
+        writeln!(f, "\n{}", summary(self.findings))
+    }
+}
+
+fn indent(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{:1$}", "", WORDS + NAMES)
+}
+
+/// Text from the third column on, broken between words.
+fn wrapped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    let mut column = 0;
+    for word in text.split_whitespace() {
+        let width = word.chars().count();
+        if column > 0 && WORDS + NAMES + column + 1 + width > WIDTH {
+            writeln!(f)?;
+            indent(f)?;
+            column = 0;
+        } else if column > 0 {
+            write!(f, " ")?;
+            column += 1;
+        }
+        write!(f, "{word}")?;
+        column += width;
+    }
+    writeln!(f)
+}
+
+/// The last line.
+fn summary(findings: &[Finding]) -> String {
+    let number = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+    let counts: Vec<_> = [
+        (Verdict::Fail, "failed"),
+        (Verdict::Warn, "to know about"),
+        (Verdict::Unknown, "could not be checked"),
+        (Verdict::Ok, "OK"),
+    ]
+    .into_iter()
+    .filter_map(|(verdict, name)| {
+        Some(number(verdict)).filter(|number| *number > 0).map(|n| format!("{n} {name}"))
+    })
+    .collect();
+    let verdict = match worst(findings) {
+        Verdict::Fail => "Not ready for a match",
+        Verdict::Warn => "Ready, with warnings",
+        Verdict::Unknown => "Nothing wrong was found, but not everything could be checked",
+        Verdict::Ok => "Ready for a match",
+    };
+    format!("{verdict}: {}.", counts.join(", "))
+}
+
+/// One finding, for programs.
+pub fn json(finding: &Finding) -> Value {
+    json!({
+        "check": finding.check,
+        "verdict": finding.verdict.name(),
+        "found": finding.found,
+        "why": finding.why,
+        "cure": finding.cure,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::diagnose;
+    use super::super::facts::tests::{fit, unreadable};
+    use super::*;
+
+    fn page(findings: &[Finding], colour: bool) -> String {
+        Page { findings, colour }.to_string()
+    }
+
+    #[test]
+    fn words_come_first_and_the_sum_last() {
+        let findings = [
+            Finding::ok("kernel", "6.12", "unseen"),
+            Finding::warn("disk space", "100 MiB free", "because ".repeat(20)).cure("rm -r /nowhere"),
+        ];
+        let because = |n| ["because"; 9][..n].join(" ");
+        let want = format!(
+            "OK    kernel              6.12\n\
+             warn  disk space          100 MiB free\n\
+             {0:26}{1}\n{0:26}{1}\n{0:26}{2}\n\
+             {0:26}-> rm -r /nowhere\n\n\
+             Ready, with warnings: 1 to know about, 1 OK.\n",
+            "",
+            because(9),
+            because(2)
+        );
+        assert_eq!(page(&findings, false), want);
+    }
+
+    #[test]
+    fn colour_is_around_the_word_only() {
+        let coloured = page(&[Finding::fail("x", "y", "z")], true);
+        assert!(coloured.starts_with("\x1b[1;31mFAIL  \x1b[0mx   "));
+        let plain = coloured.replace("\x1b[1;31m", "").replace("\x1b[0m", "");
+        assert_eq!(plain, page(&[Finding::fail("x", "y", "z")], false));
+    }
+
+    #[test]
+    fn the_last_line_says_what_to_think() {
+        for (findings, want) in [
+            (vec![], "Ready for a match: ."),
+            (vec![Finding::ok("a", "b", "c")], "Ready for a match: 1 OK."),
+            (
+                vec![Finding::ok("a", "b", "c"), Finding::fail("a", "b", "c")],
+                "Not ready for a match: 1 failed, 1 OK.",
+            ),
+        ] {
+            assert_eq!(summary(&findings), want);
+        }
+    }
+
+    #[test]
+    fn every_name_fits_its_column() {
+        for finding in diagnose(&fit()).iter().chain(&diagnose(&unreadable())) {
+            assert!(finding.check.len() + 2 <= NAMES, "{}", finding.check);
+        }
+    }
+
+    #[test]
+    fn a_program_gets_every_field() {
+        let finding = Finding::warn("x", "y", "z").cure("c");
+        let want = json!({"check": "x", "verdict": "warn", "found": "y", "why": "z", "cure": "c"});
+        assert_eq!(json(&finding), want);
+    }
+}

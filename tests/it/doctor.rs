@@ -1,0 +1,109 @@
+//! `buzzerd doctor`, run. In: homes with and without a daemon. Out: its page, its lines of JSON, its exit code. Guarantee:
+//! nothing is asserted of the machine that the test runs on but what the test itself brought about.
+
+use std::fs;
+use std::process::Stdio;
+
+use buzzer_tests::Home;
+use serde_json::Value;
+
+/// Hardware that nobody has.
+const NOWHERE: &str = "[[pool]]\nid = \"stage\"\nmatch = { name = \"no device has this name\" }\n";
+
+struct Run {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+fn doctor(home: &Home, arguments: &[&str]) -> Run {
+    let mut all = vec!["doctor"];
+    all.extend(arguments);
+    let output = home.command(&all).stdout(Stdio::piped()).output().expect("buzzerd runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    Run { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+fn lines(run: &Run) -> Vec<Value> {
+    run.stdout.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+}
+
+fn line<'a>(lines: &'a [Value], check: &str) -> &'a Value {
+    lines.iter().find(|line| line["check"] == check).unwrap_or_else(|| panic!("no {check} in {lines:?}"))
+}
+
+#[test]
+fn missing_hardware_is_exit_code_1_and_said_on_the_page() {
+    let home = Home::new(NOWHERE);
+    let run = doctor(&home, &[]);
+    assert_eq!(run.code, Some(1), "{}", run.stdout);
+    assert_eq!(run.stderr, "", "the page has said it");
+    assert!(
+        run.stdout.contains("FAIL  buzzers             pool stage has 0 of its 1 device\n"),
+        "{}",
+        run.stdout
+    );
+    assert!(run.stdout.contains("\n                          -> buzzerd devices\n"), "{}", run.stdout);
+    assert!(!run.stdout.contains('\x1b'), "no colour without a terminal");
+    let last = run.stdout.lines().last().expect("a last line");
+    assert!(last.starts_with("Not ready for a match: 1 failed, "), "{last}");
+    assert!(!home.path().join("log").exists(), "nothing is made");
+}
+
+#[test]
+fn every_line_of_json_has_every_field() {
+    let home = Home::new(NOWHERE);
+    let run = doctor(&home, &["--json"]);
+    assert_eq!(run.code, Some(1));
+    for line in lines(&run) {
+        let is_text = |key: &str| line[key].as_str().is_some_and(|text| !text.is_empty());
+        assert!(["check", "found", "why"].into_iter().all(is_text), "{line}");
+        let verdict = line["verdict"].as_str().expect("a verdict");
+        assert!(["ok", "unknown", "warn", "fail"].contains(&verdict), "{line}");
+        assert!(line["cure"].is_string() || line["cure"].is_null(), "{line}");
+        assert_eq!(line["verdict"] == "fail", line["check"] == "buzzers", "{line}");
+    }
+}
+
+#[test]
+fn a_running_daemon_is_asked_and_its_log_left_alone() {
+    let home = Home::desk("autoconnect = true");
+    let daemon = home.serve();
+    // Now the port is known; a daemon in the field has a fixed one.
+    let config = fs::read_to_string(home.config()).expect("the configuration");
+    let address = daemon.address().to_string();
+    fs::write(home.config(), config.replace("127.0.0.1:0", &address)).expect("the configuration");
+    let before = home.journal().bytes();
+    let run = doctor(&home, &["--json"]);
+    let lines = lines(&run);
+    assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
+    let asked = line(&lines, "daemon");
+    assert_eq!(asked["verdict"], "ok", "{asked}");
+    assert!(
+        asked["found"].as_str().expect("text").starts_with(&format!("running on {address}, ok")),
+        "{asked}"
+    );
+    for check in ["presses so far", "buzzers", "log directory", "settle window"] {
+        assert_eq!(line(&lines, check)["verdict"], "ok", "{lines:?}");
+    }
+    assert_ne!(line(&lines, "sync latency")["verdict"], "unknown", "{lines:?}");
+    assert_eq!(home.journal().bytes(), before);
+    let names = fs::read_dir(home.path().join("log")).expect("the log directory");
+    let names: Vec<_> = names.map(|entry| entry.expect("an entry").file_name()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().starts_with(".doctor")), "{names:?}");
+
+    daemon.stop();
+    let run = doctor(&home, &["--json"]);
+    assert_eq!(run.code, Some(0), "no daemon is no failure: {}", run.stdout);
+    assert_eq!(line(&self::lines(&run), "daemon")["verdict"], "unknown");
+}
+
+#[test]
+fn wrong_usage_and_wrong_configuration_are_exit_code_2() {
+    let home = Home::new("");
+    assert_eq!(doctor(&home, &["--loud"]).code, Some(2));
+    fs::write(home.config(), "[order]\nsettle = 1\n").expect("the configuration");
+    let run = doctor(&home, &[]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+    assert!(run.stderr.contains("buzzerd.toml:2"), "{}", run.stderr);
+}
