@@ -236,9 +236,10 @@ fn chance(
 ) -> Result<()> {
     let random = |below: u64| u64::from_le_bytes(host::random()) % below;
     let pause = |ms: u64| -> bool {
-        let wait = until.map_or(ms, |until| ms.min(until.since(sys::now()).as_us() / 1000));
+        let left = until.map_or(u64::MAX, |until| until.since(sys::now()).as_us());
+        let wait = Duration::from_micros(left.min(ms * 1000));
         // Nobody sends here: it ends when the daemon does.
-        let alive = matches!(over.recv_timeout(Duration::from_millis(wait)), Err(RecvTimeoutError::Timeout));
+        let alive = matches!(over.recv_timeout(wait), Err(RecvTimeoutError::Timeout));
         print(lines);
         alive && !is_over(until)
     };
