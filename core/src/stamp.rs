@@ -133,7 +133,9 @@ impl Judge {
     fn stale(&self, clock: &impl ReadClock) -> Judged {
         let at = clock.read().max(self.last);
         let back_us = at.since(self.drained);
-        Judged { flags: Flags::STALE_STAMP, back_us, ..Judged::at(at) }
+        // Two of one device, read together: the stream's order is certain though neither time is.
+        let rank = if at == self.last { self.rank.saturating_add(1) } else { 0 };
+        Judged { flags: Flags::STALE_STAMP, back_us, rank, ..Judged::at(at) }
     }
 }
 
@@ -201,6 +203,8 @@ pub(crate) mod tests {
         let stale = judge.judge(KernelTime::from_us(7_999), &clock(10_500, 10_600));
         assert_eq!((stale.at.as_us(), stale.flags), (10_600, Flags::STALE_STAMP));
         assert_eq!(stale.back_us.as_us(), 600, "it happened since the last empty read");
+        let next = judge.judge(KernelTime::from_us(7_999), &clock(10_500, 10_600));
+        assert_eq!((next.at, next.rank), (stale.at, 1), "read together, the stream's order holds");
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub struct LogFile {
     /// Whole lines that the disk has not taken.
     unwritten: Vec<u8>,
     failing: bool,
+    /// More came than memory holds: from there on nothing is written, so that the log stays a true prefix.
+    ended: bool,
     _lock: File,
 }
 
@@ -107,7 +109,10 @@ impl LogFile {
                 state.seq()
             );
         }
-        Ok((Self { file, path, len, unwritten: Vec::new(), failing: false, _lock: lock }, state))
+        Ok((
+            Self { file, path, len, unwritten: Vec::new(), failing: false, ended: false, _lock: lock },
+            state,
+        ))
     }
 
     /// Where it is.
@@ -126,7 +131,9 @@ impl LogFile {
         if lines.is_empty() {
             return;
         }
-        if self.unwritten.is_empty() {
+        if self.ended && self.unwritten.is_empty() {
+            // What came behind the end is lost already; a later line would leave a hole before it.
+        } else if self.unwritten.is_empty() {
             self.write(lines);
         } else {
             self.keep(lines);
@@ -149,14 +156,19 @@ impl LogFile {
         match result {
             Ok(()) => {
                 self.len += lines.len() as u64;
-                if std::mem::take(&mut self.failing) {
+                if !self.ended && std::mem::take(&mut self.failing) {
                     ::log::warn!("{}: the log is written again, and complete", self.path.display());
                 }
             }
             Err(error) => {
                 // Half a line must not stay: the next one would be glued to it.
                 let _ = self.file.set_len(self.len);
-                self.keep(lines);
+                if self.ended {
+                    // These waited already.
+                    self.unwritten = lines.to_vec();
+                } else {
+                    self.keep(lines);
+                }
                 if !std::mem::replace(&mut self.failing, true) {
                     ::log::error!(
                         "{}: the log cannot be written: {error}; the game goes on",
@@ -168,11 +180,13 @@ impl LogFile {
     }
 
     fn keep(&mut self, lines: &[u8]) {
-        if self.unwritten.len() + lines.len() <= UNWRITTEN_BYTES_MAX {
+        if !self.ended && self.unwritten.len() + lines.len() <= UNWRITTEN_BYTES_MAX {
             self.unwritten.extend_from_slice(lines);
-        } else {
-            // Rather no later record than a hole: the log stays a true prefix.
-            ::log::error!("{}: records are lost: 16 MiB wait for the disk", self.path.display());
+        } else if !std::mem::replace(&mut self.ended, true) {
+            ::log::error!(
+                "{}: the log ends here: 16 MiB wait for the disk; later records are lost",
+                self.path.display()
+            );
         }
     }
 
@@ -272,6 +286,25 @@ mod tests {
             log.append(&line(3));
             assert_eq!(std::fs::read(&path).unwrap(), [&whole[..], &line(3)].concat());
         }
+    }
+
+    #[test]
+    fn a_disk_that_takes_nothing_for_too_long_leaves_a_true_prefix() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, _) = LogFile::open(dir.path()).unwrap();
+        log.append(&line(1));
+        let path = dir.path().join(LOG_NAME);
+        // A descriptor that cannot be written stands for the disk.
+        let writable = std::mem::replace(&mut log.file, File::open(&path).unwrap());
+        log.append(&line(2));
+        assert!(log.is_failing());
+        log.append(&vec![b'x'; UNWRITTEN_BYTES_MAX]);
+        log.append(&line(4));
+        log.file = writable;
+        log.append(&line(5));
+        log.append(&line(6));
+        assert_eq!(std::fs::read(&path).unwrap(), [line(1), line(2)].concat());
+        assert!(log.is_failing(), "it has ended, and says so");
     }
 
     #[test]
