@@ -8,6 +8,7 @@
 mod client;
 mod daemon;
 mod deadline;
+mod gadget;
 mod hotplug;
 mod kernel;
 mod lights;
@@ -33,6 +34,7 @@ const CASES: &[Case] = &[
     ("kernel_replug_reuses_the_node", kernel::replug_reuses_the_node),
     ("kernel_full_queue_is_dropped", kernel::full_queue_is_dropped),
     ("kernel_clock_change_leaves_its_time", kernel::clock_change_leaves_its_time),
+    ("kernel_usb_gadget", gadget::probe),
     ("kernel_equal_light_is_not_sent", lights::equal_light_is_not_sent),
     ("buzz_hub_gives_four_reds", presses::buzz_hub_gives_four_reds),
     ("reds_of_one_report_tie", presses::reds_of_one_report_tie),
