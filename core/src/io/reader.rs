@@ -186,7 +186,12 @@ impl Reader {
         loop {
             let timeout = busy.then_some(std::time::Duration::ZERO);
             match self.poll.poll(&mut events, timeout) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    self.run_delay.interrupt();
+                    // Read at once what came meanwhile: only for that is the stop an excuse.
+                    busy = true;
+                    continue;
+                }
                 // Only a broken descriptor table can do this; nothing could be read any more.
                 Err(error) => panic!("reader: epoll failed: {error}"),
                 Ok(()) => {}
