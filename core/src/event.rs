@@ -46,9 +46,9 @@ pub struct Flags(u8);
 impl Flags {
     /// Nothing to remark.
     pub const NONE: Self = Self(0);
-    /// Became visible after presses with later stamps had been told.
+    /// Became visible later than the settle window after its stamp, or after presses with later stamps had been told.
     pub const LATE: Self = Self(1);
-    /// Its own stamp cannot be true; it is ordered by the time it was read.
+    /// Its own stamp cannot be true, or (with [`Flags::LATE`]) may not be; it is ordered by the time it was read.
     pub const STALE_STAMP: Self = Self(2);
     /// Found by asking the device after lost events; its true time is unknown.
     pub const RECOVERED: Self = Self(4);
@@ -183,7 +183,7 @@ pub enum Kind {
     },
     /// The reader itself ran late: what it read with this event had waited for so long, with a true stamp.
     ReaderStall {
-        /// How long it had been ready to run and did not, µs.
+        /// How long it had been ready to run, or stopped, and did not run, µs.
         late_us: u32,
     },
     /// The ring was full for a while and nothing was lost: presses waited in the reader, in order.

@@ -398,11 +398,13 @@ impl Out {
 }
 
 fn count(stats: &ReaderStats, event: Event, drained_at: KernelTime) {
-    let Kind::Press { flags, .. } = event.kind else { return };
+    let Kind::Press { flags, back_us, .. } = event.kind else { return };
     stats.presses.fetch_add(1, Ordering::Relaxed);
     if flags.has(Flags::LATE) {
         stats.late.fetch_add(1, Ordering::Relaxed);
-        stats.late_us_max.fetch_max(drained_at.since(event.at).as_us(), Ordering::Relaxed);
+        stats
+            .late_us_max
+            .fetch_max(drained_at.since(event.at).as_us() + u64::from(back_us), Ordering::Relaxed);
     }
     if flags.has(Flags::STALE_STAMP) {
         stats.stale.fetch_add(1, Ordering::Relaxed);
