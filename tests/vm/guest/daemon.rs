@@ -116,6 +116,16 @@ impl Daemon {
         })
     }
 
+    /// The name of a thread that sleeps uninterruptibly, as a driver's `msleep` does.
+    pub(crate) fn sleeping_in_the_kernel(&self) -> Option<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid().ok()?.as_raw_nonzero())).ok()?;
+        tasks.flatten().find_map(|task| {
+            let stat = fs::read_to_string(task.path().join("stat")).ok()?;
+            let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
+            rest.starts_with('D').then(|| name.to_owned())
+        })
+    }
+
     pub(crate) fn thaw(&self) -> Outcome {
         self.signal(Signal::CONT)
     }
@@ -138,11 +148,16 @@ impl Daemon {
     }
 
     /// Ends the daemon as systemd does, and gives what its log says then.
-    pub(crate) fn stop(mut self) -> Outcome<Vec<Record>> {
+    pub(crate) fn stop(self) -> Outcome<Vec<Record>> {
+        records::read(&self.end()?)
+    }
+
+    /// Ends the daemon as systemd does, and gives the folder of its log.
+    pub(crate) fn end(mut self) -> Outcome<PathBuf> {
         self.terminate()?;
         let status = self.wait()?;
         ensure(status.success(), || format!("SIGTERM: buzzerd ended with {status}{}", self.last_words()))?;
-        records::read(&self.folder.join("log"))
+        Ok(self.folder.join("log"))
     }
 
     /// The last lines of stderr, for the text of a failure.

@@ -33,6 +33,7 @@ const DESCRIPTOR: &[u8] = &[
 #[derive(Debug)]
 pub(crate) struct Pad {
     reports: File,
+    node: PathBuf,
 }
 
 impl Pad {
@@ -44,9 +45,13 @@ impl Pad {
             OpenOptions::new().write(true).custom_flags(flags).open("/dev/hidg0").ok()
         });
         let reports = reports.inspect_err(|_| unmake())?;
-        let pad = Self { reports };
-        until("the node of the pad", || node().filter(|node| node.exists()))?;
+        let mut pad = Self { reports, node: PathBuf::new() };
+        pad.node = until("the node of the pad", || node().filter(|node| node.exists()))?;
         Ok(pad)
+    }
+
+    pub(crate) fn node(&self) -> &Path {
+        &self.node
     }
 
     /// The buttons that are down, as bits. Waits until the last report was fetched.
@@ -91,29 +96,12 @@ fn unmake() {
     }
 }
 
-/// Its node: what the kernel calls it ends with the product's name.
+/// Its node; in the name that the kernel gives it stands the product's.
 fn node() -> Option<PathBuf> {
     let nodes = fs::read_dir("/sys/class/input").ok()?.flatten();
     let mut nodes = nodes.filter(|node| node.file_name().as_encoded_bytes().starts_with(b"event"));
     let node = nodes.find(|node| {
-        fs::read_to_string(node.path().join("device/name")).is_ok_and(|name| name.trim_end().ends_with(PRODUCT))
+        fs::read_to_string(node.path().join("device/name")).is_ok_and(|name| name.contains(PRODUCT))
     })?;
     Some(Path::new("/dev/input").join(node.file_name()))
-}
-
-pub(crate) fn probe() -> Outcome {
-    let started = crate::uinput::now_us();
-    let mut pad = Pad::plug()?;
-    let node = node().ok_or("no node")?;
-    println!("vm: plugged after {} us at {}", crate::uinput::now_us() - started, node.display());
-    let before = crate::uinput::now_us();
-    let mut reader = crate::node::Reader::open(&node)?;
-    println!("vm: open took {} us", crate::uinput::now_us() - before);
-    pad.report(1)?;
-    println!("vm: {:?}", reader.next_key()?);
-    let out = std::process::Command::new(std::env::args().nth(1).unwrap()).args(["devices"]).output().why("x")?;
-    for line in String::from_utf8_lossy(&out.stdout).lines() {
-        println!("vm: {line}");
-    }
-    Ok(())
 }
