@@ -116,6 +116,16 @@ impl Daemon {
         })
     }
 
+    /// How often the reader thread has gone to sleep.
+    pub(crate) fn reader_sleeps(&self) -> Outcome<u64> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid()?.as_raw_nonzero())).why("threads")?;
+        let mut status =
+            tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
+        let status = status.find(|status| status.starts_with("Name:\treader\n")).ok_or("no reader thread")?;
+        let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:\t"));
+        count.ok_or("no count of sleeps")?.parse().why("count of sleeps")
+    }
+
     /// The name of a thread that sleeps uninterruptibly, as a driver's `msleep` does.
     pub(crate) fn sleeping_in_the_kernel(&self) -> Option<String> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid().ok()?.as_raw_nonzero())).ok()?;
