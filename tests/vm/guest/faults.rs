@@ -3,6 +3,7 @@
 //!
 //! Each case also says what the log must *not* say: a fault that is taken for another is as bad as one that is hidden.
 
+use buzzer_core::io::sys::set_fifo;
 use serde_json::json;
 
 use crate::client::Client;
@@ -80,7 +81,7 @@ const THIRD: &str = "buzz-wired-3";
 /// before: the stale press must not be told first.
 pub(crate) fn stale_stamp_while_awake() -> Outcome {
     let (_, presses) = undisturbed(|_| {
-        let (mut hubs, daemon, mut client, pools) =
+        let (mut hubs, daemon, mut client, _) =
             known_hubs::<3>("stale-awake", "[order]\nsettle_us = 5000\n")?;
         let _other = leave_stamp(&mut hubs[1])?;
         let_pass(8_000)?;
@@ -182,21 +183,21 @@ pub(crate) fn stopped_reader_is_told() -> Outcome {
 /// Ready to run, and not let: loops of a higher real-time priority have both CPUs.
 pub(crate) fn starved_reader_is_told() -> Outcome {
     told_as_stall("starved", |_, hub| {
-        let load = Load::starving(30)?;
-        // Above them, or nothing would be pressed; on its own thread, because what is started later inherits it.
-        let span = std::thread::scope(|scope| {
+        // On a thread above the loops, or neither would anything be pressed nor the loops be ended; a thread of its own,
+        // because what is started later inherits its priority.
+        std::thread::scope(|scope| {
             let pressing = scope.spawn(|| {
-                buzzer_core::io::sys::set_fifo(40).why("priority")?;
+                set_fifo(40).why("priority")?;
+                let load = Load::starving(30)?;
                 let before = now_us();
                 hub.buzz_report(&[(0, RED)])?;
                 let after = now_us();
                 let_pass(150_000)?;
+                drop(load);
                 Ok((before, after))
             });
             pressing.join().unwrap_or_else(|_| Err("panicked".to_owned()))
-        });
-        drop(load);
-        span
+        })
     })
 }
 

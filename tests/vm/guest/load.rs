@@ -1,7 +1,7 @@
 //! A machine that is busy: one loop on each CPU that never rests.
 //!
 //! Enters how many CPUs and with which priority; leaves when dropped. A thread inherits the scheduling of the one that
-//! starts it, so whoever starts a load is an ordinary thread, and each loop asks for its own priority.
+//! starts it, so each loop asks for its own priority, and a load that is to be fair is started by an ordinary thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
