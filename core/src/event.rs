@@ -204,7 +204,8 @@ pub struct Event {
     /// The device it is about.
     pub device: DeviceId,
     /// Whether another event of the same stamp follows: a group of equal stamps leaves `core` whole, and the
-    /// one that ends it says `false`.
+    /// one that ends it says `false`. On the way into the order: whether another one may follow, because the kernel cut
+    /// the report.
     pub more: bool,
     /// What happened.
     pub kind: Kind,

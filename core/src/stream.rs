@@ -167,9 +167,10 @@ impl Stream {
                 if presses > 0 && judged.rank == 0 {
                     self.pressed = Some(judged.at);
                 }
+                let cut = self.stamps == Stamps::Kernel && self.decoder.is_cut();
                 for edge in self.decoder.edges() {
                     if let Some(event) = event(self.device, &mut self.contacts, *edge, judged, multiple) {
-                        out(event);
+                        out(Event { more: cut, ..event });
                     }
                 }
             }
@@ -288,6 +289,18 @@ mod tests {
         assert_eq!(both, [(1, Flags::NONE), (2, Flags::SUSPECT)], "1 is proved, 2 is not");
         // The kernel cuts a long report: a second frame of the same stamp belongs to it.
         assert_eq!(report(&mut stream, 30, &[2], true), [(3, Flags::SUSPECT)]);
+    }
+
+    #[test]
+    fn a_report_that_the_kernel_cut_says_so() {
+        let at = KernelTime::from_us(5);
+        for (value, want) in [(0, false), (1, true)] {
+            let key = Record::key(at, KeyCode::new(704).unwrap(), true);
+            let bytes = [key, Record { value, ..Record::report(at) }].map(Record::to_bytes).concat();
+            let mut more = Vec::new();
+            stream().feed(&bytes, &clock(5), &mut |event| more.push(event.more)).unwrap();
+            assert_eq!(more, [want]);
+        }
     }
 
     #[test]
