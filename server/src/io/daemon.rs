@@ -32,6 +32,7 @@ use signal_hook_mio::v1_0::Signals;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::attachments::{Attached, Attachments};
+use super::follow::Follower;
 use super::handshake::Page;
 use super::hardware::{self, Hardware};
 use super::host;
@@ -91,6 +92,7 @@ pub struct Daemon {
     /// What follows from logged records and is still to be done.
     told: VecDeque<Output>,
     vitals: Vitals,
+    follower: Option<Follower>,
     stopping: Option<KernelTime>,
 }
 
@@ -128,6 +130,7 @@ impl Daemon {
                  under systemd set LimitRTPRIO=20, by hand run as root or with `ulimit -r 20`"
             );
         }
+        let is_realtime = running.not_realtime.is_none();
         let (reader, reader_thread) = (running.requests, running.thread);
         let device_ids = Arc::new(AtomicU32::new(1));
         let hardware = Hardware::start(config, &waker, &reader, &device_ids)?;
@@ -138,7 +141,7 @@ impl Daemon {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             wall_us: host::wall_us(),
             settle_us: settle_us.as_us(),
-            realtime: running.not_realtime.is_none(),
+            realtime: is_realtime,
         };
         let mediator = Mediator::new(state, hardware::pools(config), fact, start);
         let mut daemon = Self {
@@ -157,6 +160,7 @@ impl Daemon {
             head,
             lines: Vec::new(),
             told: VecDeque::new(),
+            follower: Follower::new(&reader_stats, is_realtime),
             vitals: Vitals { start, reader: reader_stats },
             stopping: None,
         };
@@ -203,6 +207,9 @@ impl Daemon {
             self.peers.serve(now);
             if watchdog.is_some() {
                 let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+            }
+            if let Some(follower) = &mut self.follower {
+                follower.follow();
             }
             if self.stopping.is_some_and(|deadline| deadline <= now || self.peers.clients() == 0) {
                 return self.finish();

@@ -4,6 +4,7 @@ pub mod attachments;
 pub mod client;
 pub mod daemon;
 pub mod facts;
+mod follow;
 pub mod handshake;
 pub mod hardware;
 pub mod holder;
