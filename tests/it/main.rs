@@ -4,6 +4,7 @@
 mod bad_input;
 mod crash;
 mod doctor;
+mod faults;
 mod foreign;
 mod load;
 mod pools;

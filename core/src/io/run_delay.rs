@@ -3,6 +3,7 @@
 //! count it says that the thread was never late, and an old stamp then counts as stale, which never wins.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 
 use crate::time::Micros;
@@ -15,11 +16,15 @@ pub struct RunDelay {
 }
 
 impl RunDelay {
-    /// Of the calling thread.
-    pub fn new() -> Self {
-        let mut delay = Self { file: File::open("/proc/thread-self/schedstat").ok(), mark_us: 0 };
+    /// Of the calling thread; with it, if it is not counted, why.
+    pub fn new() -> (Self, Option<io::Error>) {
+        let (file, error) = match File::open("/proc/thread-self/schedstat") {
+            Ok(file) => (Some(file), None),
+            Err(error) => (None, Some(error)),
+        };
+        let mut delay = Self { file, mark_us: 0 };
         delay.mark();
-        delay
+        (delay, error)
     }
 
     /// From here on is counted.
@@ -39,11 +44,5 @@ impl RunDelay {
         let text = std::str::from_utf8(&text[..read]).unwrap_or("");
         let waited_ns: u64 = text.split(' ').nth(1).and_then(|ns| ns.parse().ok()).unwrap_or(0);
         waited_ns / 1000
-    }
-}
-
-impl Default for RunDelay {
-    fn default() -> Self {
-        Self::new()
     }
 }

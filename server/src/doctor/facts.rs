@@ -238,6 +238,8 @@ pub struct Health {
     pub gaps: Option<u64>,
     /// Times the ring was full.
     pub ring_full: Option<u64>,
+    /// Times the reader stopped reading.
+    pub heap_full: Option<u64>,
 }
 
 #[cfg(test)]
@@ -314,6 +316,7 @@ pub(super) mod tests {
                     stale_stamps: Some(0),
                     gaps: Some(0),
                     ring_full: Some(0),
+                    heap_full: Some(0),
                 },
             ),
             settle_us: Micros::from_ms(2),

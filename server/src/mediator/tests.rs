@@ -49,6 +49,11 @@ fn fact(fact: &Fact) -> String {
         Fact::Ignored { buzzer, edges, .. } => format!("ignored {buzzer} {edges}"),
         Fact::Gap { device, .. } => format!("gap {device}"),
         Fact::RingFull { waiting_max } => format!("ring full {waiting_max}"),
+        Fact::HeapFull { unread_us } => format!("heap full {unread_us}"),
+        Fact::Late { press, behind_us, .. } => format!("late {press} {behind_us}"),
+        Fact::StaleStamp { stamp_us, .. } => format!("stale stamp {stamp_us}"),
+        Fact::Chattering { buzzer, .. } => format!("chattering {buzzer}"),
+        Fact::Degraded { what, reason } => format!("degraded {what} {reason}"),
         other => format!("{other:?}"),
     }
 }
@@ -377,7 +382,7 @@ fn ignored_edges_are_summed_for_a_second() {
     rig.connect(A, "table");
     let start = rig.now;
     for _ in 0..3 {
-        assert_eq!(rig.event(1, Kind::Ignored { buzzer: Buzzer(1) }), [""; 0]);
+        assert_eq!(rig.event(1, Kind::Ignored { buzzer: Buzzer(1), down: false }), [""; 0]);
         rig.now = rig.now + Micros::from_us(10);
     }
     assert_eq!(rig.mediator.poll_timeout(), Some(start + Micros::from_ms(1000)));
@@ -385,13 +390,13 @@ fn ignored_edges_are_summed_for_a_second() {
     assert_eq!(rig.pass(100_000), ["record ignored 1 3"]);
     assert_eq!(rig.mediator.poll_timeout(), None);
     // Earlier if its device goes, or the process.
-    rig.event(1, Kind::Ignored { buzzer: Buzzer(1) });
-    rig.event(1, Kind::Ignored { buzzer: Buzzer(2) });
+    rig.event(1, Kind::Ignored { buzzer: Buzzer(1), down: false });
+    rig.event(1, Kind::Ignored { buzzer: Buzzer(2), down: false });
     let outputs = rig.event(1, Kind::Detached(Gone::Garbage(Garbage::Time)));
     assert_eq!(outputs[..2], ["record ignored 1 1", "record ignored 2 1"]);
     assert!(outputs[2].starts_with("record detach 1 garbage: "), "{outputs:?}");
     rig.attach(2, &[1]);
-    rig.event(2, Kind::Ignored { buzzer: Buzzer(1) });
+    rig.event(2, Kind::Ignored { buzzer: Buzzer(1), down: false });
     rig.mediator.handle_stop(rig.now);
     let outputs = rig.take();
     assert_eq!(outputs.len(), 2, "{outputs:?}");
@@ -406,6 +411,71 @@ fn gaps_and_a_full_ring_leave_records_and_no_message() {
     rig.connect(A, "table");
     assert_eq!(rig.event(1, Kind::Gap { since: rig.now }), ["record gap 1"]);
     assert_eq!(rig.event(1, Kind::RingFull { waiting_max: 8 }), ["record ring full 8"]);
+    assert_eq!(rig.event(9, Kind::HeapFull { unread_us: 7 }), ["record heap full 7"], "whoever it was");
+    rig.mediator.handle_degraded("realtime", "EPERM".into(), rig.now);
+    assert_eq!(rig.take(), ["record degraded realtime EPERM"]);
+}
+
+#[test]
+fn late_presses_say_behind_all_presses_of_their_stamp_by_how_much_they_were_late() {
+    let mut rig = Rig::started();
+    rig.attach(1, &[1]);
+    rig.attach(2, &[2]);
+    rig.connect(A, "table");
+    rig.now = rig.now + Micros::from_us(1000);
+    rig.event(1, press(1));
+    let late = Kind::Press { buzzer: Buzzer(0), rank: 0, flags: Flags::LATE, back_us: 0 };
+    let with = |buzzer| match late {
+        Kind::Press { rank, flags, back_us, .. } => {
+            Kind::Press { buzzer: Buzzer(buzzer), rank, flags, back_us }
+        }
+        other => other,
+    };
+    let at = rig.now - Micros::from_us(300);
+    let seq = rig.mediator.state().seq();
+    for (device, more) in [(1, true), (2, false)] {
+        let kind = with(device as u16);
+        rig.mediator.handle_event(Event { at, device: DeviceId::new(device), more, kind }, || [0; 8]);
+    }
+    let records: Vec<_> = rig.take().into_iter().filter(|output| output.starts_with("record")).collect();
+    assert_eq!(records[0], "record draw of 2");
+    assert!(records[1].starts_with("record press") && records[2].starts_with("record press"), "{records:?}");
+    assert_eq!(
+        records[3..],
+        [format!("record late {} 300", seq + 2), format!("record late {} 300", seq + 3)]
+    );
+    let outputs = rig.event(1, with(1));
+    assert_eq!(
+        outputs.last().unwrap(),
+        &format!("record late {} 0", seq + 6),
+        "of the same stamp as the latest"
+    );
+    assert_eq!(rig.event(1, Kind::StaleStamp { stamp: KernelTime::from_us(5) }), ["record stale stamp 5"]);
+}
+
+#[test]
+fn a_button_chatters_from_its_32nd_bounce_in_a_second_until_it_is_sound() {
+    let mut rig = Rig::started();
+    rig.attach(1, &[1]);
+    rig.connect(A, "table");
+    let mut second = |rig: &mut Rig, edges: u32, down| {
+        for _ in 0..edges {
+            rig.event(1, Kind::Ignored { buzzer: Buzzer(1), down });
+        }
+        rig.pass(1_000_000)
+    };
+    assert_eq!(second(&mut rig, 31, false), ["record ignored 1 31"]);
+    assert_eq!(second(&mut rig, 32, false), ["record ignored 1 32", "record chattering 1"]);
+    assert_eq!(second(&mut rig, 99, true), ["record ignored 1 99"], "said once");
+    let button = |rig: &Rig| rig.mediator.state().buttons().get((1, 1)).unwrap().clone();
+    assert!(button(&rig).held_since_us.is_some(), "it bounced and stayed down");
+    rig.event(1, press(1));
+    assert!(button(&rig).chattering, "it has just bounced");
+    rig.event(1, Kind::Release { buzzer: Buzzer(1) });
+    rig.pass(9_999_999);
+    rig.event(1, press(1));
+    assert_eq!((button(&rig).chattering, button(&rig).ignored_edges), (false, 162));
+    assert_eq!(second(&mut rig, 32, true), ["record ignored 1 32", "record chattering 1"], "again");
 }
 
 #[test]
