@@ -13,5 +13,6 @@ mod recordings;
 mod restart;
 mod simulation;
 mod tidy;
+mod ties;
 mod v1;
 mod websocket;
