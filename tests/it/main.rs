@@ -7,6 +7,7 @@ mod doctor;
 mod faults;
 mod foreign;
 mod load;
+mod memory;
 mod pools;
 mod reader;
 mod recordings;
