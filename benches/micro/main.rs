@@ -135,7 +135,7 @@ fn main() {
 
     let mut decoder = Decoder::new(KeyBits::NONE);
     let decode = |at: KernelTime| {
-        let bytes = hit(at);
+        let bytes = black_box(hit(at));
         let (records, _) = bytes.as_chunks::<RECORD_BYTES>();
         for record in records {
             black_box(decoder.feed(Record::from_bytes(record)).expect("no garbage"));
@@ -194,7 +194,7 @@ fn main() {
     let (mut sender, mut receiver) = ring::ring(RING_EVENTS);
     let mut merged = order();
     let whole = |at: KernelTime| {
-        let bytes = hit(at);
+        let bytes = black_box(hit(at));
         let (press, release) = bytes.split_at(2 * RECORD_BYTES);
         for (at, bytes) in [(at, press), (at + HOLD, release)] {
             stream.feed(bytes, &Now(at), &mut |event| merged.push(event, true)).expect("no garbage");

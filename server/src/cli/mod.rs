@@ -8,6 +8,7 @@ mod identify;
 pub(crate) mod logger;
 mod measure;
 mod serve;
+mod story;
 
 use std::path::{Path, PathBuf};
 

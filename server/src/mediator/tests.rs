@@ -458,7 +458,7 @@ fn a_button_chatters_from_its_32nd_bounce_in_a_second_until_it_is_sound() {
     let mut rig = Rig::started();
     rig.attach(1, &[1]);
     rig.connect(A, "table");
-    let mut second = |rig: &mut Rig, edges: u32, down| {
+    let second = |rig: &mut Rig, edges: u32, down| {
         for _ in 0..edges {
             rig.event(1, Kind::Ignored { buzzer: Buzzer(1), down });
         }
