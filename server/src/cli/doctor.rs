@@ -31,7 +31,11 @@ impl Doctor {
             let colour = out.is_terminal() && !refused;
             write!(out, "{}", Page { findings: &findings, colour })
         };
-        printed.context("the page cannot be printed")?;
+        match printed {
+            // `buzzerd doctor | head`: whoever reads has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            printed => printed.context("the page cannot be printed")?,
+        }
         if doctor::worst(&findings) == Verdict::Fail { Err(Failure::Told) } else { Ok(()) }
     }
 }
