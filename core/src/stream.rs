@@ -326,6 +326,18 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_that_ran_late_says_so_and_the_stamp_stays_true() {
+        let at = KernelTime::from_us(10_000);
+        let red = KeyCode::new(704).unwrap();
+        let bytes = [Record::key(at, red, true).to_bytes(), Record::report(at).to_bytes()].concat();
+        let mut events = Vec::new();
+        let late = Clock { pass: 90_000, read: 90_010, late: 70_000 };
+        stream().feed(&bytes, &late, &mut |event| events.push((event.at, event.kind))).unwrap();
+        let press = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0 };
+        assert_eq!(events, [(at, Kind::ReaderStall { late_us: 70_000 }), (at, press)]);
+    }
+
+    #[test]
     fn an_end_inside_a_record_is_garbage() {
         let mut stream = stream();
         stream.feed(&[0; 23], &clock(1), &mut |_| {}).unwrap();

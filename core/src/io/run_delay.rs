@@ -46,3 +46,49 @@ impl RunDelay {
         waited_ns / 1000
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    use std::sync::Barrier;
+    use std::thread;
+
+    /// Keeps the calling thread on one processor, the same for all who ask.
+    fn share_one_processor() {
+        let all = sched_getaffinity(None).unwrap();
+        let first = (0..CpuSet::MAX_CPU).find(|cpu| all.is_set(*cpu)).unwrap();
+        let mut one = CpuSet::new();
+        one.set(first);
+        sched_setaffinity(None, &one).unwrap();
+    }
+
+    #[test]
+    fn a_thread_that_must_wait_for_its_processor_sees_it() {
+        let wait_us = Micros::from_ms(20);
+        let start = Barrier::new(2);
+        thread::scope(|scope| {
+            let counts = scope.spawn(|| {
+                share_one_processor();
+                let (mut delay, missing) = RunDelay::new();
+                assert!(missing.is_none(), "{missing:?}");
+                start.wait();
+                // Two that never sleep on one processor: each waits while the other runs.
+                while delay.since_mark() < wait_us {
+                    std::hint::spin_loop();
+                }
+                let before = delay.since_mark();
+                delay.mark();
+                assert!(delay.since_mark() < before, "a mark begins anew");
+            });
+            let start = &start;
+            scope.spawn(move || {
+                share_one_processor();
+                start.wait();
+                while !counts.is_finished() {
+                    std::hint::spin_loop();
+                }
+            });
+        });
+    }
+}
