@@ -49,6 +49,8 @@ pub struct Facts {
     pub daemon: Daemon,
     /// W, as the configuration has it.
     pub settle_us: Micros,
+    /// The wake-up that the configuration asks for while a pool is connected.
+    pub cpu_dma_latency_us: Option<Micros>,
 }
 
 /// A device that serves buzzers.
@@ -320,6 +322,7 @@ pub(super) mod tests {
                 },
             ),
             settle_us: Micros::from_ms(2),
+            cpu_dma_latency_us: None,
         }
     }
 

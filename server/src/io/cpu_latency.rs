@@ -1,6 +1,7 @@
 //! Deep sleep of the processors, put off while somebody plays. In: how many µs of wake-up latency are wanted, and whether a
 //! pool with buzzers is connected. Out: an open `/dev/cpu_dma_latency`. Guarantee: held only as long as that, and the
-//! kernel ends the request by itself when the process does; a refusal is told once, and costs nothing but latency.
+//! kernel ends the request by itself when the process does; a refusal is told once. What it buys: a processor that sleeps
+//! must wake before it can take the interrupt whose press it is to stamp.
 //!
 //! "To register the default PM QoS target for the CPU latency QoS, the process must open /dev/cpu_dma_latency. As long as the
 //! device node is held open that process has a registered request on the parameter. To change the requested target value,

@@ -343,7 +343,7 @@ impl Daemon {
             && let Err(reason) = self.cpu_latency.follow(self.mediator.state().is_played())
         {
             ::log::warn!(
-                "the processors may sleep deeply while a pool is connected ({reason}): lamps may be late"
+                "the processors may sleep deeply while a pool is connected ({reason}): presses may be stamped later by what waking takes"
             );
             self.mediator.handle_degraded("cpu_dma_latency", reason, now);
             self.take_outputs();
