@@ -50,6 +50,7 @@ impl RunDelay {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::sys;
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
     use std::sync::Barrier;
     use std::thread;
@@ -74,8 +75,9 @@ mod tests {
                 assert!(missing.is_none(), "{missing:?}");
                 start.wait();
                 // Two that never sleep on one processor: each waits while the other runs.
+                let end = sys::now() + Micros::from_ms(20_000);
                 while delay.since_mark() < wait_us {
-                    std::hint::spin_loop();
+                    assert!(sys::now() < end, "it never waited");
                 }
                 let before = delay.since_mark();
                 delay.mark();
