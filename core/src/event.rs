@@ -199,11 +199,11 @@ pub enum Kind {
         /// The most events that waited at once.
         waiting_max: u32,
     },
-    /// The reader's own memory was full as well and it stopped reading: senders were made to wait, and the kernel may
-    /// have dropped events, each time with a gap of its own. `device` is the first that was not read.
+    /// The reader's own memory was full as well and it read no faster than the server took: senders were made to wait, and
+    /// the kernel may have dropped events, each time with a gap of its own. `device` is the first that was not read.
     HeapFull {
-        /// For how long, µs.
-        unread_us: u32,
+        /// From the first read that was not made until half of the memory was free again, µs.
+        full_us: u32,
     },
     /// The device is read no longer.
     Detached(Gone),

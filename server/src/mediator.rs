@@ -223,8 +223,8 @@ impl Mediator {
                 self.record(at, Fact::RingFull { waiting_max });
                 return;
             }
-            Kind::HeapFull { unread_us } => {
-                self.record(at, Fact::HeapFull { unread_us: unread_us.into() });
+            Kind::HeapFull { full_us } => {
+                self.record(at, Fact::HeapFull { full_us: full_us.into() });
                 return;
             }
             Kind::Held { buzzer } => return self.handle_held(device, buzzer.0, at),

@@ -226,11 +226,11 @@ pub enum Fact {
         /// The most that waited at once.
         waiting_max: u32,
     },
-    /// The reader's memory was full as well and it stopped reading: what came meanwhile may be late, and a device whose
-    /// events the kernel had to drop has a `gap` record.
+    /// The reader's memory was full as well and it read no faster than the server took: what came meanwhile may be late, and
+    /// a device whose events the kernel had to drop has a `gap` record.
     HeapFull {
-        /// For how long, µs.
-        unread_us: u64,
+        /// For how long before this record, µs.
+        full_us: u64,
     },
     /// The process has to do without something that it asked the kernel for.
     Degraded {

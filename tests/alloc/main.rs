@@ -172,6 +172,7 @@ fn main() {
     let presses = 3 * HITS + 10 + WAITING_MAX;
     server.take(|seen| seen.presses == presses && seen.ring_full > 0 && seen.heap_full > 0);
     drop(span);
+    assert_eq!(server.seen.heap_full, 1, "one flood, one word");
     let (allocations, bytes) = count("play");
     println!("{:?}: {allocations} allocations of {bytes} bytes", server.seen);
     assert_eq!(allocations, 0, "the reader allocates");

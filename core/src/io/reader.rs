@@ -25,7 +25,7 @@ use crate::io::source::{Attachment, ReaderRequest};
 use crate::io::sys;
 use crate::io::timer::Timer;
 use crate::keys::KeyBits;
-use crate::order::{Order, Released};
+use crate::order::{Order, Released, WAITING_MAX};
 use crate::ring::Sender;
 use crate::stamp::{ReadClock, Stamps};
 use crate::stream::{Stream, StreamOptions};
@@ -151,7 +151,7 @@ struct Reader {
     pass: KernelTime,
     /// While the ring is full: whose event found no room, and the most that waited.
     ring_full: Option<(DeviceId, usize)>,
-    /// While the heap is full: the first device that was not read, and since when.
+    /// While the heap is full, until half of it is free again: the first device that was not read, and since when.
     heap_full: Option<(DeviceId, KernelTime)>,
     run_delay: RunDelay,
     stopping: bool,
@@ -350,9 +350,12 @@ impl Reader {
             // unread comes late and says so. Who was not read is the first to be read when there is room.
             self.first = slot;
             drained_at = self.pass + self.settle_us;
-        } else if let Some((device, since)) = self.heap_full.take() {
-            let unread_us = u32::try_from(self.pass.since(since).as_us()).unwrap_or(u32::MAX);
-            let kind = Kind::HeapFull { unread_us };
+        } else if self.out.order.waiting() < WAITING_MAX / 2
+            && let Some((device, since)) = self.heap_full.take()
+        {
+            // Not before there is room again for good, or a flood would make a record of every other pass.
+            let full_us = u32::try_from(self.pass.since(since).as_us()).unwrap_or(u32::MAX);
+            let kind = Kind::HeapFull { full_us };
             self.out.push(Event { at: self.pass, device, more: false, kind }, false);
         }
         // A full heap is waited out with the timer, not by spinning.

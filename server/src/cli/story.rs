@@ -134,8 +134,8 @@ fn in_words(fact: &Fact) -> Option<String> {
             format!("the computer was busy: what comes next waited {} to be read, with a true time", ms(*late_us))
         }
         Fact::RingFull { .. } => "the computer was busy: events waited in order, none was lost".to_owned(),
-        Fact::HeapFull { unread_us } => {
-            format!("FLOOD: nothing was read for {}; a press of that time may be late or missing", ms(*unread_us))
+        Fact::HeapFull { full_us } => {
+            format!("FLOOD: more came than could be read for {}; a press of that time may be late or missing", ms(*full_us))
         }
         Fact::Detach { reason, certain: false, .. } => {
             format!("a device went ({reason}): a last press may be lost, the order here is not certain")

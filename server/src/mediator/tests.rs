@@ -52,7 +52,7 @@ fn fact(fact: &Fact) -> String {
         Fact::ReaderStall { device, late_us, .. } => format!("reader stall {device} {late_us}"),
         Fact::Held { buzzer, .. } => format!("held {buzzer}"),
         Fact::Stuck { buzzer, .. } => format!("stuck {buzzer}"),
-        Fact::HeapFull { unread_us } => format!("heap full {unread_us}"),
+        Fact::HeapFull { full_us } => format!("heap full {full_us}"),
         Fact::Late { press, behind_us, .. } => format!("late {press} {behind_us}"),
         Fact::StaleStamp { stamp_us, .. } => format!("stale stamp {stamp_us}"),
         Fact::Chattering { buzzer, .. } => format!("chattering {buzzer}"),
@@ -415,7 +415,7 @@ fn gaps_and_a_full_ring_leave_records_and_no_message() {
     assert_eq!(rig.event(1, Kind::Gap { since: rig.now }), ["record gap 1"]);
     assert_eq!(rig.event(1, Kind::ReaderStall { late_us: 70_000 }), ["record reader stall 1 70000"]);
     assert_eq!(rig.event(1, Kind::RingFull { waiting_max: 8 }), ["record ring full 8"]);
-    assert_eq!(rig.event(9, Kind::HeapFull { unread_us: 7 }), ["record heap full 7"], "whoever it was");
+    assert_eq!(rig.event(9, Kind::HeapFull { full_us: 7 }), ["record heap full 7"], "whoever it was");
     rig.mediator.handle_degraded("realtime", "EPERM".into(), rig.now);
     assert_eq!(rig.take(), ["record degraded realtime EPERM"]);
 }
