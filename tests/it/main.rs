@@ -13,6 +13,7 @@ mod reader;
 mod recordings;
 mod restart;
 mod simulation;
+mod stall;
 mod tidy;
 mod ties;
 mod v1;

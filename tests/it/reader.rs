@@ -25,7 +25,7 @@ use buzzer_tests::harness::attachment::{frame, key};
 use mio::{Events, Poll, Token, Waker};
 
 /// A reader and the server's end of its ring.
-struct Rig {
+pub(crate) struct Rig {
     poll: Poll,
     ring: Receiver,
     requests: Mailbox<ReaderRequest>,
@@ -35,7 +35,7 @@ struct Rig {
 }
 
 impl Rig {
-    fn new(settle_us: u64, ring_events: usize) -> Self {
+    pub(crate) fn new(settle_us: u64, ring_events: usize) -> Self {
         let poll = Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
         let (sender, ring) = ring::ring(ring_events);
@@ -45,7 +45,7 @@ impl Rig {
     }
 
     /// Has the reader read this; the device's buzzers are its number times 10, and on.
-    fn attach(&mut self, fd: impl Into<OwnedFd>, stamps: Stamps) -> u32 {
+    pub(crate) fn attach(&mut self, fd: impl Into<OwnedFd>, stamps: Stamps) -> u32 {
         let fd = fd.into();
         let flags = rustix::fs::fcntl_getfl(&fd).unwrap();
         rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
@@ -69,7 +69,7 @@ impl Rig {
     }
 
     /// The next event; waits for the reader's wake-up as the server does.
-    fn next(&mut self) -> Event {
+    pub(crate) fn next(&mut self) -> Event {
         let mut events = Events::with_capacity(4);
         loop {
             if let Some(event) = self.ring.pop() {
@@ -146,8 +146,11 @@ fn many_writers_at_once_leave_in_the_order_of_their_stamps() {
                         assert_eq!(gone_how, Gone::Closed);
                         gone += 1;
                     }
-                    // A writer may be kept from running between its stamp and its write.
-                    Kind::Release { .. } | Kind::RingFull { .. } | Kind::StaleStamp { .. } => {}
+                    // A writer may be kept from running between its stamp and its write, and the reader too.
+                    Kind::Release { .. }
+                    | Kind::RingFull { .. }
+                    | Kind::StaleStamp { .. }
+                    | Kind::ReaderStall { .. } => {}
                     other => panic!("{other:?}"),
                 }
             }
