@@ -157,6 +157,37 @@ fn what_the_kernel_refuses_is_recorded() {
     assert!(!holds_cpu_latency(&daemon), "nobody plays any more");
 }
 
+#[test]
+fn a_reader_without_real_time_priority_is_recorded_and_told_with_the_cure() {
+    let mut home = Home::desk("");
+    if rustix::process::geteuid().is_root() {
+        home.set_wrapper(&[
+            "prlimit",
+            "--rtprio=0:0",
+            "setpriv",
+            "--bounding-set=-sys_nice",
+            "--inh-caps=-sys_nice",
+        ]);
+    } else {
+        home.set_wrapper(&["prlimit", "--rtprio=0:0"]);
+    }
+    let mut daemon = home.serve();
+    daemon.assert_alive();
+    let records = home.journal().records();
+    assert!(matches!(records[0].fact, Fact::Start { realtime: false, .. }), "{records:?}");
+    let degraded = &records[1].fact;
+    assert!(
+        matches!(degraded, Fact::Degraded { what, reason } if what == "realtime" && reason.contains("not permitted")),
+        "{degraded:?}"
+    );
+    let ended = daemon.stop();
+    assert!(
+        ended.stderr.contains("no real-time priority") && ended.stderr.contains("LimitRTPRIO=20"),
+        "{}",
+        ended.stderr
+    );
+}
+
 fn holds_cpu_latency(daemon: &Daemon) -> bool {
     let open = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).expect("its descriptors");
     open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
