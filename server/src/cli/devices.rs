@@ -2,6 +2,7 @@
 //! opens no device, so it may run beside a game; only `--measure` does ([`super::measure`]). `--identify` is in
 //! [`identify`].
 
+use std::fmt::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
@@ -13,7 +14,7 @@ use buzzer_server::io::hardware::{self, INPUT_DIR, SYSFS_ROOT};
 use clap::Args;
 use serde_json::json;
 
-use super::{Failure, identify, measure};
+use super::{Failure, identify, measure, print};
 
 #[derive(Debug, Args)]
 pub(crate) struct Devices {
@@ -68,15 +69,17 @@ impl Devices {
                  has to be given it (the USB device; {INPUT_DIR} and {SYSFS_ROOT})."
             );
         }
+        let mut text = String::new();
         for Device { row, pool } in &devices {
-            if self.json { print_json(row, pool.as_deref()) } else { print_text(row, pool.as_deref()) }
+            let pool = pool.as_deref();
+            // Writing to memory cannot fail.
+            let _ =
+                if self.json { write_json(&mut text, row, pool) } else { write_text(&mut text, row, pool) };
         }
-        if !self.json
-            && let Some(warning) = unlike(&devices)
-        {
-            println!("{warning}");
+        if !self.json {
+            text.extend(unlike(&devices).map(|warning| warning + "\n"));
         }
-        Ok(())
+        print(&text)
     }
 }
 
@@ -114,33 +117,34 @@ fn unlike(devices: &[Device]) -> Option<String> {
     ))
 }
 
-fn print_text(row: &Row, pool: Option<&str>) {
+fn write_text(out: &mut String, row: &Row, pool: Option<&str>) -> fmt::Result {
     let identity = &row.identity;
-    println!("{}  {}", identity.node, identity.name);
-    println!(
+    writeln!(out, "{}  {}", identity.node, identity.name)?;
+    writeln!(
+        out,
         "    ids {:04x}:{:04x}   phys {}{}   profile {}",
         identity.vendor,
         identity.product,
         if identity.phys.is_empty() { "none" } else { &identity.phys },
         if identity.uniq.is_empty() { String::new() } else { format!("   uniq {}", identity.uniq) },
         row.profile.unwrap_or("none"),
-    );
+    )?;
     match (pool, &row.verdict) {
-        (Some(pool), _) => println!("    pool {pool:?}, buzzers {}", numbers(row)),
-        (None, verdict) => println!("    not used: {}", why_unused(verdict, row.profile)),
+        (Some(pool), _) => writeln!(out, "    pool {pool:?}, buzzers {}", numbers(row))?,
+        (None, verdict) => writeln!(out, "    not used: {}", why_unused(verdict, row.profile))?,
     }
-    println!("    {}", row.uncertainty);
+    writeln!(out, "    {}", row.uncertainty)?;
     if let Some(trouble) = &row.trouble {
-        println!("    ! {trouble}");
+        writeln!(out, "    ! {trouble}")?;
     }
     if pool.is_none() && matches!(row.verdict, Verdict::Unclaimed) {
         let Identity { vendor, product, .. } = identity;
-        println!("    to use it, write in the configuration (the id is yours to choose):");
-        println!("        [[pool]]");
-        println!("        id = \"mine\"");
-        println!("        match = {{ vendor = \"{vendor:04x}\", product = \"{product:04x}\" }}");
+        writeln!(out, "    to use it, write in the configuration (the id is yours to choose):")?;
+        writeln!(out, "        [[pool]]")?;
+        writeln!(out, "        id = \"mine\"")?;
+        writeln!(out, "        match = {{ vendor = \"{vendor:04x}\", product = \"{product:04x}\" }}")?;
     }
-    println!();
+    writeln!(out)
 }
 
 fn why_unused(verdict: &Verdict, profile: Option<&str>) -> &'static str {
@@ -165,7 +169,7 @@ fn numbers(row: &Row) -> String {
     }
 }
 
-fn print_json(row: &Row, pool: Option<&str>) {
+fn write_json(out: &mut String, row: &Row, pool: Option<&str>) -> fmt::Result {
     let identity = &row.identity;
     let line = json!({
         "node": format!("{INPUT_DIR}/{}", identity.node),
@@ -183,7 +187,7 @@ fn print_json(row: &Row, pool: Option<&str>) {
         "ambiguous": matches!(row.verdict, Verdict::Ambiguous(_)),
         "trouble": row.trouble,
     });
-    println!("{line}");
+    writeln!(out, "{line}")
 }
 
 #[cfg(test)]
