@@ -18,3 +18,4 @@ mod tidy;
 mod ties;
 mod v1;
 mod websocket;
+mod window;
