@@ -46,7 +46,7 @@ impl Follower {
         Some(Self {
             reader: Arc::clone(reader),
             allowed,
-            delay: RunDelay::new(),
+            delay: RunDelay::new().0,
             held: None,
             turns_elsewhere: 0,
             turns_held: 0,
