@@ -13,7 +13,6 @@ mod reader;
 mod recordings;
 mod restart;
 mod simulation;
-mod stall;
 mod tidy;
 mod ties;
 mod v1;
