@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 /// Presses that are remembered.
 const RECENT_MAX: usize = 1024;
-/// Presses that one press names: those with the earliest stamps. A record has to stay a line of 4 KiB.
+/// Presses that one press names: those with the earliest stamps. A record has to stay a short line.
 const NAMED_MAX: usize = 64;
 
 /// The presses that can still be contested.

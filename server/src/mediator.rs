@@ -26,6 +26,8 @@ const REQUESTS_MAX: usize = 64;
 const IGNORED_US: Micros = Micros::from_ms(1000);
 /// What a client sent is quoted up to this length in the log.
 const QUOTE_CHARS_MAX: usize = 64;
+/// What a client was answered, likewise: it may name all pools.
+const ANSWER_CHARS_MAX: usize = 512;
 
 /// What the shell is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -377,7 +379,7 @@ impl Mediator {
     fn resume(&mut self, spec: &PoolSpec, now: KernelTime) {
         if spec.autoconnect && !self.state.is_connected(&spec.id) {
             let (pool, by) = (spec.id.clone(), "autoconnect".to_owned());
-            self.record(now, Fact::Connect { pool, by, buzzers: Vec::new() });
+            self.record(now, Fact::Connect { pool, by });
         }
         if self.state.is_connected(&spec.id) {
             self.out.extend(spec.slots.iter().flatten().map(|slot| Output::Want(*slot)));
@@ -443,13 +445,14 @@ impl Mediator {
     fn connected(&mut self, askers: &[ClientId], by: &str, spec: &PoolSpec, now: KernelTime) {
         let buzzers: Vec<u16> = self.state.buzzers(&spec.id).into_iter().collect();
         let text = v1::connect_result(spec.id.as_str(), &buzzers);
-        self.record_for(now, Fact::Connect { pool: spec.id.clone(), by: by.to_owned(), buzzers }, askers);
+        self.record_for(now, Fact::Connect { pool: spec.id.clone(), by: by.to_owned() }, askers);
         self.out.extend(askers.iter().map(|asker| Output::Tell(*asker, text.clone())));
     }
 
     fn refuse(&mut self, askers: &[ClientId], by: &str, pool: &str, message: &str, now: KernelTime) {
         let quoted = pool.chars().take(QUOTE_CHARS_MAX).collect();
-        self.record(now, Fact::Refuse { pool: quoted, by: by.to_owned(), message: message.to_owned() });
+        let answer = message.chars().take(ANSWER_CHARS_MAX).collect();
+        self.record(now, Fact::Refuse { pool: quoted, by: by.to_owned(), message: answer });
         let text = v1::connect_error(message);
         self.out.extend(askers.iter().map(|asker| Output::Tell(*asker, text.clone())));
     }

@@ -76,8 +76,6 @@ pub enum Fact {
         pool: PoolId,
         /// Who asked: a peer address, or `autoconnect`.
         by: String,
-        /// Its buzzers at that moment, ascending.
-        buzzers: Vec<u16>,
     },
     /// A pool could not be connected.
     Refuse {

@@ -216,7 +216,7 @@ mod tests {
     fn a_buzzer_goes_when_the_last_device_that_serves_it_goes() {
         let mut state = State::default();
         assert_eq!(news(&mut state, attach(1, &[1, 2])), [], "not connected: nobody is told");
-        let connect = Fact::Connect { pool: pool(), by: String::new(), buzzers: vec![1, 2] };
+        let connect = Fact::Connect { pool: pool(), by: String::new() };
         assert_eq!(news(&mut state, connect.clone()), [connected(1), connected(2)]);
         assert_eq!(news(&mut state, connect), [], "it was connected");
         assert_eq!(news(&mut state, attach(2, &[2, 3])), [connected(3)]);
@@ -229,7 +229,7 @@ mod tests {
     fn a_wish_outlives_the_process_but_not_the_boot() {
         let mut state = State::default();
         news(&mut state, start("a"));
-        news(&mut state, Fact::Connect { pool: pool(), by: String::new(), buzzers: vec![] });
+        news(&mut state, Fact::Connect { pool: pool(), by: String::new() });
         news(&mut state, attach(1, &[1]));
         news(&mut state, start("a"));
         assert!(state.is_connected(&pool()) && state.buzzers(&pool()).is_empty());

@@ -159,7 +159,8 @@ impl World {
     /// Replay is run: the log, read back from its bytes, gives the same state and the same messages.
     fn assert_replays(&self) {
         let mut lines = Vec::new();
-        self.records.iter().for_each(|record| log::encode(record, &mut lines));
+        let mut head = log::ChainHash::START;
+        self.records.iter().for_each(|record| log::encode(record, &mut head, &mut lines));
         let (mut state, mut told) = (State::default(), Vec::new());
         for (line, seq) in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).zip(1..) {
             let record = log::decode(line).unwrap();

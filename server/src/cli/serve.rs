@@ -22,9 +22,9 @@ impl Serve {
 pub(super) fn start(config: &Config) -> Result<Daemon, Failure> {
     raise_descriptor_limit();
     let dir = config.log.dir.as_deref().ok_or_else(|| anyhow!("no log directory"))?;
-    let (log, state) = LogFile::open(dir).map_err(anyhow::Error::from)?;
+    let (log, state, head) = LogFile::open(dir).map_err(anyhow::Error::from)?;
     log::info!("log: {} (seq {})", log.path().display(), state.seq());
-    let daemon = Daemon::start(config, log, state).map_err(anyhow::Error::from)?;
+    let daemon = Daemon::start(config, log, state, head).map_err(anyhow::Error::from)?;
     for address in daemon.addresses() {
         log::info!("listening: ws://{address}/");
     }

@@ -40,7 +40,7 @@ use super::log_file::LogFile;
 use super::peers::Peers;
 use crate::config::{Config, PoolSource, VirtualStamps};
 use crate::http::Route;
-use crate::log;
+use crate::log::{self, ChainHash};
 use crate::mediator::{Announced, Mediator, Output};
 use crate::record::Fact;
 use crate::state::State;
@@ -85,6 +85,8 @@ pub struct Daemon {
     device_ids: Arc<AtomicU32>,
     mediator: Mediator,
     log: LogFile,
+    /// The hash of the last line that was made.
+    head: ChainHash,
     lines: Vec<u8>,
     /// What follows from logged records and is still to be done.
     told: VecDeque<Output>,
@@ -100,11 +102,12 @@ struct Vitals {
 }
 
 impl Daemon {
-    /// Opens every socket, starts the threads, records the start. `state` is the fold of `log`.
+    /// Opens every socket, starts the threads, records the start. `state` is the fold of `log`, `head`
+    /// the hash of its last line.
     ///
     /// # Errors
     /// [`DaemonError`]; the process should end then.
-    pub fn start(config: &Config, log: LogFile, state: State) -> Result<Self, DaemonError> {
+    pub fn start(config: &Config, log: LogFile, state: State, head: ChainHash) -> Result<Self, DaemonError> {
         let poll = Poll::new()?;
         let registry = poll.registry();
         let listeners: Result<Vec<_>, _> =
@@ -151,6 +154,7 @@ impl Daemon {
             device_ids,
             mediator,
             log,
+            head,
             lines: Vec::new(),
             told: VecDeque::new(),
             vitals: Vitals { start, reader: reader_stats },
@@ -309,7 +313,7 @@ impl Daemon {
         self.lines.clear();
         while let Some(output) = self.mediator.poll_output() {
             match output {
-                Output::Record(record) => log::encode(&record, &mut self.lines),
+                Output::Record(record) => log::encode(&record, &mut self.head, &mut self.lines),
                 output => self.told.push_back(output),
             }
         }

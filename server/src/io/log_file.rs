@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::log::{self, BadLine};
+use crate::log::{BadLine, ChainHash, Line};
 use crate::state::State;
 
 /// The log's name in its directory.
@@ -49,6 +49,17 @@ pub enum OpenError {
         /// What is wrong.
         error: BadLine,
     },
+    /// A line was changed, or the line before it.
+    #[error(
+        "{path}: line {line}: its hash does not follow from the line before it; the log is left as it is: name another \
+         log.dir"
+    )]
+    Unchained {
+        /// The log.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+    },
     /// A number is missing or comes twice.
     #[error(
         "{path}: line {line}: seq {found} follows {before}; the log is left as it is: name another log.dir"
@@ -86,17 +97,18 @@ fn fail(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> OpenErro
 }
 
 impl LogFile {
-    /// Opens the log of a directory, makes it if there is none, and folds what it holds.
+    /// Opens the log of a directory, makes it if there is none, and folds what it holds. The hash is that of its last
+    /// line.
     ///
     /// # Errors
     /// [`OpenError`]; nothing was changed then, but the directory may have been made.
-    pub fn open(dir: &Path) -> Result<(Self, State), OpenError> {
+    pub fn open(dir: &Path) -> Result<(Self, State, ChainHash), OpenError> {
         std::fs::create_dir_all(dir).map_err(fail(dir, "make the log directory"))?;
         let lock = lock(dir)?;
         let path = dir.join(LOG_NAME);
         let file = OpenOptions::new().read(true).append(true).create(true).open(&path);
         let file = file.map_err(fail(&path, "open the log"))?;
-        let (state, len, torn) = fold(&path, &file)?;
+        let (state, head, len, torn) = fold(&path, &file)?;
         if !torn.is_empty() {
             let aside = dir.join(format!("{LOG_NAME}.torn-{len}"));
             std::fs::write(&aside, &torn).map_err(fail(&aside, "set an incomplete line aside"))?;
@@ -112,6 +124,7 @@ impl LogFile {
         Ok((
             Self { file, path, len, unwritten: Vec::new(), failing: false, ended: false, _lock: lock },
             state,
+            head,
         ))
     }
 
@@ -218,11 +231,11 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
     Ok(lock)
 }
 
-/// The state, the length up to the last whole line, and the bytes behind it.
-fn fold(path: &Path, file: &File) -> Result<(State, u64, Vec<u8>), OpenError> {
+/// The state, the last line's hash, the length up to the last whole line, and the bytes behind it.
+fn fold(path: &Path, file: &File) -> Result<(State, ChainHash, u64, Vec<u8>), OpenError> {
     let mut reader = BufReader::new(file);
     reader.seek(SeekFrom::Start(0)).map_err(fail(path, "read the log"))?;
-    let (mut state, mut len, mut line) = (State::default(), 0, Vec::new());
+    let (mut state, mut head, mut len, mut line) = (State::default(), ChainHash::START, 0, Vec::new());
     for number in 1.. {
         line.clear();
         let read = reader.read_until(b'\n', &mut line).map_err(fail(path, "read the log"))?;
@@ -231,13 +244,15 @@ fn fold(path: &Path, file: &File) -> Result<(State, u64, Vec<u8>), OpenError> {
             let mut torn = vec![0; read];
             reader.seek(SeekFrom::Start(len)).map_err(fail(path, "read the log"))?;
             reader.read_exact(&mut torn).map_err(fail(path, "read the log"))?;
-            return Ok((state, len, torn));
+            return Ok((state, head, len, torn));
         }
-        let record = log::decode(&line).map_err(|error| OpenError::Damaged {
-            path: path.to_owned(),
-            line: number,
-            error,
-        })?;
+        let damaged = |error| OpenError::Damaged { path: path.to_owned(), line: number, error };
+        let parsed = Line::parse(&line).map_err(damaged)?;
+        if !parsed.follows(&head) {
+            return Err(OpenError::Unchained { path: path.to_owned(), line: number });
+        }
+        let record = parsed.record().map_err(damaged)?;
+        head = parsed.hash;
         if record.seq != state.seq() + 1 {
             let (found, before) = (record.seq, state.seq());
             return Err(OpenError::Gap { path: path.to_owned(), line: number, found, before });
@@ -251,18 +266,23 @@ fn fold(path: &Path, file: &File) -> Result<(State, u64, Vec<u8>), OpenError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log;
     use crate::record::{Fact, Record};
 
+    /// The last line of a log of so many.
     fn line(seq: u64) -> Vec<u8> {
-        let mut line = Vec::new();
-        log::encode(&Record { seq, at_us: seq, fact: Fact::Stop {} }, &mut line);
+        let (mut line, mut head) = (Vec::new(), ChainHash::START);
+        for seq in 1..=seq {
+            line.clear();
+            log::encode(&Record { seq, at_us: seq, fact: Fact::Stop {} }, &mut head, &mut line);
+        }
         line
     }
 
     #[test]
     fn what_was_appended_is_folded_at_the_next_start() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut log, state) = LogFile::open(dir.path()).unwrap();
+        let (mut log, state, _) = LogFile::open(dir.path()).unwrap();
         assert_eq!(state.seq(), 0);
         log.append(&[line(1), line(2)].concat());
         log.append(&line(3));
@@ -279,7 +299,7 @@ mod tests {
         let whole = [line(1), line(2)].concat();
         for cut in 1..line(3).len() {
             std::fs::write(&path, [&whole[..], &line(3)[..cut]].concat()).unwrap();
-            let (mut log, state) = LogFile::open(dir.path()).unwrap();
+            let (mut log, state, _) = LogFile::open(dir.path()).unwrap();
             assert_eq!(state.seq(), 2);
             let aside = dir.path().join(format!("{LOG_NAME}.torn-{}", whole.len()));
             assert_eq!(std::fs::read(aside).unwrap(), &line(3)[..cut]);
@@ -291,7 +311,7 @@ mod tests {
     #[test]
     fn a_disk_that_takes_nothing_for_too_long_leaves_a_true_prefix() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut log, _) = LogFile::open(dir.path()).unwrap();
+        let (mut log, ..) = LogFile::open(dir.path()).unwrap();
         log.append(&line(1));
         let path = dir.path().join(LOG_NAME);
         // A descriptor that cannot be written stands for the disk.
@@ -312,9 +332,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(LOG_NAME);
         for (bytes, want) in [
-            ([line(1), b"nonsense\n".to_vec(), line(2)].concat(), "line 2: not a log record"),
-            ([line(1), line(3)].concat(), "line 2: seq 3 follows 1"),
-            ([line(1), line(1)].concat(), "line 2: seq 1 follows 1"),
+            ([line(1), b"nonsense\n".to_vec(), line(2)].concat(), "line 2: it does not begin"),
+            ([line(1), line(3)].concat(), "line 2: its hash does not follow"),
+            ([line(1), line(1)].concat(), "line 2: its hash does not follow"),
         ] {
             std::fs::write(&path, &bytes).unwrap();
             let error = LogFile::open(dir.path()).unwrap_err().to_string();

@@ -1,0 +1,190 @@
+//! One line of the log. In: a record and the hash of the line before it. Out: the line, and the record again. Guarantee:
+//! one record is one line of at most [`LINE_BYTES_MAX`] bytes; a line is checked against the chain without being
+//! parsed, so damage is found before anything believes what it says.
+
+use serde::{Deserialize, Serialize};
+
+use super::chain::{ChainHash, HEX_LEN};
+use crate::record::Record;
+
+/// The version of the form that is written.
+pub const FORMAT_VERSION: u8 = 1;
+/// A line with its newline, so that whoever reads a log knows how much to hold. The longest record is the `attach` of a
+/// device of 768 keys, with numbers of five digits. Whoever makes a record keeps its texts short enough.
+pub const LINE_BYTES_MAX: usize = 8192;
+
+/// What stands between a line's body and its hash, and what ends it.
+const HASH_KEY: &[u8] = br#","h":""#;
+const END: &[u8] = br#""}"#;
+const TAIL_LEN: usize = HASH_KEY.len() + HEX_LEN + END.len();
+
+#[derive(Serialize)]
+struct WriteLine<'a> {
+    v: u8,
+    #[serde(flatten)]
+    record: &'a Record,
+}
+
+#[derive(Deserialize)]
+struct ReadLine {
+    v: u8,
+    #[serde(flatten)]
+    record: Record,
+}
+
+/// Why a line is no record.
+#[derive(Debug, thiserror::Error)]
+pub enum BadLine {
+    /// Not what this form looks like.
+    #[error("not a log record: {0}")]
+    Form(#[from] serde_json::Error),
+    /// It does not begin with `{"v":`, a version, `,"seq":` and a number.
+    #[error("it does not begin with a version and a seq")]
+    Beginning,
+    /// It does not end with a hash.
+    #[error("it does not end with \"h\" and 64 hex digits")]
+    Hash,
+    /// Longer than a line can be.
+    #[error("it has {0} bytes; a line has {LINE_BYTES_MAX} at most")]
+    TooLong(usize),
+    /// Written by a newer buzzerd.
+    #[error("format version {0} is newer than this buzzerd knows (1)")]
+    Version(u64),
+}
+
+/// A line that has the outer form of one; what it says was not looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    whole: &'a [u8],
+    body: &'a [u8],
+    /// Its number.
+    pub seq: u64,
+    /// The hash it claims.
+    pub hash: ChainHash,
+}
+
+/// Appends the record's line, newline included, behind the line whose hash is `head`, and makes its own the new `head`.
+pub fn encode(record: &Record, head: &mut ChainHash, lines: &mut Vec<u8>) {
+    let start = lines.len();
+    serde_json::to_writer(&mut *lines, &WriteLine { v: FORMAT_VERSION, record })
+        .expect("a record has string keys only, and memory takes every byte");
+    // The closing brace comes behind the hash.
+    lines.pop();
+    *head = head.of_next(&lines[start..]);
+    lines.extend_from_slice(HASH_KEY);
+    lines.extend_from_slice(head.as_str().as_bytes());
+    lines.extend_from_slice(END);
+    lines.push(b'\n');
+    debug_assert!(lines.len() - start <= LINE_BYTES_MAX, "whoever makes a record keeps its texts short");
+}
+
+impl<'a> Line<'a> {
+    /// Takes a line, without its newline, apart.
+    ///
+    /// # Errors
+    /// [`BadLine`] if its outer form is not that of this version.
+    pub fn parse(whole: &'a [u8]) -> Result<Self, BadLine> {
+        if whole.len() >= LINE_BYTES_MAX {
+            return Err(BadLine::TooLong(whole.len() + 1));
+        }
+        let (version, rest) = number(whole, br#"{"v":"#).ok_or(BadLine::Beginning)?;
+        if version != u64::from(FORMAT_VERSION) {
+            return Err(if version > 1 { BadLine::Version(version) } else { BadLine::Beginning });
+        }
+        let (seq, _) = number(rest, br#","seq":"#).ok_or(BadLine::Beginning)?;
+        let (body, tail) = whole.split_at_checked(whole.len().wrapping_sub(TAIL_LEN)).ok_or(BadLine::Hash)?;
+        let hex = tail.strip_prefix(HASH_KEY).and_then(|hex| hex.strip_suffix(END));
+        let hash = hex.and_then(ChainHash::from_hex).ok_or(BadLine::Hash)?;
+        Ok(Self { whole, body, seq, hash })
+    }
+
+    /// Whether it follows the line with this hash.
+    pub fn follows(&self, head: &ChainHash) -> bool {
+        head.of_next(self.body) == self.hash
+    }
+
+    /// What it says.
+    ///
+    /// # Errors
+    /// [`BadLine::Form`] if that is no record.
+    pub fn record(&self) -> Result<Record, BadLine> {
+        // `v` was read, but serde has to see it: what is flattened collects unknown keys otherwise.
+        let ReadLine { v, record } = serde_json::from_slice(self.whole)?;
+        debug_assert_eq!(v, FORMAT_VERSION);
+        Ok(record)
+    }
+}
+
+/// Reads a line, without its newline, whatever it follows.
+///
+/// # Errors
+/// [`BadLine`] if it is no record of this version.
+pub fn decode(line: &[u8]) -> Result<Record, BadLine> {
+    Line::parse(line)?.record()
+}
+
+/// A number behind `before`, and the rest. One number has one spelling: no sign, no leading zero.
+fn number<'a>(bytes: &'a [u8], before: &[u8]) -> Option<(u64, &'a [u8])> {
+    let rest = bytes.strip_prefix(before)?;
+    let digits = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+    let (digits, rest) = rest.split_at(digits);
+    if digits.len() > 1 && digits[0] == b'0' {
+        return None;
+    }
+    Some((std::str::from_utf8(digits).ok()?.parse().ok()?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Fact;
+
+    fn press() -> Record {
+        let fact = Fact::Press {
+            pool: "stage".parse().unwrap(),
+            buzzer: 3,
+            device: 2,
+            uncertainty_us: 9000,
+            final_at_us: 81_243_567,
+            flags: Vec::new(),
+            contests: vec![5],
+            tie: None,
+        };
+        Record { seq: 7, at_us: 81_234_567, fact }
+    }
+
+    #[test]
+    fn a_record_is_one_line_with_version_and_seq_first_and_the_hash_last() {
+        let (mut head, mut lines) = (ChainHash::START, Vec::new());
+        encode(&press(), &mut head, &mut lines);
+        let body = r#"{"v":1,"seq":7,"at_us":81234567,"kind":"press","pool":"stage","buzzer":3,"device":2,"uncertainty_us":9000,"final_at_us":81243567,"contests":[5]"#;
+        assert_eq!(head, ChainHash::START.of_next(body.as_bytes()));
+        assert_eq!(String::from_utf8(lines.clone()).unwrap(), format!("{body},\"h\":\"{head}\"}}\n"));
+        let line = Line::parse(&lines[..lines.len() - 1]).unwrap();
+        assert_eq!((line.seq, line.hash, line.record().unwrap()), (7, head, press()));
+        assert!(line.follows(&ChainHash::START) && !line.follows(&head));
+    }
+
+    #[test]
+    fn what_is_no_line_is_refused_by_name() {
+        let (mut head, mut lines) = (ChainHash::START, Vec::new());
+        encode(&press(), &mut head, &mut lines);
+        lines.pop();
+        let text = String::from_utf8(lines).unwrap();
+        let upper = text.replace(head.as_str(), &head.as_str().to_uppercase());
+        for (line, want) in [
+            (text.replace("{\"v\":1", "{\"v\":2"), "format version 2 is newer"),
+            (text.replace("\"seq\":7", "\"seq\":07"), "does not begin"),
+            (text.replace("\"seq\":7", "\"seq\":-7"), "does not begin"),
+            (text.replace("\"seq\"", "\"Seq\""), "does not begin"),
+            (String::new(), "does not begin"),
+            ("{\"v\":1,\"seq\":1}".to_owned(), "does not end"),
+            (upper, "does not end"),
+            (text.replace("\"press\"", "\"nonsense\""), "not a log record"),
+            (text.replace("stage", &"x".repeat(LINE_BYTES_MAX)), "a line has 8192 at most"),
+        ] {
+            let error = decode(line.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(want), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Names of segments. In: a file name, or a number and a seq. Out: the other. Guarantee: names sort as the log runs, so
+//! `cat *.jsonl` is the log; what is not named like this is no part of it.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A segment: `NNNNNN-<first seq>.jsonl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SegmentName {
+    /// From 1, in the order of the log. At 8 MiB a piece, a million of them are more than any disk of a quiz holds.
+    pub number: u32,
+    /// The seq of its first record.
+    pub first_seq: u64,
+}
+
+/// The most that six digits say.
+const NUMBER_MAX: u32 = 999_999;
+
+impl fmt::Display for SegmentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:06}-{}.jsonl", self.number, self.first_seq)
+    }
+}
+
+/// The name is no segment's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a segment's name: expected six digits, a dash, a seq and .jsonl")]
+pub struct NoSegment;
+
+impl FromStr for SegmentName {
+    type Err = NoSegment;
+
+    fn from_str(name: &str) -> Result<Self, NoSegment> {
+        let parsed = name.strip_suffix(".jsonl").and_then(|stem| stem.split_once('-'));
+        let parsed = parsed.and_then(|(number, seq)| Some((number.parse().ok()?, seq.parse().ok()?)));
+        let segment = parsed.map(|(number, first_seq)| Self { number, first_seq }).ok_or(NoSegment)?;
+        // One segment has one name.
+        let fits = (1..=NUMBER_MAX).contains(&segment.number) && segment.to_string() == name;
+        fits.then_some(segment).ok_or(NoSegment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_segment_has_one_name() {
+        let name = SegmentName { number: 12, first_seq: 3456 };
+        assert_eq!(name.to_string(), "000012-3456.jsonl");
+        assert_eq!("000012-3456.jsonl".parse(), Ok(name));
+        for bad in [
+            "12-3456.jsonl",
+            "000012-03456.jsonl",
+            "000012-+3456.jsonl",
+            "000000-1.jsonl",
+            "1000000-1.jsonl",
+            "000012-3456.jsonl.torn-7",
+            "000012-3456",
+            "buzzerd.jsonl",
+            "",
+        ] {
+            assert_eq!(bad.parse::<SegmentName>(), Err(NoSegment), "{bad}");
+        }
+    }
+}
