@@ -122,7 +122,7 @@ fn a_million_presses_in_worlds_full_of_faults_keep_every_rule() {
         [count.late, count.stale, count.recovered, count.suspect, count.tied, count.contests, count.gaps];
     let met =
         met.into_iter().chain([count.lost, count.stalls, count.ring_full, count.unplugged, count.ignored]);
-    assert!(met.into_iter().all(|met| met > 100), "{count:?}");
+    assert!(slow || met.into_iter().all(|met| met > 100), "{count:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use buzzer_server::log;
+use buzzer_server::log::{self, ChainHash};
 use buzzer_server::record::{Fact, Record};
 use buzzer_server::state::State;
 use buzzer_server::v1;
@@ -387,8 +387,8 @@ fn whole(device: &Device, count: &mut Count) -> Result<(), String> {
 
 /// Replay is run: the log, read back from its bytes, gives the same state and the same messages.
 fn replays(played: &Played) -> Result<(), String> {
-    let mut lines = Vec::new();
-    played.records.iter().for_each(|record| log::encode(record, &mut lines));
+    let (mut head, mut lines) = (ChainHash::START, Vec::new());
+    played.records.iter().for_each(|record| log::encode(record, &mut head, &mut lines));
     let (mut state, mut told) = (State::default(), Vec::new());
     let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     for (line, record) in lines.zip(&played.records) {
