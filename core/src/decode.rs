@@ -355,6 +355,22 @@ mod tests {
     }
 
     #[test]
+    fn a_repeat_behind_a_gap_is_no_press() {
+        let mut decoder = Decoder::new(KeyBits::NONE);
+        let repeat = Record { value: 2, ..Record::key(at(3), A, true) };
+        let records = [
+            Record::key(at(1), A, true),
+            Record::report(at(1)),
+            Record::dropped(at(2)),
+            Record::report(at(2)),
+            repeat,
+            Record::report(at(3)),
+        ];
+        assert_eq!(run(&mut decoder, &records), [(1, Some((A, true))), (2, None)]);
+        decoder.resync(&[A].into_iter().collect(), |edge| panic!("{edge:?}: it was held all the time"));
+    }
+
+    #[test]
     fn garbage_is_named() {
         let key = Record::key(at(1), A, true);
         for (record, want) in [

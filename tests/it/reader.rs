@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 
 use buzzer_core::decode::Record;
@@ -17,7 +17,6 @@ use buzzer_core::io::reader::{self, ReaderStats};
 use buzzer_core::io::source::{Attachment, ReaderRequest};
 use buzzer_core::io::sys;
 use buzzer_core::keys::{KeyBits, KeyMap};
-use buzzer_core::order::WAITING_MAX;
 use buzzer_core::ring::{self, RING_EVENTS, Receiver};
 use buzzer_core::stamp::Stamps;
 use buzzer_core::time::{KernelTime, Micros};
@@ -26,26 +25,27 @@ use buzzer_tests::harness::attachment::{frame, key};
 use mio::{Events, Poll, Token, Waker};
 
 /// A reader and the server's end of its ring.
-struct Rig {
+pub(crate) struct Rig {
     poll: Poll,
     ring: Receiver,
     requests: Mailbox<ReaderRequest>,
+    stats: Arc<ReaderStats>,
     thread: Option<JoinHandle<()>>,
     devices: u32,
 }
 
 impl Rig {
-    fn new(settle_us: u64, ring_events: usize) -> Self {
+    pub(crate) fn new(settle_us: u64, ring_events: usize) -> Self {
         let poll = Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
         let (sender, ring) = ring::ring(ring_events);
         let stats = Arc::new(ReaderStats::default());
-        let running = reader::spawn(Micros::from_us(settle_us), sender, waker, stats).unwrap();
-        Self { poll, ring, requests: running.requests, thread: Some(running.thread), devices: 0 }
+        let running = reader::spawn(Micros::from_us(settle_us), sender, waker, Arc::clone(&stats)).unwrap();
+        Self { poll, ring, requests: running.requests, stats, thread: Some(running.thread), devices: 0 }
     }
 
     /// Has the reader read this; the device's buzzers are its number times 10, and on.
-    fn attach(&mut self, fd: impl Into<OwnedFd>, stamps: Stamps) -> u32 {
+    pub(crate) fn attach(&mut self, fd: impl Into<OwnedFd>, stamps: Stamps) -> u32 {
         let fd = fd.into();
         let flags = rustix::fs::fcntl_getfl(&fd).unwrap();
         rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
@@ -69,7 +69,7 @@ impl Rig {
     }
 
     /// The next event; waits for the reader's wake-up as the server does.
-    fn next(&mut self) -> Event {
+    pub(crate) fn next(&mut self) -> Event {
         let mut events = Events::with_capacity(4);
         loop {
             if let Some(event) = self.ring.pop() {
@@ -146,7 +146,11 @@ fn many_writers_at_once_leave_in_the_order_of_their_stamps() {
                         assert_eq!(gone_how, Gone::Closed);
                         gone += 1;
                     }
-                    Kind::Release { .. } | Kind::RingFull { .. } => {}
+                    // A writer may be kept from running between its stamp and its write, and the reader too.
+                    Kind::Release { .. }
+                    | Kind::RingFull { .. }
+                    | Kind::StaleStamp { .. }
+                    | Kind::ReaderStall { .. } => {}
                     other => panic!("{other:?}"),
                 }
             }
@@ -274,11 +278,9 @@ fn a_full_heap_pushes_back_and_neither_stalls_nor_starves_an_idle_device() {
         let idle = rig.attach(idle, stamps);
         rig.attach(second, stamps);
         // Two events a hit: twice what ring and heap hold, so the writers are held back.
-        let written = AtomicU32::new(0);
         let flood = |writer: &mut Box<dyn Write + Send>| {
             for n in 0..HITS {
                 writer.write_all(&hit(sys::now(), 1 + (n % 10) as u16)).unwrap();
-                written.fetch_add(1, Ordering::Relaxed);
             }
         };
         thread::scope(|scope| {
@@ -286,14 +288,16 @@ fn a_full_heap_pushes_back_and_neither_stalls_nor_starves_an_idle_device() {
             let flood = &flood;
             scope.spawn(move || flood(&mut one));
             scope.spawn(move || flood(&mut two));
-            // Nothing is taken before the writers have brought as much as ring and heap hold.
-            while 2 * written.load(Ordering::Relaxed) < (WAITING_MAX + RING_EVENTS) as u32 {
+            // Nothing is taken before ring and heap are full.
+            while rig.stats.heap_full.load(Ordering::Relaxed) == 0 {
                 thread::yield_now();
             }
             let mut presses: BTreeMap<u32, u32> = BTreeMap::new();
             let (mut latest, mut asked, mut answered) = (KernelTime::ZERO, false, false);
+            let mut stopped = 0;
             while presses.values().sum::<u32>() < 2 * HITS + 1 {
                 let event = rig.next();
+                stopped += u32::from(matches!(event.kind, Kind::HeapFull { .. }));
                 let Kind::Press { buzzer, flags, .. } = event.kind else {
                     assert!(!matches!(event.kind, Kind::Detached(gone) if gone != Gone::Closed), "{event:?}");
                     continue;
@@ -313,8 +317,38 @@ fn a_full_heap_pushes_back_and_neither_stalls_nor_starves_an_idle_device() {
                 }
             }
             assert!(answered);
+            assert!(stopped > 0, "the reader stopped reading, and did not say so");
         });
     }
+}
+
+#[test]
+fn a_key_held_since_before_is_told_and_counts_only_after_its_release() {
+    let mut rig = Rig::new(0, RING_EVENTS);
+    let (fd, mut writer) = UnixStream::pair().map(|(read, write)| (OwnedFd::from(read), write)).unwrap();
+    rustix::fs::fcntl_setfl(&fd, rustix::fs::OFlags::NONBLOCK).unwrap();
+    let attachment = Attachment {
+        device: DeviceId::new(1),
+        fd,
+        stamps: Stamps::Receipt,
+        since: sys::now(),
+        keys: KeyMap::new((1..=2).map(|n| (key(n), Buzzer(n)))),
+        debounce_us: Micros::ZERO,
+        held: [key(2), key(9)].into_iter().collect(),
+        read_ahead: Vec::new(),
+    };
+    rig.requests.post(ReaderRequest::Attach(attachment)).unwrap();
+    assert_eq!(rig.next().kind, Kind::Attached);
+    assert_eq!(rig.next().kind, Kind::Held { buzzer: Buzzer(2) }, "9 is no buzzer");
+    let now = sys::now();
+    for down in [true, false, true] {
+        writer.write_all(&frame(now, key(2), down)).unwrap();
+    }
+    assert!(
+        matches!(rig.next().kind, Kind::Release { buzzer: Buzzer(2) }),
+        "it was down: no press before that"
+    );
+    assert!(matches!(rig.next().kind, Kind::Press { buzzer: Buzzer(2), .. }));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub mod attachments;
 pub mod client;
+pub mod cpu_latency;
 pub mod daemon;
 pub mod facts;
 pub mod handshake;
@@ -12,3 +13,4 @@ pub mod listen;
 pub mod log_file;
 pub mod peers;
 pub mod virtual_pool;
+mod vitals;

@@ -4,7 +4,7 @@
 
 use buzzer_core::event::{Buzzer, DeviceId, Event, Garbage, Gone, Kind};
 use buzzer_core::keys::{KeyBits, KeyMap};
-use buzzer_core::order::{Order, Released};
+use buzzer_core::order::{Order, Released, WAITING_MAX};
 use buzzer_core::ring::{self, Receiver, Sender};
 use buzzer_core::stamp::{ReadClock, Stamps};
 use buzzer_core::stream::{Stream, StreamOptions};
@@ -77,7 +77,9 @@ struct Threads {
     timer: Option<u64>,
     reader_due: Option<u64>,
     ran_late_us: u64,
-    /// Its memory has been full: what follows may be late.
+    /// Its memory is full: the first device that was not read, and since when.
+    heap_full: Option<(DeviceId, u64)>,
+    /// It has been full: what follows may be late.
     heap_was_full: bool,
     stopping: bool,
     sender: Sender,
@@ -115,6 +117,7 @@ pub(crate) fn play(world: World, script: Script) -> Result<Played, String> {
         timer: None,
         reader_due: None,
         ran_late_us: 0,
+        heap_full: None,
         heap_was_full: false,
         stopping: false,
         sender,
@@ -302,7 +305,7 @@ impl Threads {
                 continue;
             }
             if !self.has_room() {
-                unread = unread.or(Some(slot));
+                unread = unread.or(Some((slot, source.stream.device())));
             }
             match self.drain(slot) {
                 Err(gone) => self.detach(slot, gone),
@@ -324,10 +327,16 @@ impl Threads {
                 }
             }
         }
-        if let Some(unread) = unread {
-            self.first = unread;
+        if let Some((slot, device)) = unread {
+            self.first = slot;
             self.heap_was_full = true;
+            self.heap_full = self.heap_full.or(Some((device, self.pass)));
             drained_at = self.pass + self.settle_us;
+        } else if self.order.waiting() < WAITING_MAX / 2
+            && let Some((device, since)) = self.heap_full.take()
+        {
+            let kind = Kind::HeapFull { full_us: (self.pass - since) as u32 };
+            self.order.push(Event { at: at(self.pass), device, more: false, kind }, false);
         }
         busy & self.release(drained_at)
     }

@@ -33,6 +33,7 @@ pub(crate) struct Count {
     pub(crate) lost: u64,
     pub(crate) stalls: u64,
     pub(crate) ring_full: u64,
+    pub(crate) heap_full: u64,
     pub(crate) unplugged: u64,
     pub(crate) ignored: u64,
 }
@@ -51,6 +52,7 @@ impl std::ops::AddAssign for Count {
         self.lost += other.lost;
         self.stalls += other.stalls;
         self.ring_full += other.ring_full;
+        self.heap_full += other.heap_full;
         self.unplugged += other.unplugged;
         self.ignored += other.ignored;
     }
@@ -81,6 +83,7 @@ struct Device {
     attached: bool,
     gaps: Vec<(u64, u64)>,
     stalls: Vec<u64>,
+    stale_reports: u64,
     ignored: BTreeMap<u16, u64>,
     /// Presses told, by buzzer.
     pressed: BTreeMap<u16, usize>,
@@ -111,6 +114,7 @@ pub(crate) fn judge(played: Played) -> Result<Count, String> {
                 attached: false,
                 gaps: Vec::new(),
                 stalls: Vec::new(),
+                stale_reports: 0,
                 ignored: BTreeMap::new(),
                 pressed: BTreeMap::new(),
                 seen_down: BTreeSet::new(),
@@ -124,18 +128,32 @@ pub(crate) fn judge(played: Played) -> Result<Count, String> {
     let mut draws = HashMap::new();
     // When the last press or release of a device without a true stamp may have been made, at the latest.
     let mut unstamped_at = 0;
+    let (mut late, mut latest) = (HashMap::new(), 0);
     for (record, seq) in records.iter().zip(1..) {
         ensure!(record.seq == seq, "seq {} where {seq} is due", record.seq);
         if let Fact::Draw { seed, presses } = &record.fact {
             draws.insert(seq, (seed.clone(), *presses, record.at_us));
         }
-        if let Fact::Press { .. } = &record.fact {
+        if let Fact::Late { press, device, behind_us, .. } = &record.fact {
+            let right = late.remove(press) == Some((*device, record.at_us));
+            ensure!(right, "no late press has that record: {record:?}");
+            // What it came behind is among what was told, and has that stamp; or it is of a pool that is not connected.
+            ensure!(record.at_us + behind_us >= latest, "it came behind {latest}: {record:?}");
+        }
+        if matches!(record.fact, Fact::Press { .. } | Fact::Release { .. }) {
+            latest = latest.max(record.at_us);
+        }
+        if let Fact::Press { device, flags, .. } = &record.fact {
+            if flags.iter().any(|flag| flag == "late") {
+                late.insert(seq, (*device, record.at_us));
+            }
             let told = press(record, &mut devices, &mut count, &mut unstamped_at)?;
             presses.push(told);
         } else {
             other(record, &mut devices, &mut count)?;
         }
     }
+    ensure!(late.is_empty(), "late without a record of its own: {late:?}");
     let buzzes = told.iter().filter(|text| text.starts_with(r#"{"event":"buzz""#));
     let wanted = presses
         .iter()
@@ -254,6 +272,11 @@ fn other(record: &Record, devices: &mut [Device], count: &mut Count) -> Result<(
         Fact::Gap { device, since_us, .. } => {
             count.gaps += 1;
             devices[*device as usize].gaps.push((*since_us, at));
+        }
+        Fact::StaleStamp { device, .. } => devices[*device as usize].stale_reports += 1,
+        Fact::HeapFull { full_us } => {
+            ensure!(*full_us > 0, "full for no time: {record:?}");
+            count.heap_full += 1;
         }
         Fact::ReaderStall { device, .. } => {
             count.stalls += 1;
@@ -376,6 +399,8 @@ fn whole(device: &Device, count: &mut Count) -> Result<(), String> {
     }
     ensure!(device.gaps == truth.gaps, "gaps {:?}, told {:?}", truth.gaps, device.gaps);
     ensure!(device.stalls == truth.stalls, "stalls {:?}, told {:?}", truth.stalls, device.stalls);
+    let (told, due) = (device.stale_reports, truth.stale_reports);
+    ensure!(told == due, "{due} reports with a stamp that cannot be true, told {told}");
     count.lost += truth.lost.len() as u64;
     let ended = truth.end.as_deref().is_some_and(|end| end != "released" && end != "closed by its sender");
     for made in &truth.lost {
