@@ -71,7 +71,7 @@ impl Stream {
         self.stamps
     }
 
-    /// Everything stamped up to here has been read, though more may wait.
+    /// Everything stamped before this has been read, though more may wait.
     pub const fn read_up_to(&self) -> KernelTime {
         self.judge.last()
     }
@@ -86,7 +86,7 @@ impl Stream {
         self.judge.set_backlog();
     }
 
-    /// Whether events were dropped and [`Stream::resync`] must be called once all that was read is fed.
+    /// Whether the kernel dropped events and [`Stream::resync`] must be called once all that was read is fed.
     pub const fn needs_resync(&self) -> bool {
         self.gap
     }
@@ -130,14 +130,15 @@ impl Stream {
         if self.partial_len > 0 { Err(Garbage::PartialRecord) } else { Ok(()) }
     }
 
-    /// Takes the true key states after a gap, read at `read`. A press that is found this way has no true time: it is
-    /// ordered by `read` and flagged.
+    /// Takes the true key states after a gap, read at `read`, and tells of the gap: it lasts until now, for to ask takes
+    /// what came meanwhile out of the kernel's queue. A press that is found this way has no true time: it is ordered by
+    /// `read` and flagged.
     pub fn resync(&mut self, actual: &KeyBits, read: KernelTime, out: &mut impl FnMut(Event)) {
         self.gap = false;
-        let at = read.max(self.judge.last());
-        let back_us = at.since(self.judge.drained());
-        let judged = Judged { at, flags: Flags::RECOVERED, rank: 0, back_us, stall_us: None };
+        let since = self.judge.known_up_to();
+        let judged = self.judge.recover(read);
         let (device, contacts) = (self.device, &mut self.contacts);
+        out(Event { at: judged.at, device, more: false, kind: Kind::Gap { since } });
         self.decoder.resync(actual, |edge| {
             if let Some(event) = event(device, contacts, edge, judged, false) {
                 out(event);
@@ -180,12 +181,9 @@ impl Stream {
                     out(event);
                 }
             }
-            Fed::Gap(own) => {
-                let since = self.judge.drained();
-                let at = self.judge.judge(own, clock).at;
-                out(Event { at, device: self.device, more: false, kind: Kind::Gap { since } });
-                self.gap = true;
-            }
+            Fed::Gap if self.stamps == Stamps::Kernel => self.gap = true,
+            // The other end of an attachment cannot be asked: it starts over with all keys up, from here on.
+            Fed::Gap => self.resync(&KeyBits::NONE, clock.read(), out),
         }
         Ok(())
     }

@@ -155,9 +155,12 @@ impl Mediator {
     /// An event left the ring. `seed`: 8 random bytes, for a draw.
     pub fn handle_event(&mut self, event: Event, seed: impl FnOnce() -> [u8; 8]) {
         self.latest = self.latest.max(event.at);
-        let state = &self.state;
+        let (state, announced) = (&self.state, &self.announced);
         let pool_of = |event: &Event| {
-            state.pool_of(event.device.get()).filter(|pool| state.is_connected(pool)).cloned()
+            let device = event.device.get();
+            // A press may carry the very stamp of its device's attachment, which is in the same group then.
+            let coming = || announced.get(&device).map(|announced| &announced.pool);
+            state.pool_of(device).or_else(coming).filter(|pool| state.is_connected(pool)).cloned()
         };
         if let Some(group) = self.group.push(event, pool_of, seed) {
             self.handle_group(group);
@@ -173,18 +176,21 @@ impl Mediator {
             let presses = u32::try_from(presses).unwrap_or(u32::MAX);
             draw = Some(self.record(first.event.at, Fact::Draw { seed, presses }));
         }
-        // Asked for all before any is told: presses of one stamp are a tie, no contest.
-        let facts: Vec<(KernelTime, Fact)> =
-            group.presses.into_iter().map(|press| (press.event.at, self.press(press, draw))).collect();
         let mut late = Vec::new();
-        for (at, fact) in facts {
-            let Fact::Press { device, pool, flags, .. } = &fact else { continue };
-            let (device, pool, is_late) = (*device, pool.clone(), flags.iter().any(|flag| flag == "late"));
-            let press = self.record(at, fact);
-            self.contests.tell(at.as_us(), device, press);
-            if is_late {
-                let behind_us = self.latest.since(at).as_us();
-                late.push((at, Fact::Late { device, pool, press, behind_us }));
+        // Presses of one tie are no contest, so all of them ask before any is told. A group may hold more than one tie.
+        for tie in group.presses.chunk_by(Placed::is_tied_with) {
+            let facts: Vec<(KernelTime, Fact)> =
+                tie.iter().map(|press| (press.event.at, self.press(press.clone(), draw))).collect();
+            for (at, fact) in facts {
+                let Fact::Press { device, pool, flags, .. } = &fact else { continue };
+                let (device, pool, is_late) =
+                    (*device, pool.clone(), flags.iter().any(|flag| flag == "late"));
+                let press = self.record(at, fact);
+                self.contests.tell(at.as_us(), device, press);
+                if is_late {
+                    let behind_us = self.latest.since(at).as_us();
+                    late.push((at, Fact::Late { device, pool, press, behind_us }));
+                }
             }
         }
         // Behind all of them, so that the presses of a draw stand together.

@@ -2,6 +2,7 @@
 //! that says what was left out. Guarantee: loopback only; no test depends on another or on the speed of the machine.
 
 mod bad_input;
+mod campaign;
 mod crash;
 mod doctor;
 mod faults;
@@ -13,7 +14,6 @@ mod reader;
 mod recordings;
 mod restart;
 mod simulation;
-mod stall;
 mod tidy;
 mod ties;
 mod v1;

@@ -14,9 +14,8 @@ use buzzer_core::ring::RING_EVENTS;
 use buzzer_core::stamp::Stamps;
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_tests::harness::attachment::{frame, key};
+use buzzer_tests::harness::reader::Rig;
 use buzzer_tests::left_out;
-
-use crate::reader::Rig;
 
 const PAIRS: usize = 20_000;
 /// Devices between the two, so that a pass takes long enough for both to be written within it.
@@ -54,7 +53,7 @@ fn what_is_readable_by_its_stamp_is_never_late_even_without_a_window() {
     let mut late = BTreeSet::new();
     let mut presses = 0;
     while presses < 2 * PAIRS {
-        let event = rig.next();
+        let event = rig.wait_event();
         if let Kind::Press { flags, .. } = event.kind {
             presses += 1;
             if flags.has(Flags::LATE) {

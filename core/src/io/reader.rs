@@ -25,7 +25,6 @@ use crate::io::run_delay::RunDelay;
 use crate::io::source::{Attachment, ReaderRequest};
 use crate::io::sys;
 use crate::io::timer::Timer;
-use crate::keys::KeyBits;
 use crate::order::{Order, Released, WAITING_MAX};
 use crate::ring::Sender;
 use crate::stamp::{ReadClock, Stamps};
@@ -197,7 +196,7 @@ struct Out {
 /// What a source has after a pass.
 enum Drained {
     Empty,
-    /// It may have more, all of it stamped after that.
+    /// It may have more, none of it stamped before that.
     More(KernelTime),
     Gone(Gone),
 }
@@ -340,7 +339,8 @@ impl Reader {
                     source.stream.set_backlog();
                     busy = true;
                     if stamped {
-                        drained_at = drained_at.min(up_to);
+                        // What it has not shown yet may still carry that very stamp.
+                        drained_at = drained_at.min(up_to - Micros::from_us(1));
                     }
                 }
                 Drained::Gone(gone) => self.detach(slot, gone),
@@ -468,12 +468,7 @@ fn drain(source: &mut Source, pass: KernelTime, run_delay: &RunDelay, out: &mut 
             return Drained::Gone(Gone::Garbage(garbage));
         }
         if stream.needs_resync() {
-            // A virtual attachment cannot be asked: its sender starts over with all keys up.
-            let actual = match stream.stamps() {
-                Stamps::Kernel => sys::key_state(&*fd),
-                Stamps::Receipt | Stamps::Sender => Ok(KeyBits::NONE),
-            };
-            match actual {
+            match sys::key_state(&*fd) {
                 Ok(actual) => stream.resync(&actual, sys::now(), &mut |event| out.push(event, stamped)),
                 Err(error) if error.raw_os_error() == Some(Errno::NODEV.raw_os_error()) => {
                     return Drained::Gone(Gone::Unplugged);
