@@ -2,8 +2,10 @@
 
 pub mod attachments;
 pub mod client;
+pub mod cpu_latency;
 pub mod daemon;
 pub mod facts;
+mod follow;
 pub mod handshake;
 pub mod hardware;
 pub mod holder;
@@ -12,3 +14,4 @@ pub mod listen;
 pub mod log_file;
 pub mod peers;
 pub mod virtual_pool;
+mod vitals;
