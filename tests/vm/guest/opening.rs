@@ -1,13 +1,14 @@
 //! Cases about opening a device: what the kernel makes of it, and that nobody else's presses suffer.
 
 use std::fs;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::UNIX_EPOCH;
 
 use buzzer_core::io::{evdev_node, sysfs};
 use buzzer_core::profile::every_key;
+use rustix::fs::{FileType, Mode, OFlags};
 use serde_json::{Value, json};
 
 use crate::daemon::Daemon;
@@ -29,51 +30,58 @@ pub(crate) fn first_usb_open_sleeps() -> Outcome {
     same("key and value", &(code, value), &(TRIGGER.code(), 1))
 }
 
-/// How often the device of this case is opened.
-const OPENS: usize = 40;
-
-/// Setting the clock of a queue that is not empty leaves a stale stamp for every reader. So it is set before anything can
-/// be in the queue: of 40 openings beside frames every 0.5 ms few may do so, and with a later place nearly all would.
+/// Setting the clock of a queue that is not empty leaves a stale stamp for every reader, so it is set before anything can be
+/// in the queue. Here a press comes while the opener looks at sysfs: one of sysfs without haste, whose `name` is a pipe.
 pub(crate) fn leaves_no_stale_stamp() -> Outcome {
-    let mut button = Button::plug_with("opened often", &[TRIGGER])?;
+    let mut button = Button::plug_with("looked at", &[TRIGGER])?;
     let node = button.node().to_owned();
-    let mut observer = Reader::open(&node)?;
-    observer.set_clock()?;
     let name = node.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let identity = sysfs::read(Path::new("/sys"), &name).why("sysfs")?;
     let keys = every_key(&identity.keys);
-    let enough = AtomicBool::new(false);
+    let mut observer = Reader::open(&node)?;
+    observer.set_clock()?;
+    let slow = Path::new("/tmp/slow-sysfs");
+    let pipe = copy_with_pipe(slow, &name, identity.instance)?;
     thread::scope(|scope| {
-        let writing = scope.spawn(|| {
-            let (mut spans, mut stale) = (0, 0);
-            while !enough.load(Ordering::Acquire) {
-                let before = now_us();
-                button.send(TRIGGER, 1 - spans % 2)?;
-                spans += 1;
-                let (_, _, stamp) = observer.next_key()?;
-                let at_us = stamp.duration_since(UNIX_EPOCH).why("stamp")?.as_micros();
-                stale += usize::from(at_us < u128::from(before.unsigned_abs()));
-                let next = before + 500;
-                while now_us() < next {
-                    thread::yield_now();
-                }
-            }
-            Ok(stale)
+        let opening = scope.spawn(|| {
+            evdev_node::open(Path::new("/dev/input"), slow, &identity, &keys, false)
+                .map_err(|it| it.to_string())
         });
-        let opened = (0..OPENS).try_for_each(|_| {
-            let open = evdev_node::open(Path::new("/dev/input"), Path::new("/sys"), &identity, &keys, false);
-            open.map(drop).or_else(|error| match error {
-                // A key was down and another opening's trial grab was seen: nothing else grabs here.
-                evdev_node::OpenError::Grabbed { .. } => Ok(()),
-                other => Err(other.to_string()),
-            })
-        });
-        enough.store(true, Ordering::Release);
-        let stale: usize = writing.join().unwrap_or_else(|_| Err("the writer panicked".to_owned()))?;
-        opened?;
-        println!("vm: {stale} stale stamps after {OPENS} openings");
-        ensure(stale < OPENS / 2, || format!("{OPENS} openings left {stale} stale stamps"))
-    })
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        // It can be opened once somebody reads it.
+        let name =
+            until("the opener's look at sysfs", || rustix::fs::open(&pipe, flags, Mode::empty()).ok())?;
+        button.press(TRIGGER)?;
+        rustix::io::write(&name, identity.name.as_bytes()).why("the name")?;
+        drop(name);
+        opening.join().unwrap_or_else(|_| Err("the opener panicked".to_owned())).map(drop)
+    })?;
+    let before = now_us();
+    button.release(TRIGGER)?;
+    observer.next_key()?;
+    let (_, _, stamp) = observer.next_key()?;
+    let at_us = stamp.duration_since(UNIX_EPOCH).why("stamp")?.as_micros();
+    ensure(at_us >= before.unsigned_abs().into(), || format!("written at {before}, stamped {at_us}"))
+}
+
+/// What sysfs says of a node, elsewhere, its name as a pipe that nobody has written to yet. Gives the pipe.
+fn copy_with_pipe(root: &Path, node: &str, instance: u64) -> Outcome<PathBuf> {
+    let from = Path::new("/sys/class/input").join(node);
+    let input = root.join(format!("devices/input{instance}"));
+    for folder in
+        [&root.join("class/input"), &input.join("id"), &input.join("capabilities"), &input.join(node)]
+    {
+        fs::create_dir_all(folder).why(folder.display())?;
+    }
+    for file in ["id/bustype", "id/vendor", "id/product", "id/version", "capabilities/key", "inhibited"] {
+        fs::copy(from.join("device").join(file), input.join(file)).why(file)?;
+    }
+    fs::copy(from.join("dev"), input.join(node).join("dev")).why("dev")?;
+    symlink(format!("../../input{instance}"), input.join(node).join("device")).why("device")?;
+    symlink(input.join(node), root.join("class/input").join(node)).why(node)?;
+    let pipe = input.join("name");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).why("pipe")?;
+    Ok(pipe)
 }
 
 /// Both pads are known, so no configuration names them.

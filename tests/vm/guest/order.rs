@@ -193,6 +193,7 @@ pub(crate) fn unnamed_device_is_read_as_well() -> Outcome {
     crowd.iter_mut().try_for_each(|stream| stream.write_all(&[0; 12]).why("record"))?;
     right.press(A)?;
     left.press(B)?;
+    let_pass(10_000)?; // Longer than the settle window: nothing that is read first has to wait.
     daemon.thaw()?;
     for buzzer in [1, 2, 3] {
         client.expect_buzz("desk", buzzer)?;
