@@ -20,6 +20,8 @@ const EV_KEY: u16 = 1;
 const EV_MAX: u16 = 0x1f;
 pub(crate) const SYN_REPORT: u16 = 0;
 pub(crate) const SYN_DROPPED: u16 = 3;
+/// The value of a SYN_REPORT where the kernel's own frame was full (`input.c:input_value_sync`).
+const REPORT_CUT: i32 = 1;
 
 /// One `struct input_event`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +121,7 @@ pub struct Decoder {
     events: usize,
     dropping: bool,
     complete: bool,
+    cut: bool,
 }
 
 impl Decoder {
@@ -132,12 +135,18 @@ impl Decoder {
             events: 0,
             dropping: false,
             complete: false,
+            cut: false,
         }
     }
 
     /// The edges of the frame that [`Fed::Frame`] announced, in stream order.
     pub fn edges(&self) -> &[Edge] {
         &self.edges
+    }
+
+    /// Whether the kernel cut a report here: the rest may follow as another frame of the same stamp, or not at all.
+    pub const fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// Takes the next record.
@@ -155,6 +164,7 @@ impl Decoder {
         let at = KernelTime::from_timeval(record.sec, record.usec).ok_or(Garbage::Time)?;
         if (record.kind, record.code) == (EV_SYN, SYN_REPORT) {
             self.complete = true;
+            self.cut = record.value == REPORT_CUT;
             if std::mem::take(&mut self.dropping) {
                 self.edges.clear();
                 return Ok(Fed::Gap);

@@ -46,9 +46,9 @@ pub struct Flags(u8);
 impl Flags {
     /// Nothing to remark.
     pub const NONE: Self = Self(0);
-    /// Became visible after presses with later stamps had been told.
+    /// Became visible later than the settle window after its stamp, or after presses with later stamps had been told.
     pub const LATE: Self = Self(1);
-    /// Its own stamp cannot be true; it is ordered by the time it was read.
+    /// Its own stamp cannot be true, or (with [`Flags::LATE`]) may not be; it is ordered by the time it was read.
     pub const STALE_STAMP: Self = Self(2);
     /// Found by asking the device after lost events; its true time is unknown.
     pub const RECOVERED: Self = Self(4);
@@ -190,7 +190,7 @@ pub enum Kind {
     },
     /// The reader itself ran late: what it read with this event had waited for so long, with a true stamp.
     ReaderStall {
-        /// How long it had been ready to run and did not, µs.
+        /// How long it had been ready to run, or stopped, and did not run, µs.
         late_us: u32,
     },
     /// The ring was full for a while and nothing was lost: presses waited in the reader, in order.
@@ -217,7 +217,8 @@ pub struct Event {
     /// The device it is about.
     pub device: DeviceId,
     /// Whether another event of the same stamp follows: a group of equal stamps leaves `core` whole, and the
-    /// one that ends it says `false`.
+    /// one that ends it says `false`. On the way into the order: whether another one may follow, because the kernel cut
+    /// the report.
     pub more: bool,
     /// What happened.
     pub kind: Kind,

@@ -100,10 +100,11 @@ impl Order {
     pub fn release(&mut self, drained: KernelTime, mut emit: impl FnMut(Event) -> bool) -> Released {
         while let Some(Reverse(head)) = self.waiting.peek() {
             let Waiting { mut event, stamped, .. } = *head;
-            // Held only for what another device might still show.
+            // Held only for what another device might still show, or the rest of a report that the kernel cut: the parts
+            // become readable one after the other, and between two a reader of higher priority can read the first.
             let others = self.stamped.saturating_sub(usize::from(stamped));
             let due = event.at + self.settle_us;
-            if self.open.is_none() && others > 0 && due > drained {
+            if self.open.is_none() && (others > 0 || event.more) && due > drained {
                 return Released::AllDue(Some(due));
             }
             let passed = event.at < self.last;
@@ -206,6 +207,17 @@ mod tests {
         order.push(press(8, 1000), false);
         order.push(press(9, 1000), false);
         assert_eq!(release(&mut order, 1000).len(), 2);
+    }
+
+    #[test]
+    fn the_rest_of_a_cut_report_is_waited_for_even_with_one_device() {
+        let mut one = with_devices(1);
+        one.push(Event { more: true, ..press(0, 1000) }, true);
+        assert_eq!(release(&mut one, 1000 + W - 1), []);
+        one.push(press(0, 1000), true);
+        assert_eq!(release(&mut one, 1000 + W), [(0, 1000, false), (0, 1000, false)]);
+        one.push(Event { more: true, ..press(0, 2000) }, true);
+        assert_eq!(release(&mut one, 2000 + W), [(0, 2000, false)], "there was no rest");
     }
 
     #[test]

@@ -169,10 +169,12 @@ impl Stream {
                     self.pressed = Some(judged.at);
                 }
                 let mut stale = judged.flags.has(Flags::STALE_STAMP);
+                let cut = self.stamps == Stamps::Kernel && self.decoder.is_cut();
                 for edge in self.decoder.edges() {
                     let Some(event) = event(self.device, &mut self.contacts, *edge, judged, multiple) else {
                         continue;
                     };
+                    let event = Event { more: cut, ..event };
                     // Said once a report; bounce, of which there may be any amount, is not worth a word of its own.
                     if stale && !matches!(event.kind, Kind::Ignored { .. }) {
                         stale = false;
@@ -333,6 +335,18 @@ mod tests {
         stream().feed(&bytes, &late, &mut |event| events.push((event.at, event.kind))).unwrap();
         let press = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0 };
         assert_eq!(events, [(at, Kind::ReaderStall { late_us: 70_000 }), (at, press)]);
+    }
+
+    #[test]
+    fn a_report_that_the_kernel_cut_says_so() {
+        let at = KernelTime::from_us(5);
+        for (value, want) in [(0, false), (1, true)] {
+            let key = Record::key(at, KeyCode::new(704).unwrap(), true);
+            let bytes = [key, Record { value, ..Record::report(at) }].map(Record::to_bytes).concat();
+            let mut more = Vec::new();
+            stream().feed(&bytes, &clock(5), &mut |event| more.push(event.more)).unwrap();
+            assert_eq!(more, [want]);
+        }
     }
 
     #[test]

@@ -208,7 +208,12 @@ impl Reader {
         loop {
             let timeout = busy.then_some(std::time::Duration::ZERO);
             match self.poll.poll(&mut events, timeout) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    self.run_delay.interrupt();
+                    // Read at once what came meanwhile: only for that is the stop an excuse.
+                    busy = true;
+                    continue;
+                }
                 // Only a broken descriptor table can do this; nothing could be read any more.
                 Err(error) => panic!("reader: epoll failed: {error}"),
                 Ok(()) => {}
@@ -429,11 +434,12 @@ impl Out {
 }
 
 fn count(stats: &ReaderStats, event: Event, pass: KernelTime) {
-    let Kind::Press { flags, .. } = event.kind else { return };
+    let Kind::Press { flags, back_us, .. } = event.kind else { return };
     stats.presses.fetch_add(1, Ordering::Relaxed);
     if flags.has(Flags::LATE) {
         stats.late.fetch_add(1, Ordering::Relaxed);
-        stats.late_us_max.fetch_max(pass.since(event.at).as_us(), Ordering::Relaxed);
+        let age_us = pass.since(event.at).as_us() + u64::from(back_us);
+        stats.late_us_max.fetch_max(age_us, Ordering::Relaxed);
     }
     if flags.has(Flags::STALE_STAMP) {
         stats.stale.fetch_add(1, Ordering::Relaxed);

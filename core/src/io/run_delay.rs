@@ -1,18 +1,22 @@
-//! How late the scheduler let this thread run. In: `/proc/thread-self/schedstat`. Out: the time, since a mark, for which
-//! the thread was ready to run and did not. Guarantee: read on the thread that made it; where the kernel keeps no such
-//! count it says that the thread was never late, and an old stamp then counts as stale, which never wins.
+//! How late this thread was let run. In: `/proc/thread-self/schedstat`, and whether a wait was interrupted. Out: the
+//! time, since a mark, for which the thread may have had something to do and did not run. Guarantee: read on the thread that
+//! made it; where the kernel keeps no such count it says that the thread was never late, and an old stamp then counts as
+//! stale, which never wins.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use crate::time::Micros;
+use crate::io::sys;
+use crate::time::{KernelTime, Micros};
 
 /// The thread's run delay.
 #[derive(Debug)]
 pub struct RunDelay {
     file: Option<File>,
     mark_us: u64,
+    marked: KernelTime,
+    interrupted: bool,
 }
 
 impl RunDelay {
@@ -22,7 +26,7 @@ impl RunDelay {
             Ok(file) => (Some(file), None),
             Err(error) => (None, Some(error)),
         };
-        let mut delay = Self { file, mark_us: 0 };
+        let mut delay = Self { file, mark_us: 0, marked: KernelTime::ZERO, interrupted: false };
         delay.mark();
         (delay, error)
     }
@@ -30,10 +34,22 @@ impl RunDelay {
     /// From here on is counted.
     pub fn mark(&mut self) {
         self.mark_us = self.total_us();
+        self.marked = sys::now();
+        self.interrupted = false;
+    }
+
+    /// A wait ended with EINTR. The signals that have a handler here end the daemon, so this was a stop (SIGSTOP, a
+    /// debugger), which the kernel counts neither as running nor as ready. When it began nobody knows: at the mark at the
+    /// earliest.
+    pub const fn interrupt(&mut self) {
+        self.interrupted = true;
     }
 
     /// The delay since the mark.
     pub fn since_mark(&self) -> Micros {
+        if self.interrupted {
+            return sys::now().since(self.marked);
+        }
         Micros::from_us(self.total_us().saturating_sub(self.mark_us))
     }
 

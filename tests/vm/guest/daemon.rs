@@ -116,6 +116,26 @@ impl Daemon {
         })
     }
 
+    /// How often the reader thread has gone to sleep.
+    pub(crate) fn reader_sleeps(&self) -> Outcome<u64> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid()?.as_raw_nonzero())).why("threads")?;
+        let mut status =
+            tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
+        let status = status.find(|status| status.starts_with("Name:\treader\n")).ok_or("no reader thread")?;
+        let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:\t"));
+        count.ok_or("no count of sleeps")?.parse().why("count of sleeps")
+    }
+
+    /// The name of a thread that sleeps uninterruptibly, as a driver's `msleep` does.
+    pub(crate) fn sleeping_in_the_kernel(&self) -> Option<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid().ok()?.as_raw_nonzero())).ok()?;
+        tasks.flatten().find_map(|task| {
+            let stat = fs::read_to_string(task.path().join("stat")).ok()?;
+            let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
+            rest.starts_with('D').then(|| name.to_owned())
+        })
+    }
+
     pub(crate) fn thaw(&self) -> Outcome {
         self.signal(Signal::CONT)
     }
@@ -138,11 +158,16 @@ impl Daemon {
     }
 
     /// Ends the daemon as systemd does, and gives what its log says then.
-    pub(crate) fn stop(mut self) -> Outcome<Vec<Record>> {
+    pub(crate) fn stop(self) -> Outcome<Vec<Record>> {
+        records::read(&self.end()?)
+    }
+
+    /// Ends the daemon as systemd does, and gives the folder of its log.
+    pub(crate) fn end(mut self) -> Outcome<PathBuf> {
         self.terminate()?;
         let status = self.wait()?;
         ensure(status.success(), || format!("SIGTERM: buzzerd ended with {status}{}", self.last_words()))?;
-        records::read(&self.folder.join("log"))
+        Ok(self.folder.join("log"))
     }
 
     /// The last lines of stderr, for the text of a failure.

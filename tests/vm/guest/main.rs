@@ -1,6 +1,6 @@
-//! The test program of the virtual machine: `vm-guest BUZZERD [NAME]`, started by `tests/vm/run`.
+//! The test program of the virtual machine: `vm-guest BUZZERD [NAME,...]`, started by `tests/vm/run`.
 //!
-//! Enters: the built `buzzerd`, and the beginning of the names of the cases to run (all, if none is given).
+//! Enters: the built `buzzerd`, and the beginnings of the names of the cases to run (all, if none is given).
 //! Leaves: `ok NAME (ms)` or `not ok NAME (ms): why`, a count, and the exit status 0 if all passed, else 1.
 //! Guarantees: each case has its own devices, daemon and log, so that one failure explains itself. The cases `kernel_*`
 //! come first and need no `buzzerd`.
@@ -8,11 +8,17 @@
 mod client;
 mod daemon;
 mod deadline;
+mod fair;
+mod faults;
+mod gadget;
 mod hotplug;
 mod kernel;
 mod lights;
+mod load;
 mod measure;
+mod naive;
 mod node;
+mod opening;
 mod order;
 mod presses;
 mod records;
@@ -33,6 +39,7 @@ const CASES: &[Case] = &[
     ("kernel_replug_reuses_the_node", kernel::replug_reuses_the_node),
     ("kernel_full_queue_is_dropped", kernel::full_queue_is_dropped),
     ("kernel_clock_change_leaves_its_time", kernel::clock_change_leaves_its_time),
+    ("kernel_first_usb_open_sleeps", opening::first_usb_open_sleeps),
     ("kernel_equal_light_is_not_sent", lights::equal_light_is_not_sent),
     ("buzz_hub_gives_four_reds", presses::buzz_hub_gives_four_reds),
     ("reds_of_one_report_tie", presses::reds_of_one_report_tie),
@@ -59,7 +66,22 @@ const CASES: &[Case] = &[
     ("two_cpus_one_pool", order::two_cpus_one_pool),
     ("two_cpus_two_pools", order::two_cpus_two_pools),
     ("stamps_decide_not_reading", order::stamps_decide_not_reading),
-    ("stale_stamp_is_marked", order::stale_stamp_is_marked),
+    ("stale_stamp_while_awake", faults::stale_stamp_while_awake),
+    ("stale_stamp_after_idle_behind_a_rival", faults::stale_stamp_after_idle_behind_a_rival),
+    ("stale_stamp_after_idle_before_a_rival", faults::stale_stamp_after_idle_before_a_rival),
+    ("stopped_reader_is_told", faults::stopped_reader_is_told),
+    ("starved_reader_is_told", faults::starved_reader_is_told),
+    ("late_press_is_told_next", faults::late_press_is_told_next),
+    ("unproved_button_is_suspect", faults::unproved_button_is_suspect),
+    ("split_report_is_one_tie", faults::split_report_is_one_tie),
+    ("opening_leaves_no_stale_stamp", opening::leaves_no_stale_stamp),
+    ("opening_delays_no_other_device", opening::delays_no_other_device),
+    ("report_during_opening_leaves_a_suspect", opening::report_during_it_leaves_a_suspect),
+    ("usb_device_tells_its_interval", opening::usb_device_tells_its_interval),
+    ("unnamed_device_is_read_as_well", order::unnamed_device_is_read_as_well),
+    ("no_handset_is_favoured", fair::no_handset_is_favoured),
+    ("fair_idle", fair::idle),
+    ("fair_busy", fair::busy),
     ("restart_reconnects", hotplug::restart_reconnects),
     ("sigterm_closes_politely", hotplug::sigterm_closes_politely),
 ];
@@ -67,7 +89,8 @@ const CASES: &[Case] = &[
 fn main() -> ExitCode {
     let only = std::env::args().nth(2).unwrap_or_default();
     let (mut passed, mut failed) = (0, 0);
-    for (name, case) in CASES.iter().filter(|(name, _)| name.starts_with(&only)) {
+    for (name, case) in CASES.iter().filter(|(name, _)| only.split(',').any(|start| name.starts_with(start)))
+    {
         let started = uinput::now_us();
         let outcome = case();
         let took_ms = (uinput::now_us() - started) / 1_000;

@@ -1,18 +1,20 @@
 //! Cases about the order of presses on different devices.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::Barrier;
 use std::thread;
 
-use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::json;
 
 use crate::client::Client;
 use crate::daemon::Daemon;
 use crate::deadline::{Outcome, Why, ensure, same};
-use crate::node::Reader;
+use crate::faults::{known_hubs, leave_stamp};
+use crate::load::pin;
 use crate::records::{self, Press};
-use crate::uhid::{Hid, RED, YELLOW};
-use crate::uinput::{A, Button, let_pass, now_us};
+use crate::uhid::RED;
+use crate::uinput::{A, B, Button, let_pass, now_us};
 
 const ROUNDS: usize = 300;
 
@@ -97,9 +99,7 @@ fn race(daemon: Daemon, mut client: Client, buttons: [Button; 2]) -> Outcome {
 }
 
 fn write_presses(mut button: Button, cpu: usize, barrier: &Barrier) -> Outcome<Vec<Span>> {
-    let mut set = CpuSet::new();
-    set.set(cpu);
-    let mut outcome = sched_setaffinity(None, &set).why("affinity").map(|()| Vec::new());
+    let mut outcome = pin(cpu).map(|()| Vec::new());
     for _ in 0..ROUNDS {
         barrier.wait();
         outcome = outcome.and_then(|mut spans: Vec<Span>| {
@@ -145,39 +145,13 @@ fn compare(frames: &[u64], presses: &[Press], spans: &[Vec<Span>]) -> Outcome {
     Ok(())
 }
 
-/// Two hubs that no configuration names, so that the daemon does not have them for itself and another program can
-/// make the second one's next stamp older than it is. Gives their pools, in the order of the ports.
-fn two_known_hubs(name: &str, config: &str) -> Outcome<([Hid; 2], Daemon, Client, [String; 2])> {
-    let hubs = [Hid::plug_buzz_at(1, 0x1000)?, Hid::plug_buzz_at(2, 0x1000)?];
-    let daemon = Daemon::start(name, config)?;
-    let mut client = daemon.client()?;
-    let listed = client.pools()?;
-    let pool = |port: u8| {
-        let ids = listed.as_array().into_iter().flatten().filter_map(|id| id.as_str());
-        let mut ids = ids.filter(|id| id.ends_with(&format!("-{port}")));
-        ids.next().map(str::to_owned).ok_or_else(|| format!("no pool of port {port} in {listed}"))
-    };
-    let pools = [pool(1)?, pool(2)?];
-    for pool in &pools {
-        client.connect_pool(pool, &[1, 2, 3, 4])?;
-    }
-    Ok((hubs, daemon, client, pools))
-}
-
-/// Leaves the present time in the device for its next frame.
-fn leave_stamp(hub: &mut Hid) -> Outcome {
-    let reader = Reader::open(hub.node())?;
-    hub.buzz_report(&[(0, YELLOW)])?;
-    reader.set_clock()
-}
-
 /// What is read first has the later stamp, and both stamps are within the settle window.
 pub(crate) fn stamps_decide_not_reading() -> Outcome {
-    let (mut hubs, daemon, mut client, pools) = two_known_hubs("stamps", "[order]\nsettle_us = 100000\n")?;
+    let (mut hubs, daemon, mut client, pools) = known_hubs::<2>("stamps", "[order]\nsettle_us = 100000\n")?;
     let mut proofs = 0;
     for _ in 0..20 {
         let before = now_us();
-        leave_stamp(&mut hubs[1])?;
+        let _other = leave_stamp(&mut hubs[1])?;
         hubs[0].buzz_report(&[(0, RED)])?;
         hubs[1].buzz_report(&[(0, RED)])?;
         // An emulated CPU may stall for longer than the window: such a round proves nothing.
@@ -195,17 +169,44 @@ pub(crate) fn stamps_decide_not_reading() -> Outcome {
     daemon.stop().map(drop)
 }
 
-/// A stamp from long before what has already been told: it is delivered, it is marked, and it rewrites nothing.
-pub(crate) fn stale_stamp_is_marked() -> Outcome {
-    let (mut hubs, daemon, mut client, pools) = two_known_hubs("stale-stamp", "")?;
-    leave_stamp(&mut hubs[1])?;
-    let_pass(20_000)?;
-    hubs[0].buzz_report(&[(0, RED)])?;
-    client.expect_buzz(&pools[0], 1)?;
-    hubs[1].buzz_report(&[(0, RED)])?;
-    client.expect_buzz(&pools[1], 1)?;
+/// As many sources as epoll names at a time (`reader.rs`).
+const NAMED: usize = 256;
+
+/// A device that epoll does not name in a wake-up, because so much else is ready before it, shows an older stamp than
+/// what was named: only a reader that reads all devices before it lets go of one tells them in order.
+pub(crate) fn unnamed_device_is_read_as_well() -> Outcome {
+    let mut left = Button::plug("left button")?;
+    let mut right = Button::plug("right button")?;
+    let socket = "/tmp/crowd.sock";
+    let config = format!(
+        "{}[[pool]]\nid = \"crowd\"\nsocket = \"{socket}\"\n",
+        ONE_POOL.replace(r#"{ "1" = "KEY_A" }"#, r#"{ "1" = "KEY_A", "3" = "KEY_B" }"#)
+    );
+    let daemon = Daemon::start("crowd", &config)?;
+    let mut client = daemon.client()?;
+    client.connect_pool("desk", &[1, 2, 3])?;
+    let mut crowd = (0..NAMED).map(|_| attach(socket)).collect::<Outcome<Vec<_>>>()?;
+    client.connect_pool("crowd", &[1])?;
+    daemon.freeze()?;
+    left.press(A)?;
+    // Half a record each: something to read, and nothing to tell.
+    crowd.iter_mut().try_for_each(|stream| stream.write_all(&[0; 12]).why("record"))?;
+    right.press(A)?;
+    left.press(B)?;
+    daemon.thaw()?;
+    for buzzer in [1, 2, 3] {
+        client.expect_buzz("desk", buzzer)?;
+    }
     let presses = records::presses(&daemon.stop()?);
-    let marks: Vec<(&str, bool)> =
-        presses.iter().map(|press| (press.pool.as_str(), press.is_marked())).collect();
-    same("pools and marks", &marks, &vec![(pools[0].as_str(), false), (pools[1].as_str(), true)])
+    same("marked ones", &presses.iter().filter(|press| press.is_marked()).count(), &0)?;
+    same("the order is that of the stamps", &presses.is_sorted_by_key(|press| press.at_us), &true)
+}
+
+/// An attachment without buzzers that anybody presses.
+fn attach(socket: &str) -> Outcome<UnixStream> {
+    let mut stream = UnixStream::connect(socket).why(socket)?;
+    stream.write_all(b"{\"name\":\"crowd\",\"buzzers\":{\"704\":1}}\n").why("header")?;
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).why("answer")?;
+    same("answer", &&answer, &b"{\"ok\":true}\n").map(|()| stream)
 }

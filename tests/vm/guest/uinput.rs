@@ -17,6 +17,9 @@ pub(crate) const A: KeyCode = KeyCode::KEY_A;
 /// The second key, for a marker press: what comes before its frame would have come before.
 pub(crate) const B: KeyCode = KeyCode::KEY_B;
 
+/// The button of a joystick: a device with this one is known, so it needs no configuration and is not grabbed.
+pub(crate) const TRIGGER: KeyCode = KeyCode::BTN_TRIGGER;
+
 /// Now, on the clock of the kernel's stamps.
 pub(crate) fn now_us() -> i64 {
     let now = clock_gettime(ClockId::Monotonic);
@@ -29,7 +32,7 @@ pub(crate) fn let_pass(us: i64) -> Outcome {
     until("the clock", || (now_us() >= end).then_some(()))
 }
 
-/// One device with the keys A and B.
+/// One device.
 #[derive(Debug)]
 pub(crate) struct Button {
     device: VirtualDevice,
@@ -37,8 +40,13 @@ pub(crate) struct Button {
 }
 
 impl Button {
+    /// A device with the keys A and B.
     pub(crate) fn plug(name: &str) -> Outcome<Self> {
-        let keys = AttributeSet::from_iter([A, B]);
+        Self::plug_with(name, &[A, B])
+    }
+
+    pub(crate) fn plug_with(name: &str, keys: &[KeyCode]) -> Outcome<Self> {
+        let keys = AttributeSet::from_iter(keys.iter().copied());
         let mut device = VirtualDevice::builder()
             .and_then(|builder| {
                 let id = InputId::new(BusType::BUS_USB, 0x1209, 0xb022, 1);
