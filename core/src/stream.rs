@@ -168,19 +168,18 @@ impl Stream {
                 if presses > 0 && judged.rank == 0 {
                     self.pressed = Some(judged.at);
                 }
-                let mut stale = judged.flags.has(Flags::STALE_STAMP);
                 let cut = self.stamps == Stamps::Kernel && self.decoder.is_cut();
+                let mut stale = judged.flags.has(Flags::STALE_STAMP);
                 for edge in self.decoder.edges() {
                     let Some(event) = event(self.device, &mut self.contacts, *edge, judged, multiple) else {
                         continue;
                     };
-                    let event = Event { more: cut, ..event };
                     // Said once a report; bounce, of which there may be any amount, is not worth a word of its own.
                     if stale && !matches!(event.kind, Kind::Ignored { .. }) {
                         stale = false;
                         out(Event { kind: Kind::StaleStamp { stamp: own }, ..event });
                     }
-                    out(event);
+                    out(Event { more: cut, ..event });
                 }
             }
             Fed::Gap if self.stamps == Stamps::Kernel => self.gap = true,

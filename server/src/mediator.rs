@@ -179,16 +179,22 @@ impl Mediator {
         let mut late = Vec::new();
         // Presses of one tie are no contest, so all of them ask before any is told. A group may hold more than one tie.
         for tie in group.presses.chunk_by(Placed::is_tied_with) {
-            let facts: Vec<(KernelTime, Fact)> =
-                tie.iter().map(|press| (press.event.at, self.press(press.clone(), draw))).collect();
-            for (at, fact) in facts {
+            let facts: Vec<(&Event, Fact)> =
+                tie.iter().map(|press| (&press.event, self.press(press.clone(), draw))).collect();
+            for (event, fact) in facts {
+                let at = event.at;
                 let Fact::Press { device, pool, flags, .. } = &fact else { continue };
                 let (device, pool, is_late) =
                     (*device, pool.clone(), flags.iter().any(|flag| flag == "late"));
                 let press = self.record(at, fact);
                 self.contests.tell(at.as_us(), device, press);
                 if is_late {
-                    let behind_us = self.latest.since(at).as_us();
+                    // What is ordered by the time it was read was late by its own stamp.
+                    let back = match event.kind {
+                        Kind::Press { back_us, .. } => Micros::from_us(back_us.into()),
+                        _ => Micros::ZERO,
+                    };
+                    let behind_us = self.latest.since(at - back).as_us();
                     late.push((at, Fact::Late { device, pool, press, behind_us }));
                 }
             }

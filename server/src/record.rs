@@ -180,8 +180,8 @@ pub enum Fact {
         #[serde(default)]
         down: bool,
     },
-    /// A press became visible after what has a later stamp had left the reader: it is told behind that, flagged `late`.
-    /// `at_us` is its stamp. Follows the press.
+    /// A press became visible later than the settle window after its stamp, or after what has a later stamp had left the
+    /// reader: it is told behind that, flagged `late`. Follows the press and has its time.
     Late {
         /// The device.
         device: u32,
@@ -189,7 +189,7 @@ pub enum Fact {
         pool: PoolId,
         /// The `seq` of the press.
         press: u64,
-        /// By how much its stamp precedes the latest that had left, µs; 0: it is of the same µs.
+        /// By how much its stamp precedes the latest that had left, µs; 0: it is of the same µs, or nothing had.
         behind_us: u64,
     },
     /// What the device said at `at_us` carried a stamp that cannot be true; it is ordered by the time it was read. Comes

@@ -438,8 +438,7 @@ fn count(stats: &ReaderStats, event: Event, pass: KernelTime) {
     stats.presses.fetch_add(1, Ordering::Relaxed);
     if flags.has(Flags::LATE) {
         stats.late.fetch_add(1, Ordering::Relaxed);
-        let age_us = pass.since(event.at).as_us() + u64::from(back_us);
-        stats.late_us_max.fetch_max(age_us, Ordering::Relaxed);
+        stats.late_us_max.fetch_max(pass.since(event.at).as_us() + u64::from(back_us), Ordering::Relaxed);
     }
     if flags.has(Flags::STALE_STAMP) {
         stats.stale.fetch_add(1, Ordering::Relaxed);
