@@ -5,6 +5,7 @@
 mod dice;
 mod node;
 mod script;
+mod small;
 mod threads;
 mod truth;
 mod verdict;
