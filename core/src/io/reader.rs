@@ -9,13 +9,14 @@
 use std::io;
 use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::io::Errno;
+use rustix::thread::sched_getcpu;
 
 use crate::decode::RECORD_BYTES;
 use crate::event::{DeviceId, Event, Flags, Gone, Kind};
@@ -63,6 +64,8 @@ pub struct ReaderStats {
     pub ring_full: AtomicU64,
     /// Times the reader's own memory was full too, and it stopped reading.
     pub heap_full: AtomicU64,
+    /// The core on which the reader last ran.
+    pub core: AtomicU32,
 }
 
 /// A running reader.
@@ -211,6 +214,8 @@ impl Reader {
                 Ok(()) => {}
             }
             self.pass = sys::now().max(self.pass + Micros::from_us(1));
+            let core = u32::try_from(sched_getcpu()).unwrap_or(0);
+            self.out.stats.core.store(core, Ordering::Relaxed);
             for event in &events {
                 match event.token() {
                     // Requests are collected in every pass; a look into an empty box is one lock.

@@ -33,6 +33,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::attachments::{Attached, Attachments};
 use super::cpu_latency::{CPU_LATENCY_PATH, CpuLatency};
+use super::follow::Follower;
 use super::hardware::{self, Hardware};
 use super::host;
 use super::listen::{self, ListenError};
@@ -93,6 +94,7 @@ pub struct Daemon {
     told: VecDeque<Output>,
     vitals: Vitals,
     cpu_latency: CpuLatency,
+    follower: Option<Follower>,
     stopping: Option<KernelTime>,
 }
 
@@ -146,6 +148,7 @@ impl Daemon {
             head,
             lines: Vec::new(),
             told: VecDeque::new(),
+            follower: Follower::new(&reader_stats, lacks.realtime.is_none()),
             vitals: Vitals::new(start, settle_us, reader_stats),
             cpu_latency: CpuLatency::new(Path::new(CPU_LATENCY_PATH), config.server.cpu_dma_latency_us),
             stopping: None,
@@ -197,6 +200,9 @@ impl Daemon {
             self.peers.serve(now);
             if watchdog.is_some() {
                 let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+            }
+            if let Some(follower) = &mut self.follower {
+                follower.follow();
             }
             if self.stopping.is_some_and(|deadline| deadline <= now || self.peers.clients() == 0) {
                 return self.finish();

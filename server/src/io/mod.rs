@@ -5,6 +5,7 @@ pub mod client;
 pub mod cpu_latency;
 pub mod daemon;
 pub mod facts;
+mod follow;
 pub mod handshake;
 pub mod hardware;
 pub mod holder;

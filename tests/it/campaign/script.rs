@@ -193,7 +193,7 @@ fn lives(world: World, slot: u64, settle_us: u64, races: &[u64]) -> Vec<Life> {
         dice.pick(&[Stamps::Kernel, Stamps::Kernel, Stamps::Kernel, Stamps::Sender, Stamps::Receipt]);
     let floods = world.has(fault::FLOOD);
     // What a socket holds waits there; the kernel would drop most of a flood.
-    let stamps = if floods && slot % 4 != 0 { Stamps::Sender } else { stamps };
+    let stamps = if floods && !slot.is_multiple_of(4) { Stamps::Sender } else { stamps };
     let keys = dice.between(1, KEYS_MAX.into()) as u16;
     // Some share their numbers with the device before: two witnesses of one buzzer.
     let number = if dice.one_in(6) { slot / 2 * 2 } else { slot };

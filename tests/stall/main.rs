@@ -1,7 +1,7 @@
 //! A reader that is kept from running, and a stamp that only looks like it. In: a thread of higher real-time priority on the
 //! reader's processor, and frames with old stamps. Out: the reader's events. Guarantee: an old stamp is true if the reader
 //! itself ran late, and stale if it did not, also when it ran late some time before; needs the right to real-time priority,
-//! and says when it was left out.
+//! and says when it was left out. A program of its own, because whoever shares the processor is kept from running too.
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -13,11 +13,10 @@ use buzzer_core::ring::RING_EVENTS;
 use buzzer_core::stamp::Stamps;
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_tests::harness::attachment::{frame, key};
+use buzzer_tests::harness::reader::Rig;
 use buzzer_tests::left_out;
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-
-use crate::reader::Rig;
 
 /// Above the reader's 20.
 const HOG_PRIORITY: i32 = 30;
@@ -92,29 +91,29 @@ fn an_old_stamp_is_true_only_if_the_reader_itself_ran_late_just_now() {
             }) {
                 return left_out("reader_stall on a real thread", "real-time priority is not allowed here");
             }
-            let first = rig.next();
+            let first = rig.wait_event();
             if let Kind::ReaderStall { late_us } = first.kind {
                 assert!(first.at == sent && late_us >= 50_000, "{first:?}");
                 stalls += 1;
-                rig.next();
+                rig.wait_event();
             } else if matches!(first.kind, Kind::StaleStamp { .. }) {
-                rig.next();
+                rig.wait_event();
             }
         } else {
             // Stamped right after the reader went to sleep, shown much later: it was not kept from running.
             let old = sys::now();
             wait_until(old + OLD);
             write.write_all(&frame(old, key(1), down)).unwrap();
-            let first = rig.next();
+            let first = rig.wait_event();
             if first.kind == (Kind::StaleStamp { stamp: old }) {
-                let event = rig.next();
+                let event = rig.wait_event();
                 if let Kind::Press { flags, .. } = event.kind {
                     assert!(flags.has(Flags::STALE_STAMP), "{event:?}");
                 }
                 stale = true;
                 break;
             } else if matches!(first.kind, Kind::ReaderStall { .. }) {
-                rig.next();
+                rig.wait_event();
             }
         }
         down = !down;
