@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod campaign;
+mod concurrent;
 mod crash;
 mod doctor;
 mod faults;

@@ -153,6 +153,8 @@ pub(crate) struct Script {
     pub(crate) ring_events: usize,
     pub(crate) reads_max: usize,
     pub(crate) lives: Vec<Life>,
+    /// Every thread wakes in one µs, but for the reader after these times: it stalls for so long, once each.
+    pub(crate) exact: Option<Vec<(u64, u64)>>,
 }
 
 /// An edge of a key, or a repeat: when, which, value.
@@ -166,7 +168,7 @@ pub(crate) fn write(world: World) -> Script {
     let reads_max = dice.pick(&[1, 2, 64, 64]);
     let races = races(world, &mut dice);
     let lives = (0..world.devices).flat_map(|slot| lives(world, slot, settle_us, &races)).collect();
-    Script { settle_us, ring_events, reads_max, lives }
+    Script { settle_us, ring_events, reads_max, lives, exact: None }
 }
 
 /// When the races begin.
