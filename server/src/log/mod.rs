@@ -15,6 +15,7 @@
 //! The log is one stream of lines. Segments are cuts in it, so `cat` of the files in the order of their names is the log.
 
 pub mod chain;
+pub mod explain;
 pub mod line;
 pub mod segment;
 
