@@ -20,5 +20,6 @@ pub mod outbox;
 pub mod pool;
 pub mod pool_id;
 pub mod record;
+pub mod replay;
 pub mod state;
 pub mod v1;
