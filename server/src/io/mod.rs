@@ -10,5 +10,6 @@ pub mod holder;
 pub mod host;
 pub mod listen;
 pub mod log_file;
+pub mod log_reader;
 pub mod peers;
 pub mod virtual_pool;

@@ -92,10 +92,20 @@ impl<'a> Line<'a> {
             return Err(if version > 1 { BadLine::Version(version) } else { BadLine::Beginning });
         }
         let (seq, _) = number(rest, br#","seq":"#).ok_or(BadLine::Beginning)?;
-        let (body, tail) = whole.split_at_checked(whole.len().wrapping_sub(TAIL_LEN)).ok_or(BadLine::Hash)?;
-        let hex = tail.strip_prefix(HASH_KEY).and_then(|hex| hex.strip_suffix(END));
-        let hash = hex.and_then(ChainHash::from_hex).ok_or(BadLine::Hash)?;
+        let (body, hash) = Self::body_and_hash(whole).ok_or(BadLine::Hash)?;
         Ok(Self { whole, body, seq, hash })
+    }
+
+    /// What the hash of a line is over, and the hash it claims, whatever the line's version.
+    pub fn body_and_hash(whole: &'a [u8]) -> Option<(&'a [u8], ChainHash)> {
+        let (body, tail) = whole.split_at_checked(whole.len().checked_sub(TAIL_LEN)?)?;
+        let hex = tail.strip_prefix(HASH_KEY)?.strip_suffix(END)?;
+        Some((body, ChainHash::from_hex(hex)?))
+    }
+
+    /// The line itself, without its newline.
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.whole
     }
 
     /// Whether it follows the line with this hash.

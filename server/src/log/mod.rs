@@ -18,7 +18,9 @@ pub mod chain;
 pub mod explain;
 pub mod line;
 pub mod segment;
+pub mod verify;
 
 pub use chain::ChainHash;
 pub use line::{BadLine, FORMAT_VERSION, Line, decode, encode};
 pub use segment::SegmentName;
+pub use verify::Verifier;

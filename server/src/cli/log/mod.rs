@@ -1,0 +1,41 @@
+//! `buzzerd log`. In: a log directory, or files of a log. Out: what they say, on stdout; everything else on stderr.
+//! Guarantee: nothing of the log is changed and no lock is taken, so all of it works beside a running daemon; whatever
+//! the length of the log, memory is a few buffers. Exit codes: 0 done, 1 failed or damaged, 2 wrong usage, or nothing
+//! here that can be read as a log.
+
+mod records;
+mod verify;
+
+use buzzer_server::config::Config;
+use clap::{Args, Subcommand};
+
+use super::Failure;
+
+/// The log: is it whole, what does it say, what does it prove?
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Is it whole?          buzzerd log verify
+What happened?        buzzerd log show --from 19:30 --to 19:45
+
+Each takes the log's directory, or its .jsonl files in their order; with neither it reads log.dir of the configuration.
+A daemon may be running; what it has not written to the disk yet is read as well.
+
+Exit codes: 0 done, 1 failed or damaged, 2 wrong usage, or not a log, of a newer version, empty or unreadable.")]
+pub(crate) struct Log {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check that not a byte was changed, removed, added or moved, and name the first line where one was
+    Verify(verify::Verify),
+}
+
+impl Log {
+    pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
+        match self.command {
+            Command::Verify(verify) => verify.run(config),
+        }
+    }
+}
