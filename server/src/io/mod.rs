@@ -12,4 +12,5 @@ pub mod listen;
 pub mod log_file;
 pub mod log_reader;
 pub mod peers;
+pub mod replay;
 pub mod virtual_pool;

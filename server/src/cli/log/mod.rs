@@ -3,7 +3,9 @@
 //! the length of the log, memory is a few buffers. Exit codes: 0 done, 1 failed or damaged, 2 wrong usage, or nothing
 //! here that can be read as a log.
 
+mod explain;
 mod records;
+mod replay;
 mod verify;
 
 use buzzer_server::config::Config;
@@ -15,7 +17,9 @@ use super::Failure;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Is it whole?          buzzerd log verify
+Who was first?        buzzerd log explain
 What happened?        buzzerd log show --from 19:30 --to 19:45
+See it once more      buzzerd log replay --listen 127.0.0.1:7401
 
 Each takes the log's directory, or its .jsonl files in their order; with neither it reads log.dir of the configuration.
 A daemon may be running; what it has not written to the disk yet is read as well.
@@ -30,12 +34,18 @@ pub(crate) struct Log {
 enum Command {
     /// Check that not a byte was changed, removed, added or moved, and name the first line where one was
     Verify(verify::Verify),
+    /// Answer a dispute: who was first, by how much, how sure that is, and what else happened
+    Explain(explain::Explain),
+    /// Serve a recorded log over WebSocket as if it were live
+    Replay(replay::Replay),
 }
 
 impl Log {
     pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
         match self.command {
             Command::Verify(verify) => verify.run(config),
+            Command::Explain(explain) => explain.run(config),
+            Command::Replay(replay) => replay.run(config),
         }
     }
 }

@@ -29,6 +29,7 @@ pub(super) struct Records {
     pub(super) verifier: Verifier,
     /// The log directory, if it is one.
     pub(super) dir: Option<PathBuf>,
+    paths: Vec<PathBuf>,
 }
 
 /// The next line.
@@ -52,8 +53,8 @@ impl Source {
         };
         let reader = LogReader::open(&paths).map_err(unreadable)?;
         let verifier = Verifier::from_seq(reader.first_seq());
-        let dir = paths.into_iter().next().filter(|path| path.is_dir());
-        Ok(Records { reader, verifier, dir })
+        let dir = paths.first().filter(|path| path.is_dir()).cloned();
+        Ok(Records { reader, verifier, dir, paths })
     }
 }
 
@@ -62,6 +63,13 @@ pub(super) fn unreadable(error: ReadError) -> Failure {
 }
 
 impl Records {
+    /// The same log, from its first line.
+    pub(super) fn again(&self) -> Result<Self, ReadError> {
+        let reader = LogReader::open(&self.paths)?;
+        let verifier = Verifier::from_seq(reader.first_seq());
+        Ok(Self { reader, verifier, dir: self.dir.clone(), paths: self.paths.clone() })
+    }
+
     /// The next line, and what it says; none at the end of what is there now.
     pub(super) fn next(&mut self) -> Result<Option<Step<'_>>, Failure> {
         let Some(raw) = self.reader.next_line().map_err(unreadable)? else { return Ok(None) };

@@ -27,6 +27,18 @@ pub struct Chain {
     pub is_written: bool,
 }
 
+impl Chain {
+    /// The next line.
+    pub fn see(&mut self, seq: u64, hash: &str) {
+        if self.first_seq == 0 {
+            self.first_seq = seq;
+        }
+        self.seq = seq;
+        self.hash.clear();
+        self.hash.push_str(hash);
+    }
+}
+
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Story {
@@ -151,7 +163,7 @@ impl Story {
         let damages_count = found.damages_count;
         let mut story = match &found.window {
             Some(window) => Self::of_window(window, known),
-            None => Self { why: vec!["nobody has pressed a buzzer in this log".into()], ..Self::empty() },
+            None => Self { why: vec![found.asked.nothing()], ..Self::empty() },
         };
         story.origin = story.origin.or_else(|| found.origin.as_deref().map(Recorded::from));
         Self { chain, damages, damages_count, ..story }
@@ -295,6 +307,11 @@ fn verdict(window: &Window, first: &Place, rest: &[Place]) -> (Verdict, Vec<Stri
     if let Some(seq) = window.cut {
         doubts.push(format!(
             "the window ends within a photo finish: seq {seq}, behind it, contests a press in it"
+        ));
+    }
+    if let Some(seq) = window.unknown {
+        doubts.push(format!(
+            "seq {seq} is of a kind that this buzzerd does not know; a later one may say more"
         ));
     }
     let certain = doubts.is_empty() && first.is_final;

@@ -117,6 +117,21 @@ pub struct Window {
     pub lead_us: Option<u64>,
     /// A press behind its end that may in truth precede one in it.
     pub cut: Option<u64>,
+    /// The first record in it of a kind that is not known.
+    pub unknown: Option<u64>,
+}
+
+impl Asked {
+    /// What it means that nothing like it was found.
+    pub fn nothing(&self) -> String {
+        match self {
+            Self::LastRace => "nobody has pressed a buzzer in this log".to_owned(),
+            Self::Around(seq) => {
+                format!("seq {seq} is where the log is damaged, or of a kind that is not known")
+            }
+            Self::Span { .. } => "the log has nothing of that time".to_owned(),
+        }
+    }
 }
 
 /// What a pass over the log found.
@@ -124,6 +139,8 @@ pub struct Window {
 pub struct Found {
     /// The window; `None`: the log has nothing like it.
     pub window: Option<Window>,
+    /// What was asked.
+    pub asked: Asked,
     /// All damage that was met.
     pub damages: Vec<Damage>,
     /// How often, if there was more than is named.
@@ -237,10 +254,20 @@ impl Scan {
         self.damages.push(damage);
     }
 
+    /// A record of a kind that is not known.
+    pub fn unknown(&mut self, seq: u64) {
+        let (first, _) = self.seqs.unwrap_or((seq, 0));
+        self.seqs = Some((first, seq));
+        if let (Some(window), true) = (&mut self.window, self.open) {
+            window.unknown.get_or_insert(seq);
+        }
+    }
+
     /// The log ends here.
     pub fn finish(self) -> Found {
         Found {
             window: self.window.filter(|_| self.locked || self.asked == Asked::LastRace),
+            asked: self.asked,
             damages: self.damages,
             damages_count: self.damages_count,
             seqs: self.seqs,
@@ -356,6 +383,7 @@ impl Scan {
             damages: self.damages[self.damages_since..].to_vec(),
             lead_us,
             cut: None,
+            unknown: None,
         };
         if let Some(lead_us) = lead_us {
             let from_us = first.record.at_us.saturating_sub(lead_us);
