@@ -167,7 +167,13 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
     /// Whether the next record, or the end, can be looked at without waiting for a time.
     fn is_starving(&self) -> bool {
         let is_played = self.is_over && !self.peers.all_told();
-        self.stopping.is_none() && self.pace.is_some() && self.next.is_none() && !is_played
+        let has_begun = self.pace.is_some() || self.may_begin();
+        self.stopping.is_none() && has_begun && self.next.is_none() && !is_played
+    }
+
+    /// Whether somebody watches, or nobody has to.
+    fn may_begin(&self) -> bool {
+        self.options.at_once || self.peers.clients() > 0
     }
 
     /// Whether clients are ready for more.
@@ -193,7 +199,7 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
     /// Takes records that are due, as long as clients are ready for more.
     fn play(&mut self, now: KernelTime) -> Result<(), ReplayError<E>> {
         if self.pace.is_none() {
-            if !self.options.at_once && self.peers.clients() == 0 {
+            if !self.may_begin() {
                 return Ok(());
             }
             ::log::info!("replay: begins, {}", self.options.speed);
