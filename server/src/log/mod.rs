@@ -14,6 +14,7 @@
 //!
 //! The log is one stream of lines. Segments are cuts in it, so `cat` of the files in the order of their names is the log.
 
+pub mod audit;
 pub mod chain;
 pub mod line;
 pub mod segment;
