@@ -119,7 +119,9 @@ impl Session {
     }
 
     fn begin(&mut self) {
-        for (pool, stamps, buzzers) in [(0, "kernel", 4), (1, "kernel", 2), (1, "kernel", 2), (2, "receipt", 3)] {
+        for (pool, stamps, buzzers) in
+            [(0, "kernel", 4), (1, "kernel", 2), (1, "kernel", 2), (2, "receipt", 3)]
+        {
             self.attach(pool, stamps, buzzers);
         }
         for pool in POOLS {

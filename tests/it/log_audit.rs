@@ -33,7 +33,11 @@ fn what_the_mediator_decided_follows_from_what_it_logged() {
         let found = audit(&records);
         if let Some(first) = found.first() {
             let at = records.iter().position(|record| record.seq == first.seq).unwrap();
-            panic!("seed {seed}: {first}, {} in all\n{:#?}", found.len(), &records[at.saturating_sub(6)..=at]);
+            panic!(
+                "seed {seed}: {first}, {} in all\n{:#?}",
+                found.len(),
+                &records[at.saturating_sub(6)..=at]
+            );
         }
     }
 }

@@ -323,7 +323,9 @@ impl Audit {
         let misplaced = by_ticket.iter().zip(tied).find(|(drawn, told)| {
             // Two devices may serve one buzzer: the same ticket. And a socket fills its seats in its own order.
             let is_same_seat = drawn.told.device == told.told.device
-                || tied.iter().any(|other| other.told.device == drawn.told.device && other.ticket == told.ticket);
+                || tied
+                    .iter()
+                    .any(|other| other.told.device == drawn.told.device && other.ticket == told.ticket);
             let own_order = told.told.without_stamp || self.sockets.contains(&told.told.device);
             !(drawn.ticket == told.ticket || is_same_seat && own_order)
         });

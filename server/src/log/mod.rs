@@ -16,11 +16,14 @@
 
 pub mod audit;
 pub mod chain;
+pub mod checkpoint;
+pub mod fingerprint;
 pub mod line;
 pub mod segment;
 pub mod verify;
 
 pub use chain::ChainHash;
+pub use fingerprint::Fingerprint;
 pub use line::{BadLine, FORMAT_VERSION, Line, decode, encode};
 pub use segment::SegmentName;
 pub use verify::Verifier;

@@ -4,6 +4,7 @@
 //! here that can be read as a log.
 
 mod records;
+mod verdict;
 mod verify;
 
 use buzzer_server::config::Config;
