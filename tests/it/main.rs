@@ -6,6 +6,7 @@ mod crash;
 mod doctor;
 mod foreign;
 mod load;
+mod log_audit;
 mod pools;
 mod reader;
 mod recordings;

@@ -10,6 +10,7 @@ pub mod holder;
 pub mod host;
 pub mod listen;
 pub mod log_file;
+pub mod log_proof;
 pub mod log_reader;
 pub mod peers;
 pub mod replay;

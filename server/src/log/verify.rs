@@ -5,6 +5,8 @@
 //! What this cannot find: lines cut off at the end, and a chain that was recomputed as a whole. For both, compare
 //! with a fingerprint or a checkpoint that left the box before ([`super::fingerprint`], [`super::checkpoint`]).
 
+use serde::Deserialize;
+
 use super::chain::ChainHash;
 use super::line::{BadLine, Line};
 
@@ -17,6 +19,7 @@ pub struct Verifier {
     head: Option<ChainHash>,
     records: u64,
     faults: u64,
+    lost: u64,
 }
 
 /// What is wrong with a line.
@@ -72,13 +75,17 @@ impl Default for Verifier {
 impl Verifier {
     /// For a log from its first line.
     pub const fn new() -> Self {
-        Self { next_seq: 1, head: Some(ChainHash::START), records: 0, faults: 0 }
+        Self { next_seq: 1, head: Some(ChainHash::START), records: 0, faults: 0, lost: 0 }
     }
 
     /// For a log whose older part is elsewhere. Whether the first line is the one that was written cannot be known then;
     /// all others follow from it.
     pub const fn from_seq(seq: u64) -> Self {
-        if seq <= 1 { Self::new() } else { Self { next_seq: seq, head: None, records: 0, faults: 0 } }
+        if seq <= 1 {
+            Self::new()
+        } else {
+            Self { next_seq: seq, head: None, records: 0, faults: 0, lost: 0 }
+        }
     }
 
     /// Takes the next line, without its newline. After a fault the next line that has the form of one is taken as it is,
@@ -91,6 +98,9 @@ impl Verifier {
         let checked = match Line::parse(bytes) {
             Ok(line) => {
                 let wrong = self.wrong(&line);
+                if wrong.is_none() && self.faults == 0 {
+                    self.lost += line.seq - self.next_seq;
+                }
                 self.next_seq = line.seq.saturating_add(1);
                 self.head = Some(line.hash);
                 wrong.map_or(Ok(line), Err)
@@ -129,10 +139,24 @@ impl Verifier {
     fn wrong(&self, line: &Line<'_>) -> Option<Wrong> {
         // Behind a fault the next number is a guess.
         let guessed = self.head.is_none() && self.faults > 0;
-        if line.seq != self.next_seq && !guessed {
+        if line.seq != self.next_seq && !guessed && !self.is_named_loss(line) {
             return Some(Wrong::Seq { found: line.seq, due: self.next_seq });
         }
         self.head.is_some_and(|head| !line.follows(&head)).then_some(Wrong::Chain)
+    }
+
+    /// Records that were made when neither journal nor memory took them are named by the next one that could be kept.
+    fn is_named_loss(&self, line: &Line<'_>) -> bool {
+        #[derive(Deserialize)]
+        struct Lost<'a> {
+            kind: &'a str,
+            first_seq: u64,
+            last_seq: u64,
+        }
+        let lost = serde_json::from_slice::<Lost<'_>>(line.bytes()).ok().filter(|lost| lost.kind == "lost");
+        lost.is_some_and(|lost| {
+            lost.first_seq == self.next_seq && lost.last_seq.checked_add(1) == Some(line.seq)
+        })
     }
 
     /// A flipped bit can make a version 3 of a 1; but then the hash does not follow.
@@ -154,6 +178,11 @@ impl Verifier {
     /// Lines that were right.
     pub const fn records(&self) -> u64 {
         self.records
+    }
+
+    /// Records that were made and could not be kept, as the log itself says.
+    pub const fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// Lines that were not.
@@ -206,24 +235,21 @@ mod tests {
     #[test]
     fn every_flipped_bit_is_found_in_its_line() {
         let log = lines(200);
-        let bytes: Vec<u8> = log.iter().flat_map(|line| [line, &b"\n"[..]].concat()).collect();
-        let (mut line, mut flips) = (1, 0);
-        for at in 0..bytes.len() {
-            for bit in 0..8 {
-                let mut changed = bytes.clone();
-                changed[at] ^= 1 << bit;
-                // The end of the last line is the reader's business: nothing follows it.
-                let whole = changed.strip_suffix(b"\n").unwrap_or(&changed);
-                let fault = first_fault(whole.split(|byte| *byte == b'\n'));
-                if at == bytes.len() - 1 {
-                    continue;
+        let mut before = Verifier::new();
+        for (place, line) in log.iter().enumerate() {
+            // With its newline, which is the end of the line only as long as it is one. What is behind the last line is the
+            // reader's business.
+            let behind = log.get(place + 1).map_or_else(Vec::new, |next| [&b"\n"[..], next].concat());
+            for at in 0..line.len() + behind.len().min(1) {
+                for bit in 0..8 {
+                    let mut changed = [&line[..], &behind].concat();
+                    changed[at] ^= 1 << bit;
+                    let first = changed.split(|byte| *byte == b'\n').next().unwrap();
+                    assert!(before.clone().check(first).is_err(), "bit {bit} of byte {at}");
                 }
-                assert_eq!(fault.map(|(line, _)| line), Some(line), "bit {bit} of byte {at}");
-                flips += 1;
             }
-            line += usize::from(bytes[at] == b'\n');
+            before.check(line).unwrap();
         }
-        assert_eq!(flips, (bytes.len() - 1) * 8);
     }
 
     #[test]
@@ -256,6 +282,31 @@ mod tests {
             let (line, text) = named(&spliced);
             assert_eq!(line, at + 1);
             assert!(text.contains("does not follow"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_hole_that_the_log_names_is_no_damage_and_any_other_is() {
+        let whole = lines(3);
+        let line = |head: &ChainHash, seq: u64, fact: &str| {
+            let body = format!(r#"{{"v":1,"seq":{seq},"at_us":1,{fact}"#);
+            format!("{body},\"h\":\"{}\"}}", head.of_next(body.as_bytes()))
+        };
+        let mut before = Verifier::new();
+        for line in &whole {
+            before.check(line).unwrap();
+        }
+        let head = *before.head().unwrap();
+        for (seq, fact, is_whole) in [
+            (8, r#""kind":"lost","first_seq":4,"last_seq":7"#, true),
+            (9, r#""kind":"lost","first_seq":4,"last_seq":7"#, false),
+            (8, r#""kind":"lost","first_seq":5,"last_seq":7"#, false),
+            (8, r#""kind":"stop","first_seq":4,"last_seq":7"#, false),
+        ] {
+            let mut verifier = before.clone();
+            let line = line(&head, seq, fact);
+            assert_eq!(verifier.check(line.as_bytes()).is_ok(), is_whole, "{line}");
+            assert_eq!(verifier.lost(), if is_whole { 4 } else { 0 });
         }
     }
 

@@ -8,6 +8,7 @@ use buzzer_server::io::host;
 use buzzer_server::log::explain::window::Found;
 use buzzer_server::log::explain::{Asked, Chain, Damage, GAP_US, Scan, Story, page};
 use buzzer_server::log::verify::Wrong;
+use buzzer_server::log::{ChainHash, Fingerprint};
 use clap::Args;
 use jiff::tz::TimeZone;
 
@@ -81,16 +82,18 @@ impl Explain {
 
 /// One pass over the whole log.
 fn scan(records: &mut Records, mut scan: Scan) -> Result<(Found, Chain), Failure> {
-    let mut chain = Chain::default();
+    let (mut chain, mut head) = (Chain::default(), ChainHash::START);
     while let Some(step) = records.next()? {
         match step {
             Step::Record(record, line) => {
-                chain.see(line.seq, line.hash.as_str());
+                chain.see(line.seq);
+                head = line.hash;
                 scan.feed(record);
             }
-            Step::Unknown(line, _) => {
-                chain.see(line.seq, line.hash.as_str());
-                scan.unknown(line.seq);
+            Step::Unknown(line, _) | Step::Unread(line) => {
+                chain.see(line.seq);
+                head = line.hash;
+                scan.unknown(line.seq, kind(line.bytes()));
             }
             Step::Fault(raw, fault) => {
                 let place = format!("{} line {}", raw.file.display(), raw.number);
@@ -101,6 +104,8 @@ fn scan(records: &mut Records, mut scan: Scan) -> Result<(Found, Chain), Failure
             }
         }
     }
+    chain.hash = head.to_string();
+    chain.fingerprint = Fingerprint::of(&head).to_string();
     chain.incomplete_bytes = records.reader.partial().map_or(0, |partial| partial.bytes.len() as u64);
     chain.is_written = records.reader.is_written();
     if let Some(remark) = records.reader.take_remark() {
@@ -109,12 +114,19 @@ fn scan(records: &mut Records, mut scan: Scan) -> Result<(Found, Chain), Failure
     Ok((scan.finish(), chain))
 }
 
+/// What a record calls itself.
+fn kind(line: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Kind {
+        kind: String,
+    }
+    serde_json::from_slice(line).map(|Kind { kind }| kind).unwrap_or_default()
+}
+
 /// There is not one record.
 fn nothing(found: &Found) -> Failure {
-    match found.damages.first() {
-        Some(damage) => {
-            Failure::Failed(anyhow!("{}: {}; nothing here can be read as a log", damage.place, damage.why))
-        }
-        None => Failure::Usage(anyhow!("the log is empty")),
-    }
+    Failure::Usage(match found.damages.first() {
+        Some(damage) => anyhow!("{}: {}; nothing here can be read as a log", damage.place, damage.why),
+        None => anyhow!("the log is empty"),
+    })
 }

@@ -6,6 +6,7 @@
 mod explain;
 mod records;
 mod replay;
+mod verdict;
 mod verify;
 
 use buzzer_server::config::Config;

@@ -39,6 +39,8 @@ pub(super) enum Step<'a> {
     Record(Record, Line<'a>),
     /// A record of a kind that this buzzerd does not know, in its place.
     Unknown(Line<'a>, BadLine),
+    /// A line in its place; what it says was not looked at.
+    Unread(Line<'a>),
     /// Not the line that should stand here.
     Fault(RawLine<'a>, Fault),
 }
@@ -72,16 +74,23 @@ impl Records {
 
     /// The next line, and what it says; none at the end of what is there now.
     pub(super) fn next(&mut self) -> Result<Option<Step<'_>>, Failure> {
+        Ok(self.next_unread()?.map(|step| match step {
+            Step::Unread(line) => match line.record() {
+                Ok(record) => Step::Record(record, line),
+                Err(error) => Step::Unknown(line, error),
+            },
+            step => step,
+        }))
+    }
+
+    /// The next line, checked, whatever it says.
+    pub(super) fn next_unread(&mut self) -> Result<Option<Step<'_>>, Failure> {
         let Some(raw) = self.reader.next_line().map_err(unreadable)? else { return Ok(None) };
         let checked =
             if raw.whole { self.verifier.check(raw.bytes) } else { Err(self.verifier.incomplete(raw.bytes)) };
-        let line = match checked {
-            Ok(line) => line,
-            Err(fault) => return Ok(Some(Step::Fault(raw, fault))),
-        };
-        Ok(Some(match line.record() {
-            Ok(record) => Step::Record(record, line),
-            Err(error) => Step::Unknown(line, error),
+        Ok(Some(match checked {
+            Ok(line) => Step::Unread(line),
+            Err(fault) => Step::Fault(raw, fault),
         }))
     }
 }

@@ -129,7 +129,7 @@ fn survey(records: &mut Records, range: SeqRange) -> Result<Known, Failure> {
                 }
                 record.seq
             }
-            Step::Unknown(line, _) => line.seq,
+            Step::Unknown(line, _) | Step::Unread(line) => line.seq,
             // What comes behind the range is of no interest.
             Step::Fault(..) if known.seqs.is_some_and(|(_, last)| last >= range.last) => continue,
             Step::Fault(raw, fault) => {
@@ -185,7 +185,7 @@ impl Iterator for Played {
                 Ok(Step::Record(record, _)) if record.seq <= self.last => Some(Ok(record)),
                 Ok(Step::Record(..)) => None,
                 // It has no news for anybody.
-                Ok(Step::Unknown(..)) => continue,
+                Ok(Step::Unknown(..) | Step::Unread(_)) => continue,
                 Ok(Step::Fault(raw, fault)) => Some(Err(Failure::Failed(anyhow!(
                     "{}: line {}: {fault}",
                     raw.file.display(),

@@ -83,6 +83,11 @@ impl Journal {
         self.piece.as_ref().map(|piece| (&piece.path, piece.lines))
     }
 
+    /// The hash of the line that was given last.
+    pub(super) const fn last(&self) -> ChainHash {
+        self.last.hash
+    }
+
     /// Whether it gave a line.
     pub(super) const fn gave_any(&self) -> bool {
         self.gave_any

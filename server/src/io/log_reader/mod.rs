@@ -72,8 +72,13 @@ pub struct LogReader {
     given_next: Vec<u8>,
     given_place: Option<(PathBuf, u64)>,
     stage: Stage,
-    /// Lines that were given from the journal and are still to come in the segments.
+    /// Lines that were given already and are still to come in the segments, and the hash of the one before them.
     owed: u64,
+    copied: Option<ChainHash>,
+    /// The end of a file that is not the last, in the middle of a line.
+    cut: Option<(Vec<u8>, (PathBuf, u64))>,
+    /// A line was read and is to be given.
+    is_held: bool,
     without_journal: bool,
     /// A line of the journal that does not follow, and how often it was met.
     misfit: Option<(Misfit, u32)>,
@@ -132,6 +137,9 @@ impl LogReader {
             given_place: None,
             stage: Stage::Segments,
             owed: 0,
+            copied: None,
+            cut: None,
+            is_held: false,
             without_journal: false,
             misfit: None,
             watch: None,
@@ -159,6 +167,11 @@ impl LogReader {
         Ok(reader)
     }
 
+    /// Whether what comes first is called like a segment, so that it is a log even if its first lines are damaged.
+    pub fn is_named_as_log(&self) -> bool {
+        self.queue.front().is_some_and(|path| segment_name(path).is_some())
+    }
+
     /// The seq that the log begins with, as the name of the first segment says; 1 if it says nothing.
     pub fn first_seq(&self) -> u64 {
         let first =
@@ -173,9 +186,13 @@ impl LogReader {
     pub fn next_line(&mut self) -> Result<Option<RawLine<'_>>, ReadError> {
         loop {
             if let Stage::Journal(journal) = &mut self.stage {
+                let journal_last = journal.last();
                 if let Some((file, number)) = journal.next(&mut self.given_next) {
                     note(&mut self.given_place, file, number);
                     std::mem::swap(&mut self.given_next, &mut self.given);
+                    if self.owed == 0 {
+                        self.copied = Some(journal_last);
+                    }
                     self.owed += 1;
                     return Ok(self.given(true));
                 }
@@ -227,6 +244,9 @@ impl LogReader {
     /// An incomplete line at the end of all files: it is being written, or what wrote it was cut off. Ask when
     /// [`LogReader::next_line`] gives none.
     pub fn partial(&self) -> Option<RawLine<'_>> {
+        if let Some((bytes, (file, number))) = &self.cut {
+            return Some(RawLine { bytes, file, number: *number, whole: false });
+        }
         let piece = self.file.as_ref().filter(|_| !self.incoming.is_empty())?;
         Some(RawLine { bytes: &self.incoming, file: &piece.path, number: piece.lines + 1, whole: false })
     }
@@ -270,6 +290,10 @@ impl LogReader {
 
     /// Reads on in the segments: a line, the torn end of a file that is not the last, or nothing.
     fn read_segments(&mut self) -> Result<Found, ReadError> {
+        if std::mem::take(&mut self.is_held) {
+            self.give();
+            return Ok(Found::Line);
+        }
         loop {
             let Some(piece) = &mut self.file else {
                 if self.queue.is_empty() {
@@ -280,21 +304,30 @@ impl LogReader {
                 continue;
             };
             if piece.read_line(&mut self.incoming)? {
+                if piece.lines == 1 && self.newest.is_some() {
+                    self.expect_copies();
+                }
                 if self.owed > 0 && self.is_owed() {
                     self.incoming.clear();
                     continue;
+                }
+                // A line that the disk took in part is whole in the next segment.
+                if let Some((bytes, place)) = self.cut.take()
+                    && !self.incoming.starts_with(&bytes)
+                {
+                    (self.given, self.given_place, self.is_held) = (bytes, Some(place), true);
+                    return Ok(Found::Cut);
                 }
                 self.give();
                 return Ok(Found::Line);
             }
             if piece.last_look {
-                if self.incoming.is_empty() {
-                    self.file = None;
-                    continue;
+                if !self.incoming.is_empty() {
+                    let place = (piece.path.clone(), piece.lines + 1);
+                    self.cut = Some((std::mem::take(&mut self.incoming), place));
                 }
-                self.give();
                 self.file = None;
-                return Ok(Found::Cut);
+                continue;
             }
             // A later segment is begun only when this one is full: one more look finds all that it got.
             if self.queue.is_empty() {
@@ -309,18 +342,32 @@ impl LogReader {
         }
     }
 
-    /// Whether this line of a segment was given already, when the journal had it.
+    /// Whether this line of a segment was given already.
     fn is_owed(&mut self) -> bool {
         let given = Line::parse(&self.given).map(|line| line.seq).ok();
-        let this = Line::parse(&self.incoming).map(|line| (line.seq, line.hash)).ok();
-        let (Some(given), Some((seq, _))) = (given, this) else {
+        let (Some(given), Ok(copy)) = (given, Line::parse(&self.incoming)) else {
             self.owed = 0;
             return false;
         };
-        // The copies come in order, and the last of them is the line that was given last, byte for byte.
-        let owed = seq + self.owed == given + 1 && (seq != given || self.incoming == self.given);
-        self.owed = if owed { self.owed - 1 } else { 0 };
+        // The copies come in order, each follows from the one before it, and the last of them is the line that was given
+        // last: so all of them are what was given.
+        let follows = self.copied.is_none_or(|before| copy.follows(&before));
+        let is_last = copy.seq != given || self.incoming == self.given;
+        let owed = copy.seq + self.owed == given + 1 && follows && is_last;
+        (self.owed, self.copied) = if owed { (self.owed - 1, Some(copy.hash)) } else { (0, None) };
         owed
+    }
+
+    /// After a storage error the daemon writes what may not be on the disk once more, in the next segment, whose name says
+    /// from which seq on.
+    fn expect_copies(&mut self) {
+        let first = self.file.as_ref().and_then(|piece| segment_name(&piece.path)).map(|name| name.first_seq);
+        let last = Line::parse(&self.given).map(|line| line.seq).ok();
+        if let (Some(first), Some(last)) = (first, last)
+            && first <= last
+        {
+            (self.owed, self.copied) = (last - first + 1, None);
+        }
     }
 
     fn give(&mut self) {
@@ -394,6 +441,10 @@ fn note(place: &mut Option<(PathBuf, u64)>, file: &Path, number: u64) {
         Some((path, at)) if path == file => *at = number,
         place => *place = Some((file.to_owned(), number)),
     }
+}
+
+fn segment_name(path: &Path) -> Option<SegmentName> {
+    path.file_name()?.to_str()?.parse().ok()
 }
 
 fn names_in(dir: &Path) -> Result<Vec<String>, ReadError> {

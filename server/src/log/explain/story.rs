@@ -29,13 +29,11 @@ pub struct Chain {
 
 impl Chain {
     /// The next line.
-    pub fn see(&mut self, seq: u64, hash: &str) {
+    pub const fn see(&mut self, seq: u64) {
         if self.first_seq == 0 {
             self.first_seq = seq;
         }
         self.seq = seq;
-        self.hash.clear();
-        self.hash.push_str(hash);
     }
 }
 
@@ -243,6 +241,9 @@ fn bars(window: &Window, places: &[Place], ties: &[Tie], happened: &[Finding]) -
             stranger.seq, stranger.device
         ));
     }
+    for (seq, _) in window.unknown.iter().filter(|(_, kind)| kind == "lost") {
+        bars.push(format!("seq {seq} says that records before it could not be kept: presses may be missing"));
+    }
     if window.omitted > 0 {
         bars.push(format!(
             "there are {} more records here than are looked at; ask for less, with --from and --to",
@@ -309,9 +310,10 @@ fn verdict(window: &Window, first: &Place, rest: &[Place]) -> (Verdict, Vec<Stri
             "the window ends within a photo finish: seq {seq}, behind it, contests a press in it"
         ));
     }
-    if let Some(seq) = window.unknown {
+    for (seq, kind) in &window.unknown {
+        let kind = quoted(kind);
         doubts.push(format!(
-            "seq {seq} is of a kind that this buzzerd does not know; a later one may say more"
+            "seq {seq} is of a kind that this buzzerd does not know, {kind}; a later one may say more"
         ));
     }
     let certain = doubts.is_empty() && first.is_final;

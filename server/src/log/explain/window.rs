@@ -24,6 +24,8 @@ pub const ENTRIES_MAX: usize = 4096;
 const LEAD_MAX: usize = 1024;
 /// Places of damage that are named.
 const DAMAGES_MAX: usize = 16;
+/// Records of unknown kinds that are named.
+const UNKNOWN_MAX: usize = 4;
 /// Records are not sorted by time to the last µs: late presses and sums of ignored edges carry an earlier one.
 const JITTER_US: u64 = 2_000_000;
 
@@ -117,8 +119,8 @@ pub struct Window {
     pub lead_us: Option<u64>,
     /// A press behind its end that may in truth precede one in it.
     pub cut: Option<u64>,
-    /// The first record in it of a kind that is not known.
-    pub unknown: Option<u64>,
+    /// The first records in it of a kind that is not known, with what they call it.
+    pub unknown: Vec<(u64, String)>,
 }
 
 impl Asked {
@@ -255,11 +257,13 @@ impl Scan {
     }
 
     /// A record of a kind that is not known.
-    pub fn unknown(&mut self, seq: u64) {
+    pub fn unknown(&mut self, seq: u64, kind: String) {
         let (first, _) = self.seqs.unwrap_or((seq, 0));
         self.seqs = Some((first, seq));
-        if let (Some(window), true) = (&mut self.window, self.open) {
-            window.unknown.get_or_insert(seq);
+        if let (Some(window), true) = (&mut self.window, self.open)
+            && window.unknown.len() < UNKNOWN_MAX
+        {
+            window.unknown.push((seq, kind));
         }
     }
 
@@ -383,7 +387,7 @@ impl Scan {
             damages: self.damages[self.damages_since..].to_vec(),
             lead_us,
             cut: None,
-            unknown: None,
+            unknown: Vec::new(),
         };
         if let Some(lead_us) = lead_us {
             let from_us = first.record.at_us.saturating_sub(lead_us);
