@@ -20,7 +20,9 @@ pub mod checkpoint;
 pub mod fingerprint;
 pub mod line;
 pub mod segment;
+pub mod sentence;
 pub mod verify;
+pub mod wall;
 
 pub use chain::ChainHash;
 pub use fingerprint::Fingerprint;

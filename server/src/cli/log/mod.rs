@@ -3,7 +3,12 @@
 //! the length of the log, memory is a few buffers. Exit codes: 0 done, 1 failed or damaged, 2 wrong usage, or nothing
 //! here that can be read as a log.
 
+mod export;
+mod fingerprint;
 mod records;
+mod show;
+mod stdout;
+mod time;
 mod verdict;
 mod verify;
 
@@ -17,6 +22,8 @@ use super::Failure;
 #[command(after_help = "\
 Is it whole?          buzzerd log verify
 What happened?        buzzerd log show --from 19:30 --to 19:45
+For the score sheet:  buzzerd log fingerprint
+For somebody else:    buzzerd log export --to DIR
 
 Each takes the log's directory, or its .jsonl files in their order; with neither it reads log.dir of the configuration.
 A daemon may be running; what it has not written to the disk yet is read as well.
@@ -31,12 +38,21 @@ pub(crate) struct Log {
 enum Command {
     /// Check that not a byte was changed, removed, added or moved, and name the first line where one was
     Verify(verify::Verify),
+    /// What happened, a line per record, with the time of day
+    Show(show::Show),
+    /// Hand it to somebody else: CSV, JSON, or a directory with everything to check it without buzzerd
+    Export(export::Export),
+    /// 16 characters that stand for the whole log up to a record: to read out, or to write on the score sheet
+    Fingerprint(fingerprint::Print),
 }
 
 impl Log {
     pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
         match self.command {
             Command::Verify(verify) => verify.run(config),
+            Command::Show(show) => show.run(config),
+            Command::Export(export) => export.run(config),
+            Command::Fingerprint(print) => print.run(config),
         }
     }
 }
