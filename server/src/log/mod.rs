@@ -21,7 +21,9 @@ pub mod explain;
 pub mod fingerprint;
 pub mod line;
 pub mod segment;
+pub mod sentence;
 pub mod verify;
+pub mod wall;
 
 pub use chain::ChainHash;
 pub use fingerprint::Fingerprint;

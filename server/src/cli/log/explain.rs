@@ -1,18 +1,20 @@
 //! `buzzerd log explain`. In: a log and a window of it. Out: who was first, by how much, how sure that is, and what else happened,
 //! as a page or as one JSON object. Guarantee: exit code 0 only with a verdict on a log without damage.
 
+use std::cmp::Ordering;
+
 use anyhow::{Context, anyhow};
 use buzzer_core::io::sys;
 use buzzer_server::config::Config;
 use buzzer_server::io::host;
-use buzzer_server::log::explain::window::Found;
+use buzzer_server::log::explain::window::{Found, Span};
 use buzzer_server::log::explain::{Asked, Chain, Damage, GAP_US, Scan, Story, page};
 use buzzer_server::log::verify::Wrong;
 use buzzer_server::log::{ChainHash, Fingerprint};
 use clap::Args;
-use jiff::tz::TimeZone;
 
 use super::records::{Records, Source, Step};
+use super::time::{self, Moment, Zone};
 use crate::cli::Failure;
 
 #[derive(Debug, Args)]
@@ -33,6 +35,13 @@ pub(crate) struct Explain {
     /// The race that this record belongs to; its number, as in the log and in `log show`
     #[arg(long, value_name = "SEQ")]
     around: Option<u64>,
+    /// Everything from this time on: 19:30, 19:30:05.25, "2026-11-24 19:30" or 2026-11-24T18:30:00Z; without a date: the
+    /// last time it was so late
+    #[arg(long, value_name = "TIME", value_parser = time::parse, conflicts_with = "around")]
+    from: Option<Moment>,
+    /// Until this time
+    #[arg(long, value_name = "TIME", value_parser = time::parse, conflicts_with = "around")]
+    to: Option<Moment>,
     /// A race begins with the first press after so many seconds without one. Nobody hits on for longer once it shows
     /// who was first, and the next question takes longer to read
     #[arg(long, value_name = "SECONDS", value_parser = seconds_us, default_value = "3")]
@@ -40,6 +49,9 @@ pub(crate) struct Explain {
     /// One JSON object instead of a page
     #[arg(long)]
     json: bool,
+    /// Times in UTC instead of this computer's zone
+    #[arg(long)]
+    utc: bool,
 }
 
 /// Seconds, as µs: 1 ms to an hour.
@@ -51,17 +63,19 @@ fn seconds_us(text: &str) -> Result<u64, String> {
 impl Explain {
     pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
         debug_assert_eq!(GAP_US, 3_000_000, "the default of --gap");
-        let asked = match self.around {
-            Some(seq) => Asked::Around(seq),
-            None => Asked::LastRace,
+        let around = self.around;
+        let asked = match (around, self.from, self.to) {
+            (Some(seq), ..) => Asked::Around(seq),
+            (None, None, None) => Asked::LastRace,
+            (None, from, to) => Asked::Span(span(Zone::new(self.utc), from, to)),
         };
         let mut records = self.source.open(config)?;
-        let (found, chain) = scan(&mut records, Scan::new(asked.clone(), self.gap))?;
+        let (found, chain) = scan(&mut records, Scan::new(asked, self.gap))?;
         let Some((first, last)) = found.seqs else {
             return Err(nothing(&found));
         };
-        if let (Asked::Around(seq), None) = (&asked, &found.window)
-            && !(first..=last).contains(seq)
+        if let Some(seq) = around
+            && !(first..=last).contains(&seq)
         {
             return Err(Failure::Usage(anyhow!(
                 "seq {seq} is not in this log, which holds seq {first} to {last}"
@@ -74,10 +88,22 @@ impl Explain {
         if self.json {
             println!("{}", serde_json::to_string(&story).context("the story as JSON")?);
         } else {
-            print!("{}", page::text(&story, &TimeZone::system()));
+            print!("{}", page::text(&story, Zone::new(self.utc).get()));
         }
         if story.verdict.is_some() && !is_damaged { Ok(()) } else { Err(Failure::Told) }
     }
+}
+
+fn span(zone: Zone, from: Option<Moment>, to: Option<Moment>) -> Span {
+    Span(Box::new(move |wall_us| {
+        if from.as_ref().is_some_and(|from| zone.is_before(wall_us, from)) {
+            Ordering::Less
+        } else if to.as_ref().is_some_and(|to| !zone.is_before(wall_us, to)) {
+            Ordering::Greater
+        } else {
+            Ordering::Equal
+        }
+    }))
 }
 
 /// One pass over the whole log.
@@ -93,7 +119,7 @@ fn scan(records: &mut Records, mut scan: Scan) -> Result<(Found, Chain), Failure
             Step::Unknown(line, _) | Step::Unread(line) => {
                 chain.see(line.seq);
                 head = line.hash;
-                scan.unknown(line.seq, kind(line.bytes()));
+                scan.unknown(line.seq, line.kind().unwrap_or_default().to_owned());
             }
             Step::Fault(raw, fault) => {
                 let place = format!("{} line {}", raw.file.display(), raw.number);
@@ -112,15 +138,6 @@ fn scan(records: &mut Records, mut scan: Scan) -> Result<(Found, Chain), Failure
         log::warn!("{remark}");
     }
     Ok((scan.finish(), chain))
-}
-
-/// What a record calls itself.
-fn kind(line: &[u8]) -> String {
-    #[derive(serde::Deserialize)]
-    struct Kind {
-        kind: String,
-    }
-    serde_json::from_slice(line).map(|Kind { kind }| kind).unwrap_or_default()
 }
 
 /// There is not one record.

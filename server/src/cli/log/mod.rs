@@ -4,8 +4,13 @@
 //! here that can be read as a log.
 
 mod explain;
+mod export;
+mod fingerprint;
 mod records;
 mod replay;
+mod show;
+mod stdout;
+mod time;
 mod verdict;
 mod verify;
 
@@ -21,6 +26,8 @@ Is it whole?          buzzerd log verify
 Who was first?        buzzerd log explain
 What happened?        buzzerd log show --from 19:30 --to 19:45
 See it once more      buzzerd log replay --listen 127.0.0.1:7401
+For the score sheet:  buzzerd log fingerprint
+For somebody else:    buzzerd log export --to DIR
 
 Each takes the log's directory, or its .jsonl files in their order; with neither it reads log.dir of the configuration.
 A daemon may be running; what it has not written to the disk yet is read as well.
@@ -39,6 +46,12 @@ enum Command {
     Explain(explain::Explain),
     /// Serve a recorded log over WebSocket as if it were live
     Replay(replay::Replay),
+    /// What happened, a line per record, with the time of day
+    Show(show::Show),
+    /// Hand it to somebody else: CSV, JSON, or a directory with everything to check it without buzzerd
+    Export(export::Export),
+    /// 16 characters that stand for the whole log up to a record: to read out, or to write on the score sheet
+    Fingerprint(fingerprint::Print),
 }
 
 impl Log {
@@ -47,6 +60,9 @@ impl Log {
             Command::Verify(verify) => verify.run(config),
             Command::Explain(explain) => explain.run(config),
             Command::Replay(replay) => replay.run(config),
+            Command::Show(show) => show.run(config),
+            Command::Export(export) => export.run(config),
+            Command::Fingerprint(print) => print.run(config),
         }
     }
 }

@@ -65,6 +65,7 @@ pub struct LogReader {
     queue: VecDeque<PathBuf>,
     /// The last segment that was queued.
     newest: Option<SegmentName>,
+    opened_seq: u64,
     file: Option<Piece>,
     /// The line that is being read, and the one that was given.
     incoming: Vec<u8>,
@@ -130,6 +131,7 @@ impl LogReader {
             dir: None,
             queue: VecDeque::new(),
             newest: None,
+            opened_seq: 1,
             file: None,
             incoming: Vec::new(),
             given: Vec::new(),
@@ -164,6 +166,7 @@ impl LogReader {
                 reader.queue = files.to_vec().into();
             }
         }
+        reader.opened_seq = reader.first_seq();
         Ok(reader)
     }
 
@@ -177,6 +180,11 @@ impl LogReader {
         let first =
             self.queue.front().and_then(|path| path.file_name()?.to_str()?.parse::<SegmentName>().ok());
         first.map_or(1, |name| name.first_seq)
+    }
+
+    /// What [`LogReader::first_seq`] was when this was opened.
+    pub const fn opened_seq(&self) -> u64 {
+        self.opened_seq
     }
 
     /// The next line; none at the end of what is there now. Later there may be more.

@@ -12,6 +12,10 @@ use super::words::{label, ms, quoted, signed, wrap};
 
 /// Presses that are listed. A quiz has a few; the others are in the JSON.
 const PLACES_MAX: usize = 100;
+/// Ties that are spelled out.
+const TIES_MAX: usize = 10;
+/// Reasons that are given.
+const WHY_MAX: usize = 10;
 /// A label is cut in the table if it is longer; the pool's whole name stands below.
 const LABEL_MAX: usize = 24;
 
@@ -23,8 +27,11 @@ pub fn text(story: &Story, zone: &TimeZone) -> String {
     if !story.places.is_empty() {
         order(&mut page, story);
     }
-    for tie in &story.ties {
+    for tie in story.ties.iter().take(TIES_MAX) {
         draw(&mut page, tie, &story.places);
+    }
+    if let Some(more @ 1..) = story.ties.len().checked_sub(TIES_MAX) {
+        page.push_str(&format!("         and {more} more ties; --json has them\n"));
     }
     pools(&mut page, story);
     happened(&mut page, story, zone);
@@ -57,7 +64,10 @@ fn wall(wall_us: Option<u64>, zone: &TimeZone, format: &str) -> String {
 fn verdict(page: &mut String, story: &Story) {
     let Some(verdict) = &story.verdict else {
         page.push_str("NO VERDICT. Who was first cannot be said from this log:\n");
-        story.why.iter().for_each(|why| wrap(page, "  - ", why));
+        story.why.iter().take(WHY_MAX).for_each(|why| wrap(page, "  - ", why));
+        if let Some(more @ 1..) = story.why.len().checked_sub(WHY_MAX) {
+            page.push_str(&format!("  - and {more} more reasons; --json has them\n"));
+        }
         if !story.places.is_empty() {
             page.push_str("What is known all the same:\n");
         }

@@ -1,5 +1,7 @@
 //! Disputes on logs written down by hand. In: records. Out: the whole page, or the verdict and its reasons.
 
+use std::cmp::Ordering;
+
 use jiff::tz::TimeZone;
 
 use super::*;
@@ -96,6 +98,19 @@ fn game(facts: impl IntoIterator<Item = (u64, Fact)>) -> Vec<Record> {
     ];
     let all = begin.into_iter().chain(facts).zip(1..);
     all.map(|((at_us, fact), seq)| Record { seq, at_us, fact }).collect()
+}
+
+/// From and to, µs since 1970, the end excluded.
+fn span(from_us: Option<u64>, to_us: Option<u64>) -> Asked {
+    Asked::Span(window::Span(Box::new(move |wall_us| {
+        if from_us.is_some_and(|from_us| wall_us < from_us) {
+            Ordering::Less
+        } else if to_us.is_some_and(|to_us| wall_us >= to_us) {
+            Ordering::Greater
+        } else {
+            Ordering::Equal
+        }
+    })))
 }
 
 fn explain(records: Vec<Record>, asked: Asked, damaged_behind: &[u64]) -> Story {
@@ -408,7 +423,13 @@ fn a_window_is_found_by_a_record_or_by_time() {
         ]
     };
     let wall = |at_us: u64| Some(WALL_US - S + at_us);
-    let span = |from, to| Asked::Span { from_us: from, to_us: to };
+    let daily = |from: Option<u64>, every_us: u64| {
+        let place = move |wall_us| match (wall_us - WALL_US + S) % every_us {
+            rest if rest >= (from.unwrap() - WALL_US + S) % every_us => Ordering::Equal,
+            _ => Ordering::Less,
+        };
+        Asked::Span(window::Span(Box::new(place)))
+    };
     for (asked, want, pressed) in [
         (Asked::LastRace, Some((10, 12)), 2),
         (Asked::Around(6), Some((5, 8)), 3),
@@ -417,13 +438,16 @@ fn a_window_is_found_by_a_record_or_by_time() {
         (Asked::Around(10), Some((10, 12)), 2),
         (Asked::Around(12), Some((10, 12)), 2),
         (Asked::Around(13), None, 0),
-        (span(wall(52 * S), wall(70 * S)), Some((6, 9)), 2),
-        (span(None, wall(50 * S)), Some((1, 5)), 1),
+        (span(wall(52 * S), wall(70 * S + 1)), Some((6, 9)), 2),
+        (span(None, wall(50 * S + 1)), Some((1, 5)), 1),
         (span(wall(RACE), None), Some((11, 12)), 2),
         (span(wall(101 * S), None), None, 0),
+        // The same time on every day: the last of them.
+        (daily(wall(50 * S), 20 * S), Some((10, 12)), 2),
     ] {
-        let story = explain(game(facts()), asked.clone(), &[]);
-        assert_eq!((story.seqs, story.places.len()), (want, pressed), "{asked:?}");
+        let described = format!("{asked:?}");
+        let story = explain(game(facts()), asked, &[]);
+        assert_eq!((story.seqs, story.places.len()), (want, pressed), "{described}");
     }
 }
 
@@ -435,7 +459,7 @@ fn what_two_boots_say_is_never_compared() {
         (2 * S, attach(1, "hub", &[11, 12], 0)),
         (3 * S, press(12)),
     ];
-    let story = explain(game(facts), Asked::Span { from_us: None, to_us: None }, &[]);
+    let story = explain(game(facts), span(None, None), &[]);
     let margins: Vec<_> =
         story.places.iter().map(|place| (place.to_first_us, place.to_previous_us)).collect();
     assert_eq!(margins, [(Some(0), None), (None, None)]);
@@ -450,7 +474,7 @@ fn what_two_boots_say_is_never_compared() {
 fn a_window_that_is_cut_or_too_long_says_so() {
     let facts = [(RACE, press(11)), (RACE + 5000, contesting(press(21), &[5]))];
     let to_us = Some(WALL_US - S + RACE + 1000);
-    let story = explain(game(facts), Asked::Span { from_us: None, to_us }, &[]);
+    let story = explain(game(facts), span(None, to_us), &[]);
     let want = "stage 11 by alone, not certain | the window ends within a photo finish: seq 6, behind it, contests a \
                 press in it";
     assert_eq!(short(&story), want);

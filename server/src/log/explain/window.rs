@@ -6,11 +6,14 @@
 //! before it belongs to the window: only because nobody pressed then is the first press the first, so a fault there
 //! matters as much as one between two presses.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 use super::roster::Roster;
 use crate::button::{Button, ButtonId};
+use crate::log::wall::WallClock;
 use crate::pool_id::PoolId;
 use crate::record::{Fact, Record};
 use crate::state::State;
@@ -30,20 +33,24 @@ const UNKNOWN_MAX: usize = 4;
 const JITTER_US: u64 = 2_000_000;
 
 /// What is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Asked {
     /// The last race.
     LastRace,
     /// The race that this record belongs to: it runs, has just ended or is about to begin. If there is none, what
     /// was around it.
     Around(u64),
-    /// Everything between two points of wall time, µs since 1970, both included.
-    Span {
-        /// From the beginning if there is none.
-        from_us: Option<u64>,
-        /// To the end if there is none.
-        to_us: Option<u64>,
-    },
+    /// Everything of a span of wall time; the last one, if it comes every day.
+    Span(Span),
+}
+
+/// A span of wall time: whether a time, µs since 1970, is before, in or after it.
+pub struct Span(pub Box<dyn Fn(u64) -> Ordering>);
+
+impl fmt::Debug for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Span")
+    }
 }
 
 /// A `start` record: where a process began to write.
@@ -131,7 +138,7 @@ impl Asked {
             Self::Around(seq) => {
                 format!("seq {seq} is where the log is damaged, or of a kind that is not known")
             }
-            Self::Span { .. } => "the log has nothing of that time".to_owned(),
+            Self::Span(_) => "the log has nothing of that time".to_owned(),
         }
     }
 }
@@ -164,8 +171,7 @@ pub struct Scan {
     roster: Roster,
     origin: Option<Arc<Origin>>,
     boot: u32,
-    /// The last pair of clocks: CLOCK_MONOTONIC, wall.
-    anchor: Option<(u64, u64)>,
+    wall: WallClock,
     last_press_us: Option<u64>,
     /// When the process stopped, if that was the last record.
     stopped_us: Option<u64>,
@@ -196,7 +202,7 @@ impl Scan {
             roster: Roster::default(),
             origin: None,
             boot: 0,
-            anchor: None,
+            wall: WallClock::default(),
             last_press_us: None,
             stopped_us: None,
             lead: VecDeque::new(),
@@ -222,12 +228,13 @@ impl Scan {
         self.seqs = Some((first, record.seq));
         self.latest_us = self.latest_us.max(at_us);
         let counts = pool_of(&record.fact).is_none_or(|pool| self.state.is_connected(pool));
-        let wall_us = self.anchor.map(|(mono, wall)| wall.saturating_sub(mono).saturating_add(at_us));
+        self.wall.take(&record);
+        let wall_us = self.wall.wall_us(at_us);
         let entry = Entry { record, boot: self.boot, counts, began, wall_us };
-        match self.asked {
+        match &self.asked {
             Asked::LastRace => self.race(&entry),
-            Asked::Around(seq) => self.around(seq, &entry),
-            Asked::Span { from_us, to_us } => self.span(from_us, to_us, &entry),
+            &Asked::Around(seq) => self.around(seq, &entry),
+            Asked::Span(_) => self.span(&entry),
         }
         let record = &entry.record;
         self.state.apply(record, |_| {});
@@ -270,7 +277,7 @@ impl Scan {
     /// The log ends here.
     pub fn finish(self) -> Found {
         Found {
-            window: self.window.filter(|_| self.locked || self.asked == Asked::LastRace),
+            window: self.window.filter(|_| self.locked || matches!(self.asked, Asked::LastRace)),
             asked: self.asked,
             damages: self.damages,
             damages_count: self.damages_count,
@@ -282,7 +289,7 @@ impl Scan {
 
     /// What a `start` changes, before anything else looks at it.
     fn enter(&mut self, record: &Record) -> Option<Began> {
-        let Fact::Start { log, boot, version, wall_us, settle_us, .. } = &record.fact else { return None };
+        let Fact::Start { log, boot, version, settle_us, .. } = &record.fact else { return None };
         let long_stopped =
             self.stopped_us.is_some_and(|at_us| record.at_us.saturating_sub(at_us) > self.gap_us);
         let began = match &self.origin {
@@ -295,11 +302,10 @@ impl Scan {
             self.last_press_us = None;
             self.latest_us = 0;
             self.lead.clear();
-            if !matches!(self.asked, Asked::Span { .. }) {
+            if !matches!(self.asked, Asked::Span(_)) {
                 self.open = false;
             }
         }
-        self.anchor = Some((record.at_us, *wall_us));
         self.damages_since = self.damages.len();
         self.origin = Some(Arc::new(Origin {
             seq: record.seq,
@@ -342,28 +348,28 @@ impl Scan {
         }
     }
 
-    fn span(&mut self, from_us: Option<u64>, to_us: Option<u64>, entry: &Entry) {
-        let wall_us = entry.wall_us.unwrap_or(0);
-        if self.window.is_none() {
-            if from_us.is_none_or(|from_us| from_us <= wall_us) && to_us.is_none_or(|to_us| wall_us <= to_us)
-            {
+    fn span(&mut self, entry: &Entry) {
+        let Asked::Span(Span(place)) = &self.asked else { return };
+        let Some(wall_us) = entry.wall_us else { return };
+        match place(wall_us) {
+            Ordering::Equal if self.open => self.push(entry),
+            Ordering::Equal => {
                 self.open(entry, None);
                 self.locked = true;
             }
-            return;
-        }
-        if !self.open {
-            return;
-        }
-        let behind_us = to_us.map_or(0, |to_us| wall_us.saturating_sub(to_us));
-        if behind_us == 0 {
-            self.push(entry);
-        } else if behind_us > JITTER_US {
-            self.open = false;
-        } else if let (Fact::Press { contests, .. }, Some(window)) = (&entry.record.fact, &mut self.window)
-            && contests.iter().any(|seq| window.entries.iter().any(|own| own.record.seq == *seq))
-        {
-            window.cut = Some(entry.record.seq);
+            Ordering::Less if self.open && place(wall_us.saturating_add(JITTER_US)) != Ordering::Less => {
+                self.push(entry);
+            }
+            Ordering::Greater
+                if self.open && place(wall_us.saturating_sub(JITTER_US)) != Ordering::Greater =>
+            {
+                if let (Fact::Press { contests, .. }, Some(window)) = (&entry.record.fact, &mut self.window)
+                    && contests.iter().any(|seq| window.entries.iter().any(|own| own.record.seq == *seq))
+                {
+                    window.cut = Some(entry.record.seq);
+                }
+            }
+            Ordering::Less | Ordering::Greater => self.open = false,
         }
     }
 
