@@ -95,7 +95,8 @@ impl Explain {
 }
 
 fn span(zone: Zone, from: Option<Moment>, to: Option<Moment>) -> Span {
-    Span(Box::new(move |wall_us| {
+    let is_daily = [&from, &to].into_iter().flatten().any(|moment| matches!(moment, Moment::Daily(_)));
+    let place = move |wall_us| {
         if from.as_ref().is_some_and(|from| zone.is_before(wall_us, from)) {
             Ordering::Less
         } else if to.as_ref().is_some_and(|to| !zone.is_before(wall_us, to)) {
@@ -103,7 +104,8 @@ fn span(zone: Zone, from: Option<Moment>, to: Option<Moment>) -> Span {
         } else {
             Ordering::Equal
         }
-    }))
+    };
+    Span { place: Box::new(place), is_daily }
 }
 
 /// One pass over the whole log.

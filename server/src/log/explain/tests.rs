@@ -102,7 +102,7 @@ fn game(facts: impl IntoIterator<Item = (u64, Fact)>) -> Vec<Record> {
 
 /// From and to, µs since 1970, the end excluded.
 fn span(from_us: Option<u64>, to_us: Option<u64>) -> Asked {
-    Asked::Span(window::Span(Box::new(move |wall_us| {
+    let place = move |wall_us| {
         if from_us.is_some_and(|from_us| wall_us < from_us) {
             Ordering::Less
         } else if to_us.is_some_and(|to_us| wall_us >= to_us) {
@@ -110,7 +110,8 @@ fn span(from_us: Option<u64>, to_us: Option<u64>) -> Asked {
         } else {
             Ordering::Equal
         }
-    })))
+    };
+    Asked::Span(window::Span { place: Box::new(place), is_daily: false })
 }
 
 fn explain(records: Vec<Record>, asked: Asked, damaged_behind: &[u64]) -> Story {
@@ -423,13 +424,6 @@ fn a_window_is_found_by_a_record_or_by_time() {
         ]
     };
     let wall = |at_us: u64| Some(WALL_US - S + at_us);
-    let daily = |from: Option<u64>, every_us: u64| {
-        let place = move |wall_us| match (wall_us - WALL_US + S) % every_us {
-            rest if rest >= (from.unwrap() - WALL_US + S) % every_us => Ordering::Equal,
-            _ => Ordering::Less,
-        };
-        Asked::Span(window::Span(Box::new(place)))
-    };
     for (asked, want, pressed) in [
         (Asked::LastRace, Some((10, 12)), 2),
         (Asked::Around(6), Some((5, 8)), 3),
@@ -442,13 +436,22 @@ fn a_window_is_found_by_a_record_or_by_time() {
         (span(None, wall(50 * S + 1)), Some((1, 5)), 1),
         (span(wall(RACE), None), Some((11, 12)), 2),
         (span(wall(101 * S), None), None, 0),
-        // The same time on every day: the last of them.
-        (daily(wall(50 * S), 20 * S), Some((10, 12)), 2),
     ] {
         let described = format!("{asked:?}");
         let story = explain(game(facts()), asked, &[]);
         assert_eq!((story.seqs, story.places.len()), (want, pressed), "{described}");
     }
+}
+
+#[test]
+fn of_a_time_without_a_date_the_last_day_counts() {
+    let day = 86_400 * S;
+    let evening = |wall_us| if wall_us % day >= WALL_US % day { Ordering::Equal } else { Ordering::Less };
+    let facts =
+        [(50 * S, press(11)), (51 * S, press(12)), (day + 40 * S, press(21)), (day + 41 * S, press(22))];
+    let asked = Asked::Span(window::Span { place: Box::new(evening), is_daily: true });
+    let story = explain(game(facts), asked, &[]);
+    assert_eq!((story.seqs, short(&story)), (Some((7, 8)), "stage 21 by 1000000, certain".to_owned()));
 }
 
 #[test]

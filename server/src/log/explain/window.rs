@@ -29,6 +29,8 @@ const LEAD_MAX: usize = 1024;
 const DAMAGES_MAX: usize = 16;
 /// Records of unknown kinds that are named.
 const UNKNOWN_MAX: usize = 4;
+/// What comes every day is another one after so long without a record, µs.
+const HALF_DAY_US: u64 = 12 * 3_600_000_000;
 /// Records are not sorted by time to the last µs: late presses and sums of ignored edges carry an earlier one.
 const JITTER_US: u64 = 2_000_000;
 
@@ -44,8 +46,13 @@ pub enum Asked {
     Span(Span),
 }
 
-/// A span of wall time: whether a time, µs since 1970, is before, in or after it.
-pub struct Span(pub Box<dyn Fn(u64) -> Ordering>);
+/// A span of wall time.
+pub struct Span {
+    /// Whether a time, µs since 1970, is before, in or after it.
+    pub place: Box<dyn Fn(u64) -> Ordering>,
+    /// It comes every day.
+    pub is_daily: bool,
+}
 
 impl fmt::Debug for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -349,8 +356,12 @@ impl Scan {
     }
 
     fn span(&mut self, entry: &Entry) {
-        let Asked::Span(Span(place)) = &self.asked else { return };
+        let Asked::Span(Span { place, is_daily }) = &self.asked else { return };
         let Some(wall_us) = entry.wall_us else { return };
+        let last_us = self.window.as_ref().and_then(|window| window.entries.last()?.wall_us);
+        if *is_daily && last_us.is_some_and(|last_us| last_us.saturating_add(HALF_DAY_US) < wall_us) {
+            self.open = false;
+        }
         match place(wall_us) {
             Ordering::Equal if self.open => self.push(entry),
             Ordering::Equal => {
