@@ -12,6 +12,7 @@ use ssh_key::{LineEnding, PrivateKey, PublicKey};
 
 use super::host;
 use crate::log::checkpoint::{BadCheckpoint, Checkpoint, NAMESPACE, SIGNER};
+use crate::log::{ChainHash, Fingerprint};
 
 /// The private key.
 pub const KEY_NAME: &str = "key";
@@ -58,6 +59,15 @@ pub enum ProofError {
 fn fail(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> ProofError {
     let path = path.to_owned();
     move |error| ProofError::Io { path, action, error }
+}
+
+/// Has the log directory say where its log stands. That it cannot is no reason not to play, so it is a warning.
+pub fn checkpoint(dir: &Path, log: &str, seq: u64, head: ChainHash) {
+    let checkpoint = Checkpoint { log: log.to_owned(), seq, head, wall_us: host::wall_us() };
+    match write_checkpoint(dir, &checkpoint) {
+        Ok(path) => ::log::info!("log: {}@{seq}, signed in {}", Fingerprint::of(&head), path.display()),
+        Err(error) => ::log::warn!("no checkpoint of the log: {error}"),
+    }
 }
 
 /// Writes a signed checkpoint and gives its file. The key is made if there is none.

@@ -19,7 +19,7 @@ pub fn of(fact: &Fact) -> String {
             )
         }
         Fact::Attach { device, pool, name, place, stamps, buzzers, uncertainty_us } => format!(
-            "{pool}: device {device} {name:?} serves {}, at {place:?}, {stamps} stamps, sure to {}",
+            "{pool}: device {device} {name:?} serves {}, at {place:?}; {stamps} stamps, a press up to {} earlier",
             numbers("buzzer", buzzers),
             ms(*uncertainty_us)
         ),

@@ -2,9 +2,9 @@
 import hashlib, json, sys
 head, seq, number = "0" * 64, 0, 0
 for line in (line for name in sys.argv[1:] for line in open(name, "rb")):
-    number, body = number + 1, line[:-76]
+    number, body = number + 1, line[:-73]
     head = hashlib.sha256(head.encode() + body).hexdigest()
-    if line[-76:] != b',"h":"%s"}\n' % head.encode() or len(line) > 8192:
+    if line[-73:] != b',"h":"%s"}\n' % head.encode() or len(line) > 8192:
         sys.exit(f"line {number}: it was changed or moved, or is not the line that stood here")
     if b'"kind":"lost"' in body and json.loads(line)["first_seq"] == seq + 1:
         seq = json.loads(line)["last_seq"]  # records that could not be kept, and the log says so

@@ -185,7 +185,7 @@ impl fmt::Display for Verdict {
         }
         let met = self.checkpoints.iter().filter(|claim| claim.met.is_some()).count();
         if let Some(key) = &self.key {
-            writeln!(f, "ok  {met} checkpoints, signed by {key}")?;
+            writeln!(f, "ok  checkpoints: {met}, signed by {key}")?;
         }
         for claim in self.claims.iter() {
             if let Some(seq) = claim.met {
