@@ -7,6 +7,8 @@ mod doctor;
 mod foreign;
 mod load;
 mod log_audit;
+mod log_explain;
+mod log_replay;
 mod pools;
 mod reader;
 mod recordings;

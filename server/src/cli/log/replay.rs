@@ -83,8 +83,11 @@ impl Replay {
             return Err(Failure::Usage(anyhow!("--seq: the log holds seq {first} to {last}")));
         }
         let mut player = Player::new(known.pools);
-        let mut played =
-            Played { records: records.again().map_err(unreadable)?, last: self.seq.last.min(last) };
+        let mut played = Played {
+            records: records.again().map_err(unreadable)?,
+            last: self.seq.last.min(last),
+            is_over: false,
+        };
         // What was before them.
         let mut next = None;
         for record in &mut played {
@@ -174,25 +177,32 @@ impl Known {
 struct Played {
     records: Records,
     last: u64,
+    is_over: bool,
 }
 
 impl Iterator for Played {
     type Item = Result<Record, Failure>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
+        // Nothing behind the range is looked at: it may be damaged.
+        while !self.is_over {
             return match self.records.next().transpose()? {
-                Ok(Step::Record(record, _)) if record.seq <= self.last => Some(Ok(record)),
-                Ok(Step::Record(..)) => None,
+                Ok(Step::Record(record, _)) => {
+                    self.is_over = record.seq >= self.last;
+                    Some(Ok(record))
+                }
                 // It has no news for anybody.
-                Ok(Step::Unknown(..) | Step::Unread(_)) => continue,
-                Ok(Step::Fault(raw, fault)) => Some(Err(Failure::Failed(anyhow!(
-                    "{}: line {}: {fault}",
-                    raw.file.display(),
-                    raw.number
-                )))),
+                Ok(Step::Unknown(line, _) | Step::Unread(line)) => {
+                    self.is_over = line.seq >= self.last;
+                    continue;
+                }
+                Ok(Step::Fault(raw, fault)) => {
+                    let place = format!("{}: line {}", raw.file.display(), raw.number);
+                    Some(Err(Failure::Failed(anyhow!("{place}: {fault}"))))
+                }
                 Err(failure) => Some(Err(failure)),
             };
         }
+        None
     }
 }

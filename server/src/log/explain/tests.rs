@@ -446,7 +446,8 @@ fn a_window_is_found_by_a_record_or_by_time() {
 #[test]
 fn of_a_time_without_a_date_the_last_day_counts() {
     let day = 86_400 * S;
-    let evening = |wall_us| if wall_us % day >= WALL_US % day { Ordering::Equal } else { Ordering::Less };
+    let evening =
+        move |wall_us| if wall_us % day >= WALL_US % day { Ordering::Equal } else { Ordering::Less };
     let facts =
         [(50 * S, press(11)), (51 * S, press(12)), (day + 40 * S, press(21)), (day + 41 * S, press(22))];
     let asked = Asked::Span(window::Span { place: Box::new(evening), is_daily: true });
