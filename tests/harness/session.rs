@@ -214,7 +214,7 @@ impl Session {
             0 => Kind::Gap { since: KernelTime::from_us(self.now_us - 900) },
             1 => Kind::ReaderStall { late_us: 4200 },
             2 => Kind::RingFull { waiting_max: 17 },
-            _ => Kind::Ignored { buzzer: Buzzer(1) },
+            _ => Kind::Ignored { buzzer: Buzzer(1), down: false },
         };
         self.event(device, kind, false);
     }

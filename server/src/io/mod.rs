@@ -2,8 +2,10 @@
 
 pub mod attachments;
 pub mod client;
+pub mod cpu_latency;
 pub mod daemon;
 pub mod facts;
+mod follow;
 pub mod handshake;
 pub mod hardware;
 pub mod holder;
@@ -15,3 +17,4 @@ pub mod log_reader;
 pub mod peers;
 pub mod replay;
 pub mod virtual_pool;
+mod vitals;

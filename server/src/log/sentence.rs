@@ -65,6 +65,17 @@ pub fn of(fact: &Fact) -> String {
         Fact::ReaderStall { device, pool, late_us } => {
             format!("{pool}: device {device} was read {} late, its stamps are true", ms(*late_us))
         }
+        Fact::Chattering { pool, buzzer, device } => {
+            format!("{}  chatters: more edges than a sound contact makes", button(pool, *buzzer, *device))
+        }
+        Fact::Late { device, press, behind_us, .. } => {
+            format!("device {device}: the press with seq {press} came {} late", ms(*behind_us))
+        }
+        Fact::StaleStamp { device, stamp_us, .. } => {
+            format!("device {device}: stamp {stamp_us} cannot be true; the time of reading counts")
+        }
+        Fact::HeapFull { full_us } => format!("the reader waited for the log for {}", ms(*full_us)),
+        Fact::Degraded { what, reason } => format!("buzzerd does without {what}: {reason:?}"),
         Fact::RingFull { waiting_max } => {
             format!("{waiting_max} events had to wait for the server, in order, none lost")
         }

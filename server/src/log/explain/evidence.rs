@@ -194,6 +194,38 @@ fn finding(entry: &Entry, roster: &Roster, decisive: Option<&Decisive>) -> Optio
                 false,
             )
         }
+        Fact::Chattering { pool, buzzer, .. } => {
+            let what = format!("{} chatters: it makes more edges than a sound contact", label(pool, *buzzer));
+            (what, "a worn button; presses that count are listed above", false)
+        }
+        Fact::Late { press, behind_us, .. } => {
+            let what =
+                format!("the press with seq {press} came {} behind what had been told", ms(*behind_us));
+            (what, "it was told at once and marked late; what had been told stays", false)
+        }
+        Fact::StaleStamp { device, stamp_us, .. } => {
+            let off_us = at_us.cast_signed().saturating_sub(stamp_us.cast_signed());
+            let side = if off_us < 0 { "ahead of" } else { "behind" };
+            let what = format!(
+                "{} gave a stamp that cannot be true, {} {side} the time it was read",
+                device_name(*device),
+                ms(off_us.unsigned_abs())
+            );
+            (what, "what it said then is ordered by the time it was read, and marked", false)
+        }
+        Fact::HeapFull { full_us } => {
+            let what =
+                format!("the reader could read no faster than the log was written, for {}", ms(*full_us));
+            (
+                what,
+                "what came meanwhile may be late; if the kernel had to drop something, a record says so",
+                false,
+            )
+        }
+        Fact::Degraded { what, reason } => {
+            let what = format!("buzzerd had to do without {what}: {reason}");
+            (what, "the order is not touched; more may come late under load", false)
+        }
         Fact::RingFull { waiting_max } => {
             let what = format!("the way to the log was full; up to {waiting_max} events waited");
             (what, "they waited in order and none was lost", false)

@@ -144,6 +144,7 @@ fn a_photo_finish_a_tie_and_what_was_around_read_like_this() {
         device: 1,
         edges: 3,
         since_us: 100 * S + 12_000,
+        down: false,
     };
     let held = Fact::Held { pool: "stage".parse().unwrap(), buzzer: 14, device: 1 };
     let refuse = Fact::Refuse {
@@ -441,6 +442,43 @@ fn a_window_is_found_by_a_record_or_by_time() {
         let story = explain(game(facts()), asked, &[]);
         assert_eq!((story.seqs, story.places.len()), (want, pressed), "{described}");
     }
+}
+
+#[test]
+fn what_is_harmless_is_said_to_be_harmless() {
+    let pool = || "stage".parse().unwrap();
+    let facts = [
+        (RACE, press(11)),
+        (RACE + 10, Fact::Late { device: 2, pool: pool(), press: 5, behind_us: 1500 }),
+        (RACE + 20, Fact::StaleStamp { device: 2, pool: pool(), stamp_us: RACE - 980 }),
+        (RACE + 30, Fact::Chattering { pool: pool(), buzzer: 12, device: 1 }),
+        (RACE + 40, Fact::HeapFull { full_us: 7000 }),
+        (RACE + 50, Fact::RingFull { waiting_max: 17 }),
+        (RACE + 60, Fact::ReaderStall { device: 1, pool: pool(), late_us: 4200 }),
+        (RACE + 70, Fact::Degraded { what: "realtime".into(), reason: "EPERM".into() }),
+        (RACE + 80, Fact::Stuck { pool: pool(), buzzer: 13, device: 1 }),
+        (RACE + 90, detach(2, true)),
+    ];
+    let story = last(facts);
+    assert_eq!(short(&story), "stage 11 by alone, certain");
+    let said: Vec<String> =
+        story.happened.iter().map(|finding| format!("{}; {}", finding.what, finding.means)).collect();
+    let want = [
+        "the press with seq 5 came 1.500 ms behind what had been told; it was told at once and marked late; what had been \
+         told stays",
+        "\"arcade\" (usb-1.2) gave a stamp that cannot be true, 1.000 ms behind the time it was read; what it said then is \
+         ordered by the time it was read, and marked",
+        "stage 12 chatters: it makes more edges than a sound contact; a worn button; presses that count are listed above",
+        "the reader could read no faster than the log was written, for 7.000 ms; what came meanwhile may be late; if the \
+         kernel had to drop something, a record says so",
+        "the way to the log was full; up to 17 events waited; they waited in order and none was lost",
+        "the reader was kept from running for 4.200 ms; it read \"Buzz! hub\" (usb-1.1) late; the stamps are the kernel's \
+         and true; a press that came too late for its place is marked late",
+        "buzzerd had to do without realtime: EPERM; the order is not touched; more may come late under load",
+        "stage 13 has been down for more than 10 s; stuck, or sat on: it cannot press again before it is released",
+        "pool stage: \"arcade\" (usb-1.2) went: closed by its sender; every press that it made was read",
+    ];
+    assert_eq!(said, want);
 }
 
 #[test]

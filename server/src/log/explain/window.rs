@@ -451,6 +451,9 @@ fn pool_of(fact: &Fact) -> Option<&PoolId> {
         | Fact::Release { pool, .. }
         | Fact::Ignored { pool, .. }
         | Fact::Gap { pool, .. }
+        | Fact::Chattering { pool, .. }
+        | Fact::Late { pool, .. }
+        | Fact::StaleStamp { pool, .. }
         | Fact::ReaderStall { pool, .. } => Some(pool),
         _ => None,
     }
