@@ -295,7 +295,7 @@ fn log(page: &mut String, story: &Story) {
         wrap(
             page,
             "  fingerprint  ",
-            &format!("{fingerprint} at seq {seq}; compare it with one that was noted then"),
+            &format!("{fingerprint}@{seq}; compare it with one that was noted then"),
         );
         wrap(page, "               ", &format!("(SHA-256 {hash})"));
     }

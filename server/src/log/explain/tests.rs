@@ -205,7 +205,7 @@ What else happened
 
 The log
   chain        whole, from seq 1 to 15
-  fingerprint  7K3Q-9MZT-2WXA-H04E at seq 15; compare it with one that was noted then
+  fingerprint  7K3Q-9MZT-2WXA-H04E@15; compare it with one that was noted then
                (SHA-256 0f3c0f3c0f3c0f3c0f3c0f3c0f3c0f3c0f3c0f3c0f3c0f3c0f3c0f3c0f3c0f3c)
   recorded by  buzzerd 0.1.0, start seq 1, log id 5eed5eed5eed5eed5eed5eed5eed5eed
                boot boot-a, settle window 2.000 ms
