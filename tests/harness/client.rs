@@ -53,6 +53,12 @@ impl Client {
         }
     }
 
+    /// Has the kernel keep little of what this client does not read: a few KiB instead of what it likes.
+    pub fn keep_little(&self) {
+        rustix::net::sockopt::set_socket_recv_buffer_size(self.socket.get_ref(), 4096)
+            .expect("a small buffer");
+    }
+
     /// Sends a text message.
     pub fn send(&mut self, text: &str) {
         self.send_message(Message::text(text));

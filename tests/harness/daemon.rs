@@ -136,13 +136,7 @@ impl Home {
 
     /// Starts the daemon and waits until it listens.
     pub fn serve(&self) -> Daemon {
-        let mut child = self.command(&["serve"]).spawn().expect("buzzerd starts");
-        let stderr = child.stderr.take().expect("its stderr");
-        let mut daemon = Daemon { child, stderr: follow(stderr), said: Vec::new(), address: None };
-        let line = daemon.wait_said("listening: ws://");
-        let address = line.split("ws://").nth(1).and_then(|rest| rest.trim_end_matches('/').parse().ok());
-        daemon.address = Some(address.unwrap_or_else(|| panic!("an address in {line:?}")));
-        daemon
+        Daemon::spawn(self.command(&["serve"]))
     }
 
     /// Starts a daemon that is to fail, and waits for its end.
@@ -185,6 +179,17 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// Starts a command of buzzerd that listens, and waits until it does.
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("buzzerd starts");
+        let stderr = child.stderr.take().expect("its stderr");
+        let mut daemon = Self { child, stderr: follow(stderr), said: Vec::new(), address: None };
+        let line = daemon.wait_said("listening: ws://");
+        let address = line.split("ws://").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
+        daemon.address = Some(address.unwrap_or_else(|| panic!("an address in {line:?}")));
+        daemon
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address.expect("it listens")

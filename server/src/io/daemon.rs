@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
@@ -38,6 +38,7 @@ use super::hardware::{self, Hardware};
 use super::host;
 use super::listen::{self, ListenError};
 use super::log_file::LogFile;
+use super::log_proof;
 use super::peers::Peers;
 use super::vitals::{Vitals, index};
 use crate::config::{Config, PoolSource, VirtualStamps};
@@ -90,6 +91,9 @@ pub struct Daemon {
     /// The hash of the last line that was made.
     head: ChainHash,
     lines: Vec<u8>,
+    /// The log directory, and the name of this start in its log.
+    log_dir: PathBuf,
+    log_id: String,
     /// What follows from logged records and is still to be done.
     told: VecDeque<Output>,
     vitals: Vitals,
@@ -123,8 +127,10 @@ impl Daemon {
         let device_ids = Arc::new(AtomicU32::new(1));
         let hardware = Hardware::start(config, &waker, &reader, &device_ids)?;
         let start = sys::now();
+        let log_id = format!("{:032x}", u128::from_be_bytes(host::random()));
+        let log_dir = log.path().parent().map(Path::to_owned).unwrap_or_default();
         let fact = Fact::Start {
-            log: format!("{:032x}", u128::from_be_bytes(host::random())),
+            log: log_id.clone(),
             boot: host::boot_id()?,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             wall_us: host::wall_us(),
@@ -147,6 +153,8 @@ impl Daemon {
             log,
             head,
             lines: Vec::new(),
+            log_dir,
+            log_id,
             told: VecDeque::new(),
             follower: Follower::new(&reader_stats, lacks.realtime.is_none()),
             vitals: Vitals::new(start, settle_us, reader_stats),
@@ -155,6 +163,7 @@ impl Daemon {
         };
         daemon.tell_lacks(&lacks, start);
         daemon.obey(start);
+        daemon.checkpoint();
         Ok(daemon)
     }
 
@@ -405,7 +414,14 @@ impl Daemon {
         self.drain();
         self.mediator.handle_stop(sys::now());
         self.obey(sys::now());
-        self.log.sync().map_err(DaemonError::Sync)
+        self.log.sync().map_err(DaemonError::Sync)?;
+        self.checkpoint();
+        Ok(())
+    }
+
+    /// Signs where the log stands.
+    fn checkpoint(&self) {
+        log_proof::checkpoint(&self.log_dir, &self.log_id, self.mediator.state().seq(), self.head);
     }
 
     fn drain(&mut self) {

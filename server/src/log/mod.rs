@@ -14,10 +14,19 @@
 //!
 //! The log is one stream of lines. Segments are cuts in it, so `cat` of the files in the order of their names is the log.
 
+pub mod audit;
 pub mod chain;
+pub mod checkpoint;
+pub mod explain;
+pub mod fingerprint;
 pub mod line;
 pub mod segment;
+pub mod sentence;
+pub mod verify;
+pub mod wall;
 
 pub use chain::ChainHash;
+pub use fingerprint::Fingerprint;
 pub use line::{BadLine, FORMAT_VERSION, Line, decode, encode};
 pub use segment::SegmentName;
+pub use verify::Verifier;
