@@ -115,7 +115,16 @@ impl Buttons {
             | Fact::Gap { .. }
             | Fact::RingFull { .. }
             | Fact::ReaderStall { .. }
-            | Fact::Stop {} => {}
+            | Fact::Stop {}
+            | Fact::Uncounted { .. }
+            | Fact::Anchor { .. }
+            | Fact::Config { .. }
+            | Fact::Roster { .. }
+            | Fact::Storage { .. }
+            | Fact::Recovered { .. }
+            | Fact::Damage { .. }
+            | Fact::Lost { .. }
+            | Fact::Expired { .. } => {}
         }
     }
 

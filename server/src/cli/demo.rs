@@ -2,7 +2,6 @@
 //! Guarantee: nothing is pretended: each press goes through the attachment socket, the ring, the log and WebSocket of
 //! a daemon like any other; what is printed was read from its frames and its log.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -18,7 +17,7 @@ use buzzer_core::keys::KeyCode;
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::config::Config;
 use buzzer_server::io::host;
-use buzzer_server::io::log_file::LOG_NAME;
+use buzzer_server::io::event_log;
 use buzzer_server::log;
 use buzzer_server::record::Fact;
 use clap::Args;
@@ -53,7 +52,7 @@ impl Demo {
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM)
             .context("stopping the daemon")?;
         running.join().map_err(|_| anyhow!("the server thread panicked"))?.context("the daemon")?;
-        println!("The log stays in {}", dir.join(LOG_NAME).display());
+        println!("The log stays in {}", dir.display());
         Ok(played?)
     }
 }
@@ -83,7 +82,7 @@ fn play(dir: &Path, address: SocketAddr, seconds: Option<Duration>) -> Result<()
     let keyboard = std::io::stdin().is_terminal();
     println!("buzzerd demo: pool \"demo\", buzzers 1 to {BUZZERS}");
     println!("  WebSocket  ws://{address}/");
-    println!("  log        {}", dir.join(LOG_NAME).display());
+    println!("  log        {}", dir.display());
     println!("  raw frames curl -sN -H 'Connection: Upgrade' -H 'Upgrade: websocket' \\");
     println!(
         "               -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: YnV6emVyZCBkZW1vIGtleQ==' \\"
@@ -134,16 +133,19 @@ impl Pad {
 fn watch(dir: &Path, address: SocketAddr, done: mpsc::Sender<()>) -> Result<Receiver<String>> {
     let stream = TcpStream::connect(address).context("connecting")?;
     let (mut socket, _) = tungstenite::client(format!("ws://{address}/"), stream).context("WebSocket")?;
-    let mut log = BufReader::new(File::open(dir.join(LOG_NAME)).context("the log")?);
+    let dir = dir.to_owned();
     let (send, lines) = mpsc::channel();
     thread::Builder::new().name("watch".into()).spawn(move || {
-        let mut race = Race::default();
+        let (mut race, mut seen) = (Race::default(), 0);
         while let Ok(message) = socket.read() {
             if !message.is_text() {
                 continue;
             }
-            let mut line = Vec::new();
-            while log.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            // A demo's log is short enough to be read anew for each frame.
+            let Ok(stream) = event_log::read_stream(&dir) else { continue };
+            let new = stream.get(seen..).unwrap_or_default();
+            seen = stream.len();
+            for line in new.split_inclusive(|byte| *byte == b'\n') {
                 if let Ok(record) = log::decode(line.trim_ascii_end())
                     && let Fact::Press { buzzer, tie, contests, flags, .. } = record.fact
                 {
@@ -152,7 +154,6 @@ fn watch(dir: &Path, address: SocketAddr, done: mpsc::Sender<()>) -> Result<Rece
                     remarks.extend((!contests.is_empty()).then(|| "photo finish".to_owned()));
                     let _ = send.send(race.line(buzzer, &remarks, KernelTime::from_us(record.at_us)));
                 }
-                line.clear();
             }
         }
         drop(done);

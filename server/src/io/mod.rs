@@ -3,12 +3,15 @@
 pub mod attachments;
 pub mod client;
 pub mod daemon;
+pub mod disk;
+pub mod event_log;
 pub mod facts;
 pub mod handshake;
 pub mod hardware;
 pub mod holder;
 pub mod host;
 pub mod listen;
-pub mod log_file;
 pub mod peers;
 pub mod virtual_pool;
+pub mod wall_clock;
+pub mod writer;

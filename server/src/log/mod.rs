@@ -15,8 +15,13 @@
 //! The log is one stream of lines. Segments are cuts in it, so `cat` of the files in the order of their names is the log.
 
 pub mod chain;
+pub mod journal;
 pub mod line;
+pub mod recovery;
 pub mod segment;
+pub mod segments;
+pub mod storage;
+pub mod writer;
 
 pub use chain::ChainHash;
 pub use line::{BadLine, FORMAT_VERSION, Line, decode, encode};
