@@ -191,8 +191,6 @@ pub fn open<J: Directory>(
         retired: Vec::new(),
         retry_at: None,
     };
-    feed.durable.at = feed.start_of(0);
-    feed.read = feed.durable;
     feed.maintain(KernelTime::ZERO);
     let active = match shared.queue.lock().spans.back() {
         Some(Span::File { file, .. }) => Some(Arc::clone(file)),
@@ -374,8 +372,10 @@ impl<J: Directory> Feed<J> {
                     let take = (bytes.len() - skip).min(limit - before);
                     into.extend(bytes.range(skip..skip + take));
                 }
-                Some(Span::File { file, .. }) => {
+                Some(Span::File { file, start }) => {
                     let file = Arc::clone(file);
+                    // The first span may not have been there when this side was made.
+                    self.read.at = self.read.at.max(*start);
                     drop(queue);
                     let len = file.len.load(Ordering::Acquire);
                     let there = usize::try_from(len.saturating_sub(self.read.at)).unwrap_or(usize::MAX);
@@ -396,20 +396,10 @@ impl<J: Directory> Feed<J> {
                 if is_last || into.len() + super::line::LINE_BYTES_MAX > limit {
                     return Ok(());
                 }
-                let span = self.read.span + 1;
-                self.read = Position { span, at: self.start_of(span) };
+                self.read = Position { span: self.read.span + 1, at: 0 };
             }
         }
         Ok(())
-    }
-
-    fn start_of(&self, span: u64) -> u64 {
-        let queue = self.shared.queue.lock();
-        let place = span.checked_sub(queue.first).and_then(|at| usize::try_from(at).ok());
-        match place.and_then(|place| queue.spans.get(place)) {
-            Some(Span::File { start, .. }) => *start,
-            _ => 0,
-        }
     }
 
     /// What was read since the last `settle` will be read again.

@@ -402,10 +402,10 @@ fn keep_copy<D: Directory>(dir: &D, stem: &str, bytes: &[u8]) -> Result<String, 
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let file = dir.open(&name).map_err(fail("open", &name))?;
                 let kept = storage::read_all(&file).map_err(fail("read", &name))?;
-                // A try that was cut off may have left the beginning of it.
-                if !bytes.starts_with(&kept) {
+                if kept != bytes {
                     continue;
                 }
+                // By a try that was cut off, perhaps before the sync.
                 file
             }
             Err(error) => return Err(fail("make", name)(error)),
