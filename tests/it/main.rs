@@ -6,6 +6,7 @@ mod crash;
 mod doctor;
 mod foreign;
 mod load;
+mod log_disk;
 mod pools;
 mod reader;
 mod recordings;

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::disk::{Disk, DiskFile};
 use super::writer::{self, WriterThread};
-use super::host;
+use super::{host, retention};
 use crate::config::LogConfig;
 use crate::log::journal::{self, FILE_NAMES, Hole, Journal, Limits};
 use crate::log::recovery::{self, RecoveryError};
@@ -36,6 +36,8 @@ pub const LOCK_NAME: &str = "lock";
 const FALLBACK_NAME: &str = "journal";
 /// At the end the disk has this long.
 const FINISH: Duration = Duration::from_secs(5);
+/// A log whose segments and journal do not fit together after so many readings never will.
+const READS_MAX: u32 = 100;
 
 /// Why a log cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -135,7 +137,8 @@ impl EventLog {
         let (journal, feed) = journal::open(journal_disk, header, recovered.journal, head, Limits::default());
         let segments = Segments::new(dirs, recovered.number, SEGMENT_BYTES_MAX, recovered.resume);
         let writer = Writer::new(feed, segments, recovered.durable_seq);
-        let writer = writer::spawn(writer).map_err(fail(dir, "start the writer thread"))?;
+        let retention::Expired { names, note } = retention::expired(config, dir);
+        let writer = writer::spawn(writer, names).map_err(fail(dir, "start the writer thread"))?;
         let log = Self {
             journal,
             writer,
@@ -147,7 +150,7 @@ impl EventLog {
             is_new: false,
             _lock: lock,
         };
-        Ok(Opened { log, state: recovered.state, notes: recovered.notes })
+        Ok(Opened { log, state: recovered.state, notes: recovered.notes.into_iter().chain(note).collect() })
     }
 
     /// The name of this start of the process.
@@ -185,6 +188,9 @@ impl EventLog {
         if !records.is_empty() {
             self.journal.append(records);
             self.is_new = true;
+            if let Some(record) = records.iter().find(|record| matches!(record.fact, Fact::Expired { .. })) {
+                self.writer.expire_at(record.seq);
+            }
         }
     }
 
@@ -330,7 +336,7 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
 /// # Errors
 /// What the kernel answered.
 pub fn read_stream(dir: &Path) -> io::Result<Vec<u8>> {
-    loop {
+    for attempt in 1.. {
         let mut stream = read_segments(dir)?;
         let words = std::fs::read_to_string(dir.join(LOCK_NAME)).unwrap_or_default();
         let Some(journal) = words.lines().nth(1) else { return Ok(stream) };
@@ -351,10 +357,11 @@ pub fn read_stream(dir: &Path) -> io::Result<Vec<u8>> {
             stream.extend_from_slice(line);
             last = seq;
         }
-        if !is_torn {
+        if !is_torn || attempt == READS_MAX {
             return Ok(stream);
         }
     }
+    unreachable!("it is read {READS_MAX} times at most")
 }
 
 fn read_segments(dir: &Path) -> io::Result<Vec<u8>> {

@@ -12,6 +12,7 @@ pub mod holder;
 pub mod host;
 pub mod listen;
 pub mod peers;
+pub mod retention;
 pub mod virtual_pool;
 pub mod wall_clock;
 pub mod writer;

@@ -31,6 +31,8 @@ struct Told {
     dir: Mutex<String>,
     waker: Mutex<Option<Arc<Waker>>>,
     stop: AtomicBool,
+    /// Old segments may be removed when this record is durable; 0: none.
+    expire_at: AtomicU64,
 }
 
 /// The running thread.
@@ -41,23 +43,27 @@ pub struct WriterThread {
     ended: Receiver<bool>,
 }
 
-/// Starts the thread.
+/// Starts the thread. `expired`: segments to be removed once [`WriterThread::expire_at`] is durable.
 ///
 /// # Errors
 /// If there can be no further thread.
-pub fn spawn(writer: Writer<Disk, Disk>) -> io::Result<WriterThread> {
+pub fn spawn(writer: Writer<Disk, Disk>, expired: Vec<String>) -> io::Result<WriterThread> {
     let told = Arc::new(Told::default());
     let (end, ended) = mpsc::channel();
     let shared = Arc::clone(&told);
-    let thread = thread::Builder::new().name("writer".into()).spawn(move || run(writer, &shared, &end))?;
+    let thread = thread::Builder::new().name("writer".into()).spawn(move || run(writer, expired, &shared, &end))?;
     Ok(WriterThread { told, thread, ended })
 }
 
-fn run(mut writer: Writer<Disk, Disk>, told: &Told, end: &Sender<bool>) {
+fn run(mut writer: Writer<Disk, Disk>, mut expired: Vec<String>, told: &Told, end: &Sender<bool>) {
     loop {
         let now = sys::now();
         let turn = writer.turn(now);
         publish(&mut writer, told, turn);
+        let expire_at = told.expire_at.load(Ordering::Acquire);
+        if expire_at > 0 && writer.durable_seq() >= expire_at {
+            expire(&writer, &std::mem::take(&mut expired));
+        }
         let is_stopping = told.stop.load(Ordering::Acquire);
         match turn {
             Turn::Again => {}
@@ -73,6 +79,17 @@ fn run(mut writer: Writer<Disk, Disk>, told: &Told, end: &Sender<bool>) {
             }
             Turn::Wait(until) => thread::park_timeout(Duration::from_micros(until.since(now).as_us())),
         }
+    }
+}
+
+/// Removes old segments, the oldest first: what is left is a log at any time.
+fn expire(writer: &Writer<Disk, Disk>, expired: &[String]) {
+    for name in expired {
+        if let Err(error) = writer.dir().remove(name) {
+            ::log::warn!("{name} is too old and stays: {error}");
+            return;
+        }
+        ::log::info!("{name} was removed: log.keep_days, log.keep_bytes");
     }
 }
 
@@ -105,6 +122,11 @@ impl WriterThread {
     /// There is something to write. A system call only if the thread sleeps.
     pub fn wake(&self) {
         self.thread.thread().unpark();
+    }
+
+    /// The record that says which segments go has this `seq`.
+    pub fn expire_at(&self, seq: u64) {
+        self.told.expire_at.store(seq, Ordering::Release);
     }
 
     /// Wakes the server when there is a report.

@@ -6,16 +6,19 @@
 //! A line is *good* if it has the form of one and follows, by hash and seq, from the line before it. Bad lines with a good
 //! one behind them are **damage**: nothing is touched, the log goes on in a new segment behind the last good line. What
 //! stands behind the last good line is a **torn tail**: it goes to `<segment>.torn-<n>`, and the segment ends at that line.
-//! A segment that goes on behind the line from which the next segment follows has an **overhang**, see
+//! Bad lines that the journal still has, with all that follows, were never durable: what the segments have from there on
+//! is a torn tail, and the journal's lines take its place.
+//! What stands between a good line and a later segment that goes on behind it is an **overhang**, see
 //! [`super::segments`]; it goes to `.torn-<n>` too.
 //!
 //! The journal's lines that follow are taken over where they are, and the writer brings them to the disk like any others.
 //! Those that also stand in the last segment are written again, over themselves: that they can be read from there proves
-//! nothing, for a process that saw a sync fail may have died before it wrote them elsewhere. A journal that does not fit is
-//! set aside in the log directory.
+//! nothing, for a process that saw a sync fail may have died before it wrote them elsewhere. Without a journal the whole
+//! last segment is written again. A journal that does not fit is set aside in the log directory.
 //!
 //! The fold is limited to what outlives a start ([`State::outlives_start`]): the other records are not even parsed.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use sha2::{Digest, Sha256};
@@ -93,6 +96,7 @@ pub struct Recovered<F, J> {
 }
 
 /// The end of the log so far.
+#[derive(Clone)]
 struct Tip {
     state: State,
     head: ChainHash,
@@ -167,6 +171,7 @@ fn pieces(bytes: &[u8]) -> impl Iterator<Item = Piece<'_>> {
 }
 
 /// A place behind which a segment has what it should not have.
+#[derive(Clone, Copy)]
 struct Tail {
     segment: usize,
     from: usize,
@@ -176,6 +181,10 @@ struct BadPlace {
     segment: SegmentName,
     line: u64,
     why: String,
+    /// The log up to it.
+    before: Tip,
+    /// Where that ends.
+    last_good: Tail,
 }
 
 /// Finds out where the log in these directories ends; the first one is the log directory.
@@ -192,17 +201,27 @@ pub fn recover<D: Directory, J: Directory>(
     let mut before = Some((tip.head, tip.seq));
     let (mut damage, mut pending): (Vec<BadPlace>, Option<BadPlace>) = (Vec::new(), None);
     let (mut tails, mut last_good) = (Vec::new(), Tail { segment: 0, from: 0 });
+    let firsts = segments.iter().map(|(dir, name)| peek(&dirs[*dir], name)).collect::<Result<Vec<_>, _>>()?;
+    // The last segment from `from` on that goes on behind this line: whatever stands between the two is an overhang.
+    let next_behind = |from: usize, hash: &ChainHash, seq: u64| {
+        let goes_on = |place: &usize| segments[*place].1.first_seq == seq + 1 && follows(&firsts[*place], hash);
+        (from..segments.len()).rev().find(goes_on)
+    };
+    // Asked for only where a later segment begins.
+    let mut earliest = vec![u64::MAX; segments.len() + 1];
+    for (place, (_, name)) in segments.iter().enumerate().rev() {
+        earliest[place] = earliest[place + 1].min(name.first_seq);
+    }
     let mut bytes = Vec::new();
-    for (place, (dir, name)) in segments.iter().enumerate() {
+    let mut place = next_behind(0, &tip.head, 0).unwrap_or(0);
+    tails.extend((0..place).map(|segment| Tail { segment, from: 0 }));
+    while let Some((dir, name)) = segments.get(place) {
         bytes = read(&dirs[*dir], name)?;
-        let next = match segments.get(place + 1) {
-            Some((dir, next)) => Some((next.first_seq, peek(&dirs[*dir], next)?)),
-            None => None,
-        };
+        let mut next = place + 1;
         // If older segments were removed, it is not known here from what the first line follows.
         let is_cut_off = place == 0 && name.first_seq > 1;
         for (piece, number) in pieces(&bytes).zip(1..) {
-            let verdict = if is_cut_off && number == 1 && seq_of(piece.line) == Some(name.first_seq) {
+            let verdict = if is_cut_off && piece.is_whole && number == 1 && seq_of(piece.line) == Some(name.first_seq) {
                 Line::parse(piece.line).map_or_else(|error| Verdict::Bad(error.to_string(), None), Verdict::Good)
             } else if piece.is_whole {
                 judge(piece.line, before).map_err(|error| RecoveryError::Newer {
@@ -219,20 +238,42 @@ pub fn recover<D: Directory, J: Directory>(
                     before = Some((line.hash, line.seq));
                     tip.take(&line, piece.line);
                     last_good = Tail { segment: place, from: piece.end };
-                    if next.as_ref().is_some_and(|(first_seq, next)| {
-                        *first_seq == line.seq + 1 && follows(next, &line.hash)
-                    }) {
+                    if line.seq + 1 >= earliest[place + 1]
+                        && let Some(behind) = next_behind(place + 1, &line.hash, line.seq)
+                    {
                         if piece.end < bytes.len() {
                             tails.push(Tail { segment: place, from: piece.end });
                         }
+                        tails.extend((place + 1..behind).map(|segment| Tail { segment, from: 0 }));
+                        next = behind;
                         break;
                     }
                 }
                 Verdict::Bad(why, claim) => {
                     before = claim;
-                    pending.get_or_insert_with(|| BadPlace { segment: *name, line: number, why });
+                    pending.get_or_insert_with(|| BadPlace {
+                        segment: *name,
+                        line: number,
+                        why,
+                        before: tip.clone(),
+                        last_good,
+                    });
                 }
             }
+        }
+        place = next;
+    }
+    let files = journal_files(&dirs[0], journal, &mut notes)?;
+    if !damage.is_empty() {
+        let lines = index(&files);
+        // What the journal still has was not durable. If it has all from there on, it knows better than a segment that a
+        // failed sync has left with a hole.
+        let healed = damage.iter().position(|bad| reach(&lines, &bad.before) >= tip.seq);
+        if let Some(place) = healed {
+            let bad = damage.swap_remove(place);
+            damage.truncate(place);
+            (tip, last_good) = (bad.before, bad.last_good);
+            pending = None;
         }
     }
     let number = segments.last().map_or(0, |(_, name)| name.number);
@@ -259,34 +300,36 @@ pub fn recover<D: Directory, J: Directory>(
             last = None;
         }
     }
-    for BadPlace { segment, line, why } in damage {
+    for BadPlace { segment, line, why, .. } in damage {
         notes.push(Fact::Damage { segment: segment.to_string(), line, why });
     }
     notes.truncate(NOTES_MAX);
-    let mut resume = None;
-    let mut doubtful_from = tip.seq + 1;
-    if let Some((0, name)) = last.filter(|_| is_untouched).map(|last| segments[last]) {
-        let file = dirs[0].open(&name.to_string()).map_err(fail("open", name.to_string()))?;
-        if segments.last().is_none_or(|(_, newest)| *newest != name) {
-            bytes = read(&dirs[0], &name)?;
-        }
-        doubtful_from = name.first_seq;
-        resume = Some(Resume { name, file, len: last_good.from as u64 });
-    } else if let Some((dir, name)) = last.map(|last| segments[last]) {
-        // It is not gone on with, but an earlier process may have died between its write and its sync.
-        let file = dirs[dir].open(&name.to_string()).map_err(fail("open", name.to_string()))?;
-        file.sync().map_err(fail("sync", name.to_string()))?;
+    if last.is_some() && last != Some(segments.len() - 1) {
+        // The last one that was looked at is another.
+        bytes = last.map_or(Ok(Vec::new()), |last| read(&dirs[segments[last].0], &segments[last].1))?;
     }
-    let files = merge(&dirs[0], journal, &mut tip, doubtful_from, &mut notes)?;
-    let mut durable_seq = files.durable_seq.unwrap_or(tip.seq);
-    if let Some(resume) = &mut resume {
-        // Over themselves, from there on.
-        let again = pieces(&bytes).find(|piece| seq_of(piece.line) == Some(durable_seq + 1));
-        if let Some(piece) = again.filter(|piece| (piece.start as u64) < resume.len) {
-            resume.len = piece.start as u64;
+    let goes_on = last.is_some_and(|last| is_untouched && segments[last].0 == 0);
+    let last_segment = if goes_on { &bytes[..last_good.from] } else { &[] };
+    let files = merge(&dirs[0], files, &mut tip, last_segment, &mut notes)?;
+    let durable_seq = files.durable_seq.unwrap_or(tip.seq);
+    let mut resume = None;
+    if let Some((dir, name)) = last.map(|last| segments[last]) {
+        let text = name.to_string();
+        let file = dirs[dir].open(&text).map_err(fail("open", &text))?;
+        let mut len = last_good.from;
+        let again = pieces(&bytes[..len]).find(|piece| seq_of(piece.line) == Some(durable_seq + 1));
+        if let Some(piece) = again {
+            // The writer has these lines from the journal, and writes them over themselves.
+            len = piece.start;
+        } else if !(files.has_log_end && goes_on) {
+            storage::write_all(&file, 0, &bytes[..len]).map_err(fail("write", &text))?;
         }
-    } else {
-        durable_seq = durable_seq.max(doubtful_from - 1);
+        if goes_on {
+            resume = Some(Resume { name, file, len: len as u64 });
+        } else {
+            file.sync().map_err(fail("sync", text))?;
+            dirs[dir].sync().map_err(fail("sync", dirs[dir].name()))?;
+        }
     }
     let Tip { state, head, .. } = tip;
     Ok(Recovered { state, head, durable_seq, number, resume, journal: files.resumed, notes })
@@ -318,6 +361,13 @@ fn list<D: Directory>(dirs: &[D]) -> Result<Vec<(usize, SegmentName)>, RecoveryE
 fn bring_home<D: Directory>(from: &D, home: &D, name: &SegmentName) -> Result<(), RecoveryError> {
     let bytes = read(from, name)?;
     let text = name.to_string();
+    if home.open(&text).is_ok() {
+        // It was brought home before, and has grown there; a power cut undid only that it was removed.
+        if !read(home, name)?.starts_with(&bytes) {
+            keep_copy(home, &format!("{text}.aside"), &bytes)?;
+        }
+        return from.remove(&text).map_err(fail("remove", text));
+    }
     let copied = (|| {
         let _ = home.remove(SPARE_NAME);
         let file = home.create(SPARE_NAME)?;
@@ -422,6 +472,8 @@ struct Merged<F> {
     resumed: Vec<Resumed<F>>,
     /// The record before the first one that is to be written again.
     durable_seq: Option<u64>,
+    /// The journal leads to the end of what the segments have: what it does not have any more is durable.
+    has_log_end: bool,
 }
 
 struct JournalFile<F> {
@@ -432,15 +484,12 @@ struct JournalFile<F> {
     lines_from: usize,
 }
 
-/// Takes over the journal's lines that follow, and those from `again_from` on that the log has as well.
-fn merge<D: Directory, J: Directory>(
+/// What an earlier process left of a journal, the older file first.
+fn journal_files<D: Directory, J: Directory>(
     log: &D,
     journal: &J,
-    tip: &mut Tip,
-    again_from: u64,
     notes: &mut Vec<Fact>,
-) -> Result<Merged<J::File>, RecoveryError> {
-    let mut merged = Merged { resumed: Vec::new(), durable_seq: None };
+) -> Result<Vec<JournalFile<J::File>>, RecoveryError> {
     let mut files = Vec::new();
     for name in FILE_NAMES {
         let Ok(file) = journal.open(name) else { continue };
@@ -454,45 +503,93 @@ fn merge<D: Directory, J: Directory>(
         }
     }
     files.sort_by_key(|file| seq_of(&file.bytes[file.lines_from..]).unwrap_or(u64::MAX));
-    let log_end = (tip.head, tip.seq);
-    let (mut before, mut has_log_end): (Option<ChainHash>, bool) = (None, false);
+    Ok(files)
+}
+
+/// The lines of the journal by their numbers; a file that a power cut left may have some twice.
+fn index<F>(files: &[JournalFile<F>]) -> BTreeMap<u64, Vec<&[u8]>> {
+    let mut lines: BTreeMap<u64, Vec<&[u8]>> = BTreeMap::new();
+    for file in files {
+        for piece in pieces(&file.bytes[file.lines_from..]).filter(|piece| piece.is_whole) {
+            lines.entry(seq_of(piece.line).unwrap_or_default()).or_default().push(piece.line);
+        }
+    }
+    lines
+}
+
+/// The last record that the journal's lines lead to from there.
+fn reach(lines: &BTreeMap<u64, Vec<&[u8]>>, from: &Tip) -> u64 {
+    let (mut head, mut seq) = (from.head, from.seq);
+    while let Some((_, next)) = lines.range(seq + 1..).next() {
+        let parsed = next.iter().filter_map(|bytes| Some((Line::parse(bytes).ok()?, *bytes)));
+        let mut following = parsed.filter(|(line, bytes)| line.follows(&head) && is_next(line, bytes, seq));
+        let Some((line, _)) = following.next() else { break };
+        (head, seq) = (line.hash, line.seq);
+    }
+    seq
+}
+
+/// Takes over the journal's lines that follow, and those that the last segment, if it is gone on with, has as well.
+fn merge<D: Directory, F>(
+    log: &D,
+    files: Vec<JournalFile<F>>,
+    tip: &mut Tip,
+    last_segment: &[u8],
+    notes: &mut Vec<Fact>,
+) -> Result<Merged<F>, RecoveryError> {
+    let mut merged = Merged { resumed: Vec::new(), durable_seq: None, has_log_end: false };
+    let log_end = tip.seq;
+    let last_segment: BTreeMap<u64, &[u8]> =
+        pieces(last_segment).filter_map(|piece| Some((seq_of(piece.line)?, piece.line))).collect();
+    let mut before = None;
     for JournalFile { name, file, bytes, lines_from } in files {
         let (mut start, mut end, mut wrong) = (None, lines_from, None);
-        for piece in pieces(&bytes[lines_from..]) {
-            let line = match Line::parse(piece.line) {
-                Ok(line) if piece.is_whole => line,
-                // The last write was cut off: nobody was told what it would have said.
-                _ if !piece.is_whole => break,
-                _ => {
-                    wrong = Some("a line cannot be read".to_owned());
-                    break;
-                }
+        for piece in pieces(&bytes[lines_from..]).filter(|piece| piece.is_whole) {
+            let seq = seq_of(piece.line).unwrap_or_default();
+            let end_before = tip.seq;
+            let fits = match last_segment.get(&seq) {
+                // What both have must be the same, to the byte: it is written over itself.
+                Some(line) => *line == piece.line,
+                // Older than the last segment: it is durable there.
+                None if (1..=log_end).contains(&seq) => continue,
+                None => match Line::parse(piece.line) {
+                    Ok(line) if line.follows(&tip.head) && is_next(&line, piece.line, tip.seq) => {
+                        tip.take(&line, piece.line);
+                        true
+                    }
+                    _ => false,
+                },
             };
-            if line.seq > tip.seq {
-                if !line.follows(&tip.head) || !is_next(&line, piece.line, tip.seq) {
-                    wrong = Some(format!("seq {} does not follow from the log", line.seq));
+            // Behind the log's end only new lines may come: else it is what the file held before, which a power cut brought
+            // back.
+            let is_stale = seq <= log_end && (merged.has_log_end || tip.seq > log_end);
+            if !fits || is_stale {
+                wrong = Some(format!("what it has as seq {seq} is no line of the log"));
+                if is_stale || seq > log_end {
                     break;
                 }
-            } else if line.seq == log_end.1 && line.hash != log_end.0 {
-                wrong = Some(format!("seq {} says something else than the log", line.seq));
-                break;
+                // A journal on a disk, after a power cut: what is behind may still follow from the segments.
+                (start, before, merged.durable_seq, merged.has_log_end) = (None, None, None, false);
+                merged.resumed.clear();
+                continue;
             }
-            // Only lines that lead to the log's last one, or from it, are surely the log's own.
-            let is_new = line.seq > tip.seq;
-            let is_chained = before.is_some_and(|hash| line.follows(&hash));
-            if !is_chained && !(is_new && has_log_end) {
-                merged = Merged { resumed: Vec::new(), durable_seq: None };
-                start = None;
+            // The writer needs all of them, from one on: what a power cut left of a journal on a disk may have gaps.
+            let goes_on = before.is_some_and(|before| match last_segment.range(before + 1..).next() {
+                Some((next, _)) => *next == seq,
+                None => before == end_before,
+            });
+            if !goes_on {
+                (start, merged.durable_seq) = (None, None);
+                merged.resumed.clear();
             }
-            has_log_end |= line.seq == log_end.1;
-            if line.seq >= again_from.min(log_end.1 + 1) && start.is_none() {
+            before = Some(seq);
+            merged.has_log_end |= seq == log_end;
+            if start.is_none() {
                 start = Some(lines_from + piece.start);
-                merged.durable_seq.get_or_insert(line.seq - 1);
+                if merged.resumed.is_empty() {
+                    merged.durable_seq = Some(seq - 1);
+                }
             }
-            if is_new {
-                tip.take(&line, piece.line);
-            }
-            before = Some(line.hash);
             end = lines_from + piece.end;
         }
         if let Some(why) = wrong {
@@ -502,8 +599,9 @@ fn merge<D: Directory, J: Directory>(
             merged.resumed.push(Resumed { name, file, start: start as u64, end: end as u64 });
         }
     }
-    if !has_log_end && tip.seq == log_end.1 {
-        merged = Merged { resumed: Vec::new(), durable_seq: None };
+    if !merged.has_log_end && tip.seq == log_end {
+        // It ends before the segments do: lines were in memory only, and went to a segment from there.
+        (merged.resumed, merged.durable_seq) = (Vec::new(), None);
     }
     Ok(merged)
 }

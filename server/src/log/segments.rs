@@ -60,6 +60,8 @@ struct Active<F> {
     durable_len: u64,
     /// It has its name; before, it is `spare`.
     is_named: bool,
+    /// The disk keeps the name.
+    is_name_durable: bool,
     is_dirty: bool,
 }
 
@@ -103,8 +105,9 @@ impl<D: Directory> Segments<D> {
     pub fn new(dirs: Vec<D>, number: u32, bytes_max: u64, resume: Option<Resume<D::File>>) -> Self {
         let active = resume.map(|Resume { name, file, len }| {
             let _ = file.reserve(bytes_max);
-            // Dirty: an earlier process may have written what it did not sync.
-            Active { name, file, len, durable_len: len, is_named: true, is_dirty: true }
+            // An earlier process may have written what it did not sync, and named it.
+            let (is_named, is_name_durable, is_dirty) = (true, false, true);
+            Active { name, file, len, durable_len: len, is_named, is_name_durable, is_dirty }
         });
         Self { dirs, dir: 0, number, bytes_max, active, spare: None, overhangs: VecDeque::new() }
     }
@@ -147,7 +150,8 @@ impl<D: Directory> Segments<D> {
         };
         self.number += 1;
         let name = SegmentName { number: self.number, first_seq };
-        let active = Active { name, file, len: 0, durable_len: 0, is_named: false, is_dirty: false };
+        let (len, is_named, is_name_durable, is_dirty) = (0, false, false, false);
+        let active = Active { name, file, len, durable_len: 0, is_named, is_name_durable, is_dirty };
         Ok(self.active.insert(active))
     }
 
@@ -163,7 +167,10 @@ impl<D: Directory> Segments<D> {
         if !active.is_named {
             dir.rename(SPARE_NAME, &name).map_err(fault("name", &name))?;
             active.is_named = true;
+        }
+        if !active.is_name_durable {
             dir.sync().map_err(fault("sync", dir.name()))?;
+            active.is_name_durable = true;
         }
         if !active.file.is_linked() || !dir.is_there() {
             return Err(fault("find", &name)(io::ErrorKind::NotFound.into()));
