@@ -128,11 +128,11 @@ impl EventLog {
         let written = lock.set_len(0).and_then(|()| lock.write_all(words.as_bytes()));
         written.map_err(fail(&dir.join(LOCK_NAME), "write the lock"))?;
 
-        let recovered = recovery::recover(&dirs, &journal_disk);
-        let recovered = recovered.map_err(|error| OpenError::Recovery { dir: dir.to_owned(), error })?;
         let (id, boot) = (format!("{:032x}", u128::from_be_bytes(host::random())), host::boot_id());
         let boot = boot.map_err(fail(Path::new("/proc/sys/kernel/random/boot_id"), "read the boot id"))?;
         let header = journal::header(&id, &boot);
+        let recovered = recovery::recover(&dirs, &journal_disk, &header);
+        let recovered = recovered.map_err(|error| OpenError::Recovery { dir: dir.to_owned(), error })?;
         let head = recovered.head;
         let (journal, feed) = journal::open(journal_disk, header, recovered.journal, head, Limits::default());
         let segments = Segments::new(dirs, recovered.number, SEGMENT_BYTES_MAX, recovered.resume);

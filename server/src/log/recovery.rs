@@ -14,7 +14,7 @@
 //! The journal's lines that follow are taken over where they are, and the writer brings them to the disk like any others.
 //! Those that also stand in the last segment are written again, over themselves: that they can be read from there proves
 //! nothing, for a process that saw a sync fail may have died before it wrote them elsewhere. Without a journal the whole
-//! last segment is written again. A journal that does not fit is set aside in the log directory.
+//! last segment is taken into the journal, and written again from there. A journal that does not fit is set aside in the log directory.
 //!
 //! The fold is limited to what outlives a start ([`State::outlives_start`]): the other records are not even parsed.
 
@@ -187,13 +187,15 @@ struct BadPlace {
     last_good: Tail,
 }
 
-/// Finds out where the log in these directories ends; the first one is the log directory.
+/// Finds out where the log in these directories ends; the first one is the log directory. `header`: of a journal file of
+/// this start.
 ///
 /// # Errors
 /// [`RecoveryError`]; nothing was changed that a second try would miss.
 pub fn recover<D: Directory, J: Directory>(
     dirs: &[D],
     journal: &J,
+    header: &[u8],
 ) -> Result<Recovered<D::File, J::File>, RecoveryError> {
     let mut notes = Vec::new();
     let segments = list(dirs)?;
@@ -310,8 +312,8 @@ pub fn recover<D: Directory, J: Directory>(
     }
     let goes_on = last.is_some_and(|last| is_untouched && segments[last].0 == 0);
     let last_segment = if goes_on { &bytes[..last_good.from] } else { &[] };
-    let files = merge(&dirs[0], files, &mut tip, last_segment, &mut notes)?;
-    let durable_seq = files.durable_seq.unwrap_or(tip.seq);
+    let mut files = merge(&dirs[0], files, &mut tip, last_segment, &mut notes)?;
+    let mut durable_seq = files.durable_seq.unwrap_or(tip.seq);
     let mut resume = None;
     if let Some((dir, name)) = last.map(|last| segments[last]) {
         let text = name.to_string();
@@ -322,13 +324,21 @@ pub fn recover<D: Directory, J: Directory>(
             // The writer has these lines from the journal, and writes them over themselves.
             len = piece.start;
         } else if !(files.has_log_end && goes_on) {
-            storage::write_all(&file, 0, &bytes[..len]).map_err(fail("write", &text))?;
+            match journal_again(journal, &files.resumed, header, &bytes[..len]) {
+                Ok(Some(again)) if goes_on => {
+                    files.resumed.insert(0, again);
+                    (durable_seq, len) = (name.first_seq - 1, 0);
+                }
+                _ => storage::write_all(&file, 0, &bytes[..len]).map_err(fail("write", &text))?,
+            }
         }
         if goes_on {
             resume = Some(Resume { name, file, len: len as u64 });
         } else {
-            file.sync().map_err(fail("sync", text))?;
-            dirs[dir].sync().map_err(fail("sync", dirs[dir].name()))?;
+            // It is not appended to, but an earlier process may have died between its write and its sync.
+            if let Err(error) = file.sync().and_then(|()| dirs[dir].sync()) {
+                ::log::error!("{text}: {error}; its last lines may not outlast a power cut");
+            }
         }
     }
     let Tip { state, head, .. } = tip;
@@ -466,6 +476,23 @@ fn keep_copy<D: Directory>(dir: &D, stem: &str, bytes: &[u8]) -> Result<String, 
         return Ok(name);
     }
     unreachable!("a directory has fewer files than there are numbers")
+}
+
+/// Has the journal hold lines of the last segment once more, in a file that is not in use. `None`: there is none.
+fn journal_again<J: Directory>(
+    journal: &J,
+    resumed: &[Resumed<J::File>],
+    header: &[u8],
+    lines: &[u8],
+) -> io::Result<Option<Resumed<J::File>>> {
+    let free = FILE_NAMES.into_iter().find(|name| resumed.iter().all(|file| file.name != *name));
+    let Some(name) = free.filter(|_| !lines.is_empty()) else { return Ok(None) };
+    let file = journal.open(name).or_else(|_| journal.create(name))?;
+    file.set_len(0)?;
+    storage::write_all(&file, 0, header)?;
+    let start = header.len() as u64;
+    storage::write_all(&file, start, lines)?;
+    Ok(Some(Resumed { name, file, start, end: start + lines.len() as u64 }))
 }
 
 struct Merged<F> {
