@@ -294,7 +294,6 @@ pub enum Fact {
     },
 }
 
-
 impl Serialize for PoolId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())

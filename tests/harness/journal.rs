@@ -47,8 +47,9 @@ impl Journal {
     /// All files of the log directory.
     pub fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(&self.dir).expect("the log directory");
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("a text")).collect();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.expect("an entry").file_name().into_string().expect("a text"))
+            .collect();
         names.sort();
         names
     }
@@ -117,7 +118,8 @@ impl Journal {
 
     fn watch(&self) -> OwnedFd {
         let watch = inotify::init(inotify::CreateFlags::CLOEXEC).expect("inotify");
-        let changes = inotify::WatchFlags::MODIFY | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CREATE;
+        let changes =
+            inotify::WatchFlags::MODIFY | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CREATE;
         inotify::add_watch(&watch, &self.dir, changes).expect("the log");
         // A daemon that has ended has none.
         let _ = inotify::add_watch(&watch, self.runtime(), changes);

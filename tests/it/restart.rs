@@ -130,7 +130,9 @@ fn a_torn_last_line_is_set_aside_and_the_log_goes_on() {
         let after = journal.bytes();
         assert!(after.starts_with(&before) && after.len() > before.len());
         let recovered = |record: &&Record| match &record.fact {
-            Fact::Recovered { bytes, file, .. } => *bytes == cut as u64 && file.ends_with(&format!(".torn-{n}")),
+            Fact::Recovered { bytes, file, .. } => {
+                *bytes == cut as u64 && file.ends_with(&format!(".torn-{n}"))
+            }
             _ => false,
         };
         assert_eq!(journal.records().iter().filter(recovered).count(), 1);

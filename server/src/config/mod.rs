@@ -256,8 +256,10 @@ fn log(table: &Table<'_>) -> Result<LogConfig, Refusal> {
         let place = table.get(name);
         place.map(|place| absolute_path(&place, "the absolute path of a directory")).transpose()
     };
-    let number = |name, least, unit| table.get(name).map(|place| place.number(least..=NUMBER_MAX, unit)).transpose();
-    let (keep_days, keep_bytes) = (number("keep_days", 1, "days")?, number("keep_bytes", KEEP_BYTES_MIN, "bytes")?);
+    let number =
+        |name, least, unit| table.get(name).map(|place| place.number(least..=NUMBER_MAX, unit)).transpose();
+    let (keep_days, keep_bytes) =
+        (number("keep_days", 1, "days")?, number("keep_bytes", KEEP_BYTES_MIN, "bytes")?);
     let log = LogConfig { dir: dir("dir")?, second_dir: dir("second_dir")?, keep_days, keep_bytes };
     if let Some(place) = table.get("second_dir")
         && log.dir == log.second_dir

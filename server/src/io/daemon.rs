@@ -32,11 +32,11 @@ use signal_hook_mio::v1_0::Signals;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::attachments::{Attached, Attachments};
+use super::event_log::{EventLog, Opened};
 use super::handshake::Page;
 use super::hardware::{self, Hardware};
 use super::host;
 use super::listen::{self, ListenError};
-use super::event_log::{EventLog, Opened};
 use super::peers::Peers;
 use super::wall_clock::WallClock;
 use crate::config::settings::settings;

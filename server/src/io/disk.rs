@@ -7,8 +7,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FallocateFlags, Mode, OFlags, fallocate, fdatasync, fstat, fsync, ftruncate, openat, renameat,
-    stat, unlinkat,
+    AtFlags, CWD, FallocateFlags, Mode, OFlags, fallocate, fdatasync, fstat, fsync, ftruncate, openat,
+    renameat, stat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -67,7 +67,9 @@ impl Directory for Disk {
     fn list(&self) -> io::Result<Vec<String>> {
         let entries = std::fs::read_dir(&self.path)?;
         // A name that is no text is none of ours.
-        entries.filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose()).collect()
+        entries
+            .filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose())
+            .collect()
     }
 
     fn create(&self, name: &str) -> io::Result<DiskFile> {

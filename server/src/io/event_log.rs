@@ -21,12 +21,12 @@ use super::disk::{Disk, DiskFile};
 use super::writer::{self, WriterThread};
 use super::{host, retention};
 use crate::config::LogConfig;
+use crate::log::ChainHash;
 use crate::log::journal::{self, FILE_NAMES, Hole, Journal, Limits};
 use crate::log::recovery::{self, RecoveryError};
 use crate::log::segments::{SEGMENT_BYTES_MAX, Segments};
 use crate::log::storage::Directory;
 use crate::log::writer::{Health, Writer};
-use crate::log::ChainHash;
 use crate::record::{Fact, Record};
 use crate::state::State;
 

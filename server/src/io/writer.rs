@@ -51,7 +51,8 @@ pub fn spawn(writer: Writer<Disk, Disk>, expired: Vec<String>) -> io::Result<Wri
     let told = Arc::new(Told::default());
     let (end, ended) = mpsc::channel();
     let shared = Arc::clone(&told);
-    let thread = thread::Builder::new().name("writer".into()).spawn(move || run(writer, expired, &shared, &end))?;
+    let thread =
+        thread::Builder::new().name("writer".into()).spawn(move || run(writer, expired, &shared, &end))?;
     Ok(WriterThread { told, thread, ended })
 }
 

@@ -483,7 +483,8 @@ impl<J: Directory> Feed<J> {
             names.collect()
         };
         let Some(name) = FILE_NAMES.into_iter().find(|name| !in_use.contains(name)) else { return Ok(()) };
-        let retired = self.retired.pop().filter(|file| file.name == name && !file.is_gone.load(Ordering::Relaxed));
+        let retired =
+            self.retired.pop().filter(|file| file.name == name && !file.is_gone.load(Ordering::Relaxed));
         let file = match retired {
             Some(file) => file,
             None => {

@@ -52,7 +52,9 @@ pub enum RecoveryError {
         error: io::Error,
     },
     /// Written by a newer buzzerd.
-    #[error("{segment}: line {line}: {error}; the log is left as it is: use that one, or name another log.dir")]
+    #[error(
+        "{segment}: line {line}: {error}; the log is left as it is: use that one, or name another log.dir"
+    )]
     Newer {
         /// The segment.
         segment: String,
@@ -206,7 +208,8 @@ pub fn recover<D: Directory, J: Directory>(
     let firsts = segments.iter().map(|(dir, name)| peek(&dirs[*dir], name)).collect::<Result<Vec<_>, _>>()?;
     // The last segment from `from` on that goes on behind this line: whatever stands between the two is an overhang.
     let next_behind = |from: usize, hash: &ChainHash, seq: u64| {
-        let goes_on = |place: &usize| segments[*place].1.first_seq == seq + 1 && follows(&firsts[*place], hash);
+        let goes_on =
+            |place: &usize| segments[*place].1.first_seq == seq + 1 && follows(&firsts[*place], hash);
         (from..segments.len()).rev().find(goes_on)
     };
     // Asked for only where a later segment begins.
@@ -223,8 +226,13 @@ pub fn recover<D: Directory, J: Directory>(
         // If older segments were removed, it is not known here from what the first line follows.
         let is_cut_off = place == 0 && name.first_seq > 1;
         for (piece, number) in pieces(&bytes).zip(1..) {
-            let verdict = if is_cut_off && piece.is_whole && number == 1 && seq_of(piece.line) == Some(name.first_seq) {
-                Line::parse(piece.line).map_or_else(|error| Verdict::Bad(error.to_string(), None), Verdict::Good)
+            let verdict = if is_cut_off
+                && piece.is_whole
+                && number == 1
+                && seq_of(piece.line) == Some(name.first_seq)
+            {
+                Line::parse(piece.line)
+                    .map_or_else(|error| Verdict::Bad(error.to_string(), None), Verdict::Good)
             } else if piece.is_whole {
                 judge(piece.line, before).map_err(|error| RecoveryError::Newer {
                     segment: name.to_string(),
@@ -590,6 +598,10 @@ fn merge<D: Directory, F>(
             // Behind the log's end only new lines may come: else it is what the file held before, which a power cut brought
             // back.
             let is_stale = seq <= log_end && (merged.has_log_end || tip.seq > log_end);
+            if is_stale && start.is_none() {
+                // The other file has it, and was found to lead to here.
+                continue;
+            }
             if !fits || is_stale {
                 wrong = Some(format!("what it has as seq {seq} is no line of the log"));
                 if is_stale || seq > log_end {

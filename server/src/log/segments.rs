@@ -135,7 +135,8 @@ impl<D: Directory> Segments<D> {
             }
             let (piece, rest) = lines.split_at(piece.max(first_line(lines)));
             active.is_dirty = true;
-            storage::write_all(&active.file, active.len, piece).map_err(fault("write", active.name.to_string()))?;
+            storage::write_all(&active.file, active.len, piece)
+                .map_err(fault("write", active.name.to_string()))?;
             active.len += piece.len() as u64;
             lines = rest;
         }
@@ -215,7 +216,9 @@ impl<D: Directory> Segments<D> {
         }
         // Never one that was there: its pages may be bad.
         match dir.remove(SPARE_NAME) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fault("remove", SPARE_NAME)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(fault("remove", SPARE_NAME)(error));
+            }
             _ => {}
         }
         let made = dir.create(SPARE_NAME).map_err(fault("make", SPARE_NAME))?;
