@@ -15,6 +15,7 @@ pub mod harness {
     pub mod raw;
     pub mod reader;
     pub mod session;
+    pub mod sim_disk;
 }
 
 pub use harness::attachment::Attachment;

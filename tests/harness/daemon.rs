@@ -128,6 +128,7 @@ impl Home {
         for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM", "STATE_DIRECTORY", "BUZZERD_LOG"] {
             command.env_remove(name);
         }
+        command.env("RUNTIME_DIRECTORY", self.path().join("run"));
         if let Some(boot) = &self.boot {
             command.env("BUZZERD_BOOT_ID", boot);
         }

@@ -200,7 +200,7 @@ fn what_cannot_be_replayed_is_refused_before_it_listens() {
     let mut bytes = journal.bytes();
     let third = bytes.split_inclusive(|byte| *byte == b'\n').take(3).map(<[u8]>::len).sum::<usize>() - 40;
     bytes[third] ^= 1;
-    std::fs::write(journal.file(), bytes).expect("the log");
+    std::fs::write(journal.segment(), bytes).expect("the log");
     let (code, stderr) = refused(&[&log]);
     assert_eq!(code, Some(1), "{stderr}");
     assert!(stderr.contains("line 3") && stderr.contains("--seq ..2"), "{stderr}");

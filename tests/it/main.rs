@@ -10,6 +10,7 @@ mod faults;
 mod foreign;
 mod load;
 mod log_audit;
+mod log_disk;
 mod log_explain;
 mod log_replay;
 mod memory;

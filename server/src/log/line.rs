@@ -157,6 +157,21 @@ pub fn decode(line: &[u8]) -> Result<Record, BadLine> {
     Line::parse(line)?.record()
 }
 
+/// The number of the first of these lines, without looking further.
+pub fn seq_of(lines: &[u8]) -> Option<u64> {
+    let (_, rest) = number(lines, br#"{"v":"#)?;
+    number(rest, br#","seq":"#).map(|(seq, _)| seq)
+}
+
+/// The kind of a line as [`encode`] writes it, without looking further: it stands behind `at_us`.
+pub fn kind_of(line: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = number(line, br#"{"v":"#)?;
+    let (_, rest) = number(rest, br#","seq":"#)?;
+    let (_, rest) = number(rest, br#","at_us":"#)?;
+    let rest = rest.strip_prefix(br#","kind":""#)?;
+    rest.iter().position(|byte| *byte == b'"').map(|end| &rest[..end])
+}
+
 /// A number behind `before`, and the rest. One number has one spelling: no sign, no leading zero.
 fn number<'a>(bytes: &'a [u8], before: &[u8]) -> Option<(u64, &'a [u8])> {
     let rest = bytes.strip_prefix(before)?;

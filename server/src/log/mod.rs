@@ -19,11 +19,16 @@ pub mod chain;
 pub mod checkpoint;
 pub mod explain;
 pub mod fingerprint;
+pub mod journal;
 pub mod line;
+pub mod recovery;
 pub mod segment;
+pub mod segments;
 pub mod sentence;
+pub mod storage;
 pub mod verify;
 pub mod wall;
+pub mod writer;
 
 pub use chain::ChainHash;
 pub use fingerprint::Fingerprint;

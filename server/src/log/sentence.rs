@@ -79,6 +79,35 @@ pub fn of(fact: &Fact) -> String {
         Fact::RingFull { waiting_max } => {
             format!("{waiting_max} events had to wait for the server, in order, none lost")
         }
+        Fact::Uncounted { pool, buzzer, device, presses, reason, .. } => {
+            let why = if reason == "not_connected" { "the pool is not connected" } else { reason };
+            format!("{}  {presses} presses not counted: {why:?}", button(pool, *buzzer, *device))
+        }
+        Fact::Anchor { wall_us, bracket_us, synced } => {
+            let synced = match synced {
+                Some(true) => "kept by a time server",
+                Some(false) => "not kept by a time server",
+                None => "who keeps it is not known",
+            };
+            format!("wall clock {wall_us} µs since 1970 (within {bracket_us} µs, {synced})")
+        }
+        Fact::Config { part, parts, settings } => {
+            format!("configuration, {part} of {parts}: {:?}", settings.join("; "))
+        }
+        Fact::Roster { pool, name, place } => format!("{pool}: {name:?} is there, at {place:?}"),
+        Fact::Storage { what, file, done, .. } => format!("storage: {file:?}: {what:?}: {done:?}"),
+        Fact::Recovered { segment, bytes, last_good_seq, file, .. } => format!(
+            "{bytes} bytes behind seq {last_good_seq} in {segment:?} were no lines; they are in {file:?} now"
+        ),
+        Fact::Damage { segment, line, why } => {
+            format!("damage in {segment:?}, line {line}: {why:?}; left as it is")
+        }
+        Fact::Lost { first_seq, last_seq } => {
+            format!("records {first_seq} to {last_seq} are lost: neither disk nor memory took them")
+        }
+        Fact::Expired { first_segment, last_segment, last_seq, .. } => format!(
+            "{first_segment:?} to {last_segment:?}, up to seq {last_seq}, go: the configuration keeps no more"
+        ),
         Fact::Stop {} => "buzzerd ended because it was asked to".to_owned(),
     }
 }

@@ -95,9 +95,41 @@ fn finding(entry: &Entry, roster: &Roster, decisive: Option<&Decisive>) -> Optio
     };
     let touches = |since_us| decisive.is_some_and(|decisive| decisive.touches(entry, since_us));
     let (seq, at_us) = (entry.record.seq, entry.record.at_us);
+    let place = |what: String, means: &str, bars: bool| {
+        let to_first_us = decisive.filter(|decisive| decisive.boot == entry.boot);
+        let to_first_us = to_first_us.map(|decisive| at_us.cast_signed() - decisive.first_us.cast_signed());
+        Finding { seq, at_us, wall_us: entry.wall_us, to_first_us, what, means: means.to_owned(), bars }
+    };
     let not_counting = "its pool was not connected: its presses did not count";
     let (what, means, bars): (String, &str, bool) = match &entry.record.fact {
         Fact::Press { .. } | Fact::Draw { .. } | Fact::Release { .. } | Fact::Proved { .. } => return None,
+        Fact::Anchor { .. } | Fact::Config { .. } | Fact::Roster { .. } | Fact::Expired { .. } => {
+            return None;
+        }
+        Fact::Uncounted { pool, buzzer, presses, .. } => {
+            let what =
+                format!("{}: {presses} presses while its pool was not connected", label(pool, *buzzer));
+            (what, "they did not count", false)
+        }
+        Fact::Storage { what, file, done, .. } => {
+            let what = format!("the storage of the log: {}: {}", quoted(file), quoted(what));
+            // `done` is one of our own texts.
+            return Some(place(what, done, false));
+        }
+        Fact::Recovered { bytes, file, .. } => {
+            let what =
+                format!("{bytes} bytes at the end of the log were no lines; they are in {}", quoted(file));
+            (what, "what was told last before the machine lost power may be missing", false)
+        }
+        Fact::Damage { segment, line, why } => {
+            let what = format!("damage in {}, line {line}: {}", quoted(segment), quoted(why));
+            (what, "what the log says before this record is not proved", true)
+        }
+        Fact::Lost { first_seq, last_seq } => {
+            let what =
+                format!("records {first_seq} to {last_seq} are lost: neither disk nor memory took them");
+            (what, "presses may be missing", true)
+        }
         Fact::Start { version, .. } => {
             let between = decisive.is_some_and(|decisive| seq > decisive.seqs.0 && seq < decisive.seqs.1);
             let before = decisive.is_some_and(|decisive| seq < decisive.seqs.0);
@@ -231,7 +263,5 @@ fn finding(entry: &Entry, roster: &Roster, decisive: Option<&Decisive>) -> Optio
             (what, "they waited in order and none was lost", false)
         }
     };
-    let to_first_us = decisive.filter(|decisive| decisive.boot == entry.boot);
-    let to_first_us = to_first_us.map(|decisive| at_us.cast_signed() - decisive.first_us.cast_signed());
-    Some(Finding { seq, at_us, wall_us: entry.wall_us, to_first_us, what, means: means.to_owned(), bars })
+    Some(place(what, means, bars))
 }
