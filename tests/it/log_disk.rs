@@ -341,6 +341,7 @@ fn run(seed: u64) -> Machine {
 fn a_log_survives_every_disk_that_keeps_what_it_has_synced() {
     let slow = std::env::var_os("BUZZERD_SLOW").is_some();
     let seeds = if slow { SEEDS * 100 } else { SEEDS };
+    let seeds = std::env::var("BUZZERD_SEEDS").map_or(seeds, |seeds| seeds.parse().unwrap());
     let only = std::env::var("BUZZERD_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
     if let Some(seed) = only {
         run(seed);
@@ -365,4 +366,66 @@ fn a_log_survives_every_disk_that_keeps_what_it_has_synced() {
     });
     println!("{seeds} seeds, {records} records kept, {losses} lost and named");
     assert!(losses > 0, "some disks were full for long");
+}
+
+/// A log of so many records, and where its lines end.
+fn written(records: u64) -> (Vec<u8>, Vec<usize>) {
+    let (mut head, mut lines, mut ends) = (buzzer_server::log::ChainHash::START, Vec::new(), vec![0]);
+    let mut dice = Dice(7);
+    for seq in 1..=records {
+        let fact = match dice.below(3) {
+            0 => Fact::Connect { pool: "stage".parse().unwrap(), by: "x".repeat(dice.below(30)) },
+            1 => Fact::Anchor { wall_us: dice.roll(), bracket_us: 1, synced: None },
+            _ => Fact::RingFull { waiting_max: 7 },
+        };
+        buzzer_server::log::encode(&Record { seq, at_us: dice.roll() >> 30, fact }, &mut head, &mut lines);
+        ends.push(lines.len());
+    }
+    (lines, ends)
+}
+
+/// What a start makes of these bytes as segment `name`, which must end with a whole line at `want`.
+fn cut_is_found(name: SegmentName, bytes: &[u8], want: usize, last_seq: u64) {
+    let (dir, runtime) = (SimDir::new(1), SimDir::new(2));
+    let name = name.to_string();
+    dir.put(&name, bytes);
+    let dirs = [dir];
+    let found = recovery::recover(&dirs, &runtime, b"{}\n").unwrap();
+    assert_eq!(found.state.seq(), last_seq, "{} bytes", bytes.len());
+    assert_eq!(dirs[0].content(&name), bytes[..want], "the whole lines stay, and nothing else");
+    assert_eq!(dirs[0].content(&format!("{name}.torn-1")), bytes[want..], "the rest is kept, byte for byte");
+    assert_eq!(found.notes.len(), usize::from(bytes.len() > want), "and it is said");
+    // All of it is so after a power cut, too.
+    dirs[0].cut_power();
+    assert_eq!(dirs[0].content(&name), bytes[..want], "the cut is durable");
+    assert_eq!(dirs[0].content(&format!("{name}.torn-1")), bytes[want..], "and so is the copy");
+}
+
+#[test]
+fn a_log_that_was_cut_at_any_byte_keeps_every_whole_record() {
+    /// Whole records before the cut. Those before them were removed, as `log.keep_days` does it, or this takes an hour.
+    const BEFORE: usize = 3;
+    let (lines, ends) = written(1000);
+    let slow = std::env::var_os("BUZZERD_SLOW").is_some();
+    let mut cuts = 0;
+    for (seq, (start, end)) in (1u64..).zip(ends.iter().zip(&ends[1..])) {
+        let from = (seq as usize - 1).saturating_sub(BEFORE);
+        let name = SegmentName { number: 1, first_seq: from as u64 + 1 };
+        let base = ends[from];
+        for cut in *start..*end {
+            if cut > base {
+                cut_is_found(name, &lines[base..cut], start - base, seq - 1);
+                cuts += 1;
+            }
+        }
+        // The whole log, at some bytes of every line or at all of them.
+        let name = SegmentName { number: 1, first_seq: 1 };
+        let step = if slow { 1 } else { 61 };
+        for cut in (start + seq as usize % 61 % (end - start)..*end).step_by(step).filter(|cut| *cut > 0) {
+            if slow || seq % 8 == 0 {
+                cut_is_found(name, &lines[..cut], if seq == 1 { 0 } else { *start }, seq - 1);
+            }
+        }
+    }
+    assert!(cuts > 150_000, "{cuts}");
 }

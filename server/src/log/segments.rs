@@ -65,6 +65,14 @@ struct Active<F> {
     is_dirty: bool,
 }
 
+/// The segment after the active one.
+#[derive(Debug)]
+struct Spare<F> {
+    file: F,
+    /// Room for it is set aside.
+    is_reserved: bool,
+}
+
 /// A failed segment with lines that stand elsewhere as well.
 #[derive(Debug)]
 struct Overhang {
@@ -96,7 +104,7 @@ pub struct Segments<D: Directory> {
     number: u32,
     bytes_max: u64,
     active: Option<Active<D::File>>,
-    spare: Option<D::File>,
+    spare: Option<Spare<D::File>>,
     overhangs: VecDeque<Overhang>,
 }
 
@@ -145,9 +153,10 @@ impl<D: Directory> Segments<D> {
 
     /// Takes the spare for a segment that begins with this record.
     fn begin(&mut self, first_seq: u64) -> Result<&mut Active<D::File>, Fault> {
-        self.make_spare()?;
-        let Some(file) = self.spare.take() else {
-            return Err(fault("make", SPARE_NAME)(io::ErrorKind::NotFound.into()));
+        // Without room set aside it is worth a try: a line may fit all the same.
+        let made = self.make_spare();
+        let Some(Spare { file, .. }) = self.spare.take() else {
+            return Err(made.err().unwrap_or_else(|| fault("make", SPARE_NAME)(io::ErrorKind::NotFound.into())));
         };
         self.number += 1;
         let name = SegmentName { number: self.number, first_seq };
@@ -207,36 +216,37 @@ impl<D: Directory> Segments<D> {
     /// # Errors
     /// [`Fault`]; nothing is lost by it, but there is less room set aside.
     pub fn make_spare(&mut self) -> Result<(), Fault> {
-        if self.spare.is_some() {
-            return Ok(());
-        }
-        let dir = &mut self.dirs[self.dir];
-        if !dir.is_there() {
-            dir.renew().map_err(fault("make", dir.name()))?;
-        }
-        // Never one that was there: its pages may be bad.
-        match dir.remove(SPARE_NAME) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(fault("remove", SPARE_NAME)(error));
+        let bytes_max = self.bytes_max;
+        if self.spare.is_none() {
+            let dir = &mut self.dirs[self.dir];
+            if !dir.is_there() {
+                dir.renew().map_err(fault("make", dir.name()))?;
             }
-            _ => {}
+            // Never one that was there: its pages may be bad.
+            match dir.remove(SPARE_NAME) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(fault("remove", SPARE_NAME)(error));
+                }
+                _ => {}
+            }
+            // Not synced: it is when its first record is, and until then nobody needs it.
+            let file = dir.create(SPARE_NAME).map_err(fault("make", SPARE_NAME))?;
+            self.spare = Some(Spare { file, is_reserved: false });
         }
-        let made = dir.create(SPARE_NAME).map_err(fault("make", SPARE_NAME))?;
-        match made.reserve(self.bytes_max) {
+        let Some(spare) = self.spare.as_mut().filter(|spare| !spare.is_reserved) else { return Ok(()) };
+        match spare.file.reserve(bytes_max) {
             // Not every file system can, and then there is nothing to be done about it.
             Err(error) if error.kind() != io::ErrorKind::Unsupported => {
                 return Err(fault("set room aside for", SPARE_NAME)(error));
             }
-            _ => {}
+            _ => spare.is_reserved = true,
         }
-        // Not synced: it is when its first record is, and until then nobody needs it.
-        self.spare = Some(made);
         Ok(())
     }
 
-    /// Whether the active segment is the last that fits: nothing is set aside behind it.
-    pub const fn has_spare(&self) -> bool {
-        self.spare.is_some()
+    /// Whether room is set aside behind the active segment.
+    pub fn has_spare(&self) -> bool {
+        self.spare.as_ref().is_some_and(|spare| spare.is_reserved)
     }
 
     /// Leaves the segment that failed. What was appended and not committed is to be appended again. `next_dir`: elsewhere.

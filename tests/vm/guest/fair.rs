@@ -36,7 +36,7 @@ const TIES: u32 = 2_000;
 const CONFIG: &str = "[order]\ndebounce_us = 0\n";
 
 pub(crate) fn idle() -> Outcome {
-    campaign("idle", 25_000)
+    campaign("idle", 10_000)
 }
 
 pub(crate) fn busy() -> Outcome {
