@@ -7,7 +7,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use buzzer_server::io::event_log::{LOCK_NAME, read_stream};
-use buzzer_server::log::{ChainHash, Line, SegmentName};
+use buzzer_server::io::disk::Disk;
+use buzzer_server::log::{ChainHash, Line, SegmentName, journal, recovery};
 use buzzer_server::record::{Fact, Record};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
@@ -63,6 +64,15 @@ impl Journal {
     /// Its bytes: the segments, and the journal's lines that follow.
     pub fn bytes(&self) -> Vec<u8> {
         read_stream(&self.dir).expect("the log")
+    }
+
+    /// Has it recovered as the next start would, and gives the last record's number. Nobody may write to it meanwhile.
+    pub fn recover(&self) -> u64 {
+        let dirs = [Disk::open(&self.dir).expect("the log directory")];
+        let journal = Disk::open(&self.runtime()).expect("the journal's directory");
+        let found = recovery::recover(&dirs, &journal, &journal::header("0", "0")).expect("a log");
+        assert_eq!(found.notes, [], "a crash of the process leaves nothing to be set aside");
+        found.state.seq()
     }
 
     /// Every record so far. Their numbers must be dense and their hashes follow, in every test.
