@@ -7,6 +7,7 @@ mod doctor;
 mod foreign;
 mod load;
 mod log_disk;
+mod log_faults;
 mod pools;
 mod reader;
 mod recordings;
