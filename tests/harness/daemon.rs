@@ -10,10 +10,10 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use buzzer_core::io::sys;
 use buzzer_core::time::Micros;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -165,7 +165,9 @@ impl Home {
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return Err(daemon.wait()),
-                Err(RecvTimeoutError::Timeout) => panic!("neither ended nor listens:\n{}", daemon.said.join("\n")),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("neither ended nor listens:\n{}", daemon.said.join("\n"))
+                }
             }
         }
     }

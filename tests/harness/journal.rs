@@ -6,8 +6,8 @@ use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use buzzer_server::io::event_log::{LOCK_NAME, read_stream};
 use buzzer_server::io::disk::Disk;
+use buzzer_server::io::event_log::{LOCK_NAME, read_stream};
 use buzzer_server::log::{ChainHash, Line, SegmentName, journal, recovery};
 use buzzer_server::record::{Fact, Record};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

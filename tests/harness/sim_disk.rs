@@ -329,7 +329,7 @@ impl File for SimFile {
     }
 
     fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<usize> {
-        self.fail(|faults| faults.write, if at % 2 == 0 { EIO } else { ENOSPC })?;
+        self.fail(|faults| faults.write, if at.is_multiple_of(2) { EIO } else { ENOSPC })?;
         let fs = &mut *self.fs.borrow_mut();
         let (at, often) = (at as usize, fs.faults.short);
         let mut taken = if fs.dice.permille(often) { 1 + fs.dice.below(bytes.len()) } else { bytes.len() };

@@ -3,7 +3,7 @@
 //! has. Guarantee: a session that lives through one fault ends with 0 and a whole log; nothing that was seen is ever
 //! missing; after an error no descriptor is synced again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +38,10 @@ fn play(home: &Home, daemon: &buzzer_tests::Daemon) -> Vec<String> {
             }
         }
         // And durable, so that the next one is a sync of its own.
-        while daemon.try_healthz().is_some_and(|page| page["durable_seq"] != page["seq"] && page["status"] == "ok") {}
+        while daemon
+            .try_healthz()
+            .is_some_and(|page| page["durable_seq"] != page["seq"] && page["status"] == "ok")
+        {}
     }
     seen.retain(|text| *text == buzz(1));
     seen
@@ -47,24 +50,31 @@ fn play(home: &Home, daemon: &buzzer_tests::Daemon) -> Vec<String> {
 /// What strace saw, and whether the fault came to pass.
 fn check_trace(trace: &str, what: &str) -> bool {
     let mut failed: BTreeSet<String> = BTreeSet::new();
+    // The call that a thread is in, when strace needs two lines for it.
+    let mut begun: BTreeMap<String, (String, String)> = BTreeMap::new();
     for line in trace.lines() {
-        // `1234  fdatasync(7) = -1 EIO (Input/output error) (INJECTED)`; a call may be resumed on another line.
-        let Some((call, rest)) = line.split_once(' ').and_then(|(_, call)| call.trim_start().split_once('(')) else {
-            continue;
+        // `1234  fdatasync(7) = -1 EIO (Input/output error) (INJECTED)`, or `1234  fdatasync(7 <unfinished ...>` and
+        // `1234  <... fdatasync resumed>) = 0`.
+        let Some((thread, rest)) = line.split_once(' ') else { continue };
+        let rest = rest.trim_start();
+        let (call, fd) = if rest.starts_with("<... ") {
+            let Some(begun) = begun.remove(thread) else { continue };
+            begun
+        } else {
+            let Some((call, arguments)) = rest.split_once('(') else { continue };
+            let fd = arguments.split([',', ')', ' ']).next().unwrap_or_default();
+            if matches!(call, "fdatasync" | "fsync") {
+                assert!(!failed.contains(fd), "{what}: {line}: synced again after an error\n{trace}");
+            }
+            if call == "close" {
+                failed.remove(fd);
+            }
+            (call.to_owned(), fd.to_owned())
         };
-        let fd = rest.split([',', ')']).next().unwrap_or_default().to_owned();
-        match call {
-            "close" => {
-                failed.remove(&fd);
-            }
-            "fdatasync" | "fsync" | "pwrite64" => {
-                let is_sync = call != "pwrite64";
-                assert!(!(is_sync && failed.contains(&fd)), "{what}: {line}: synced again after an error\n{trace}");
-                if rest.contains(" = -1 ") {
-                    failed.insert(fd);
-                }
-            }
-            _ => {}
+        if rest.ends_with("<unfinished ...>") {
+            begun.insert(thread.to_owned(), (call, fd));
+        } else if matches!(&*call, "fdatasync" | "fsync" | "pwrite64") && rest.contains(" = -1 ") {
+            failed.insert(fd);
         }
     }
     trace.contains("(INJECTED)") || trace.contains("killed by SIGKILL")
@@ -191,7 +201,8 @@ fn a_full_disk_stops_no_game_and_loses_nothing_that_was_acknowledged() {
     };
     press(5);
     // Somebody fills the disk. What was set aside still takes the evening.
-    let filled = Command::new("dd").args(["if=/dev/zero", "bs=64k"]).arg(format!("of={inside}/film")).output();
+    let filled =
+        Command::new("dd").args(["if=/dev/zero", "bs=64k"]).arg(format!("of={inside}/film")).output();
     assert!(!filled.expect("dd").status.success(), "the disk is full");
     press(200);
     let health = daemon.wait_healthz("durable_seq", |page| page["durable_seq"] == page["seq"]);
@@ -223,7 +234,8 @@ fn a_disk_that_takes_nothing_is_said_and_when_it_takes_again_all_is_there() {
     // Somebody makes room: half a megabyte more.
     let pid = daemon.pid().to_string();
     let log = home.journal().dir().display().to_string();
-    let more = Command::new("nsenter").args(["-t", &pid, "-m", "mount", "-o", "remount,size=4m", &log]).status();
+    let more =
+        Command::new("nsenter").args(["-t", &pid, "-m", "mount", "-o", "remount,size=4m", &log]).status();
     assert!(more.expect("nsenter").success());
     let health = daemon.wait_healthz("durable again", |page| page["durable_seq"] == page["seq"]);
     assert_eq!(health["status"], "ok", "{health}");
@@ -281,7 +293,8 @@ fn a_second_directory_takes_over_and_what_it_took_is_brought_home() {
     daemon.wait_healthz("durable", |page| page["durable_seq"] == page["seq"] && page["status"] == "ok");
     // The first part of the log goes with its file system: it is brought out first.
     let first = buzzer_tests::Journal::new(inside.clone().into());
-    let kept: Vec<_> = first.segments().iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+    let kept: Vec<_> =
+        first.segments().iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
     assert!(!kept.is_empty());
     drop(client);
     assert_eq!(daemon.stop().code, Some(0));

@@ -156,7 +156,9 @@ impl<D: Directory> Segments<D> {
         // Without room set aside it is worth a try: a line may fit all the same.
         let made = self.make_spare();
         let Some(Spare { file, .. }) = self.spare.take() else {
-            return Err(made.err().unwrap_or_else(|| fault("make", SPARE_NAME)(io::ErrorKind::NotFound.into())));
+            return Err(made
+                .err()
+                .unwrap_or_else(|| fault("make", SPARE_NAME)(io::ErrorKind::NotFound.into())));
         };
         self.number += 1;
         let name = SegmentName { number: self.number, first_seq };
