@@ -23,6 +23,14 @@ pub struct Client {
 }
 
 impl Client {
+    /// Connects to `/`, if the daemon lives.
+    pub fn try_open(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
+        let (socket, _) = tungstenite::client(format!("ws://{address}/"), stream).ok()?;
+        Some(Self { socket })
+    }
+
     /// Connects to `/`, asking for nothing.
     pub fn open(address: SocketAddr) -> Self {
         Self::open_with(address, "/", &[]).expect("101 Switching Protocols").0

@@ -6,8 +6,9 @@ use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use buzzer_server::io::disk::Disk;
 use buzzer_server::io::event_log::{LOCK_NAME, read_stream};
-use buzzer_server::log::{ChainHash, Line, SegmentName};
+use buzzer_server::log::{ChainHash, Line, SegmentName, journal, recovery};
 use buzzer_server::record::{Fact, Record};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
@@ -63,6 +64,45 @@ impl Journal {
     /// Its bytes: the segments, and the journal's lines that follow.
     pub fn bytes(&self) -> Vec<u8> {
         read_stream(&self.dir).expect("the log")
+    }
+
+    /// Has it recovered as the next start would, and gives the last record's number. Nobody may write to it meanwhile.
+    pub fn recover(&self) -> u64 {
+        let dirs = [Disk::open(&self.dir).expect("the log directory")];
+        let journal = Disk::open(&self.runtime()).expect("the journal's directory");
+        let found = recovery::recover(&dirs, &journal, &journal::header("0", "0")).expect("a log");
+        assert_eq!(found.notes, [], "a crash of the process leaves nothing to be set aside");
+        found.state.seq()
+    }
+
+    /// Has it recovered, whatever there is to be said about it. False: no journal was made yet.
+    pub fn recover_quietly(&self) -> bool {
+        let lock = std::fs::read_to_string(self.dir.join(LOCK_NAME)).unwrap_or_default();
+        let Some(journal) = lock.lines().nth(1) else { return false };
+        let dirs = [Disk::open(&self.dir).expect("the log directory")];
+        let journal = Disk::open(Path::new(journal)).expect("the journal's directory");
+        recovery::recover(&dirs, &journal, &journal::header("0", "0")).expect("a log");
+        true
+    }
+
+    /// How many presses a reader finds.
+    pub fn try_presses(&self) -> usize {
+        records(&read_stream(&self.dir).unwrap_or_default())
+            .iter()
+            .filter(|record| matches!(record.fact, Fact::Press { .. }))
+            .count()
+    }
+
+    /// The segments alone, as `cat` gives them.
+    pub fn segment_bytes(&self) -> Vec<u8> {
+        self.segments().iter().flat_map(|path| std::fs::read(path).expect("a segment")).collect()
+    }
+
+    /// The presses in the segments alone.
+    pub fn segment_presses(&self) -> Vec<Record> {
+        let mut records = records(&self.segment_bytes());
+        records.retain(|record| matches!(record.fact, Fact::Press { .. }));
+        records
     }
 
     /// Every record so far. Their numbers must be dense and their hashes follow, in every test.

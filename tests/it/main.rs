@@ -12,6 +12,7 @@ mod load;
 mod log_audit;
 mod log_disk;
 mod log_explain;
+mod log_faults;
 mod log_replay;
 mod memory;
 mod pools;

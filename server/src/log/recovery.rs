@@ -5,7 +5,8 @@
 //!
 //! A line is *good* if it has the form of one and follows, by hash and seq, from the line before it. Bad lines with a good
 //! one behind them are **damage**: nothing is touched, the log goes on in a new segment behind the last good line. What
-//! stands behind the last good line is a **torn tail**: it goes to `<segment>.torn-<n>`, and the segment ends at that line.
+//! stands behind the last good line is a **torn tail**: it goes to `<segment>.torn-<n>`, and the segment ends at that line;
+//! unless it is the beginning of a line that the journal has, which is written over it.
 //! Bad lines that the journal still has, with all that follows, were never durable: what the segments have from there on
 //! is a torn tail, and the journal's lines take its place.
 //! What stands between a good line and a later segment that goes on behind it is an **overhang**, see
@@ -297,6 +298,15 @@ pub fn recover<D: Directory, J: Directory>(
     let mut is_untouched = damage.is_empty();
     for tail in &tails {
         let (dir, name) = &segments[tail.segment];
+        let rest = bytes.get(tail.from..).unwrap_or_default();
+        if is_untouched
+            && tail.segment + 1 == segments.len()
+            && tail.from > 0
+            && has_beginning(&files, &tip, rest)
+        {
+            // A process was killed in the middle of a write. The journal has the line, and it is written over this.
+            continue;
+        }
         match set_aside(&dirs[*dir], name, tail.from, tip.seq) {
             Ok(note) => notes.extend(note),
             Err(error) => {
@@ -451,8 +461,8 @@ fn set_aside<D: Directory>(
         })
     };
     if from == 0 {
+        // Not synced: if a power cut brings it back, the next start does the same again.
         dir.remove(&text).map_err(fail("remove", &text))?;
-        dir.sync().map_err(fail("sync", dir.name()))?;
     } else if !torn.is_empty() {
         let file = dir.open(&text).map_err(fail("open", &text))?;
         file.set_len(from as u64).map_err(fail("cut", &text))?;
@@ -562,6 +572,17 @@ fn reach(lines: &BTreeMap<u64, Vec<&[u8]>>, from: &Tip) -> u64 {
         (head, seq) = (line.hash, line.seq);
     }
     seq
+}
+
+/// Whether the journal has the next line, and this is the beginning of it.
+fn has_beginning<F>(files: &[JournalFile<F>], tip: &Tip, torn: &[u8]) -> bool {
+    let mut lines = files.iter().flat_map(|file| pieces(&file.bytes[file.lines_from..]));
+    lines.any(|piece| {
+        piece.is_whole
+            && piece.line.starts_with(torn)
+            && seq_of(piece.line) == Some(tip.seq + 1)
+            && Line::parse(piece.line).is_ok_and(|line| line.follows(&tip.head))
+    })
 }
 
 /// Takes over the journal's lines that follow, and those that the last segment, if it is gone on with, has as well.

@@ -181,7 +181,12 @@ impl<D: Directory> Segments<D> {
             active.is_named = true;
         }
         if !active.is_name_durable {
-            dir.sync().map_err(fault("sync", dir.name()))?;
+            if let Err(error) = dir.sync() {
+                let name = dir.name();
+                // Never again through this descriptor.
+                let _ = self.dirs[self.dir].renew();
+                return Err(fault("sync", name)(error));
+            }
             active.is_name_durable = true;
         }
         if !active.file.is_linked() || !dir.is_there() {
