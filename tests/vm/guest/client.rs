@@ -27,6 +27,11 @@ impl Client {
         Ok(Self { socket })
     }
 
+    /// The connection below, for who is to end it.
+    pub(crate) fn stream(&self) -> Outcome<TcpStream> {
+        self.socket.get_ref().try_clone().why("TCP")
+    }
+
     pub(crate) fn send(&mut self, message: &Value) -> Outcome {
         self.socket.send(Message::text(message.to_string())).why("send")
     }

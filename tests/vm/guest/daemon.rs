@@ -3,9 +3,10 @@
 //! Enters a configuration without `[server]` and `[log]`, which stand here; leaves a daemon that answers `/healthz`.
 //! Guarantees: dropped means killed; what it said on stderr is in the text of a failure.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ pub(crate) struct Daemon {
     folder: PathBuf,
     user: u32,
     child: Option<Child>,
+    clients: RefCell<Vec<TcpStream>>,
 }
 
 impl Daemon {
@@ -50,7 +52,7 @@ impl Daemon {
         let config =
             format!("[server]\nlisten = [\"{ADDRESS}\"]\n[log]\ndir = \"{}\"\n{config}", log.display());
         fs::write(folder.join("buzzerd.toml"), config).why("configuration")?;
-        let mut daemon = Self { folder, user, child: None };
+        let mut daemon = Self { folder, user, child: None, clients: RefCell::default() };
         daemon.start_again()?;
         Ok(daemon)
     }
@@ -77,7 +79,9 @@ impl Daemon {
     }
 
     pub(crate) fn client(&self) -> Outcome<Client> {
-        Client::connect(ADDRESS)
+        let client = Client::connect(ADDRESS)?;
+        self.clients.borrow_mut().push(client.stream()?);
+        Ok(client)
     }
 
     /// Another command of `buzzerd` on the same configuration.
@@ -162,8 +166,12 @@ impl Daemon {
         records::read(&self.end()?)
     }
 
-    /// Ends the daemon as systemd does, and gives the folder of its log.
+    /// Ends the daemon as systemd does, and gives the folder of its log. Its clients are gone by then: for one that does
+    /// not answer its close frame it would wait two seconds.
     pub(crate) fn end(mut self) -> Outcome<PathBuf> {
+        for client in self.clients.take() {
+            let _ = client.shutdown(Shutdown::Both);
+        }
         self.terminate()?;
         let status = self.wait()?;
         ensure(status.success(), || format!("SIGTERM: buzzerd ended with {status}{}", self.last_words()))?;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 /// What a case or a step of it comes to: a value, or why not, with what was seen.
 pub(crate) type Outcome<T = ()> = Result<T, String>;
 
-/// Emulation stalls for tens of milliseconds and a busy host for seconds; a broken daemon stalls for ever.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+/// Emulation stalls for tens of milliseconds and a crowded host for half a minute; a broken daemon stalls for ever.
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 /// A moment until which something may take.
 #[derive(Debug, Clone, Copy)]

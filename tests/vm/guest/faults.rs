@@ -267,7 +267,7 @@ pub(crate) fn split_report_is_one_tie() -> Outcome {
     let ([mut hub], daemon, mut client, _) = known_hubs::<1>("split", config)?;
     let mut reader = Reader::open(hub.node())?;
     reader.set_clock()?;
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         hub.buzz_report(&[(0, RED), (0, YELLOW), (1, RED), (2, RED), (3, RED)])?;
         let (mut stamps, mut keys, mut frames) = (Vec::new(), 0, 0);
         while keys < 5 {
@@ -282,7 +282,9 @@ pub(crate) fn split_report_is_one_tie() -> Outcome {
         same("one stamp", &stamps.iter().all(|stamp| *stamp == stamps[0]), &true)?;
         hub.buzz_report(&[])?;
         for _ in 0..4 {
-            same("event", &client.next()?["event"], &json!("buzz"))?;
+            let frame =
+                client.next().map_err(|why| format!("{why} in round {round}{}", daemon.last_words()))?;
+            same("event", &frame["event"], &json!("buzz"))?;
         }
     }
     let presses = records::presses(&daemon.stop()?);
