@@ -61,7 +61,8 @@ impl Session {
             self.now_us += self.below(400_000);
             match self.below(400) {
                 0 => self.restart(),
-                1..4 => self.replug(),
+                1 => self.sit(),
+                2..4 => self.replug(),
                 4..8 => self.client(),
                 8..20 => self.integrity(),
                 _ => self.race(),
@@ -204,6 +205,18 @@ impl Session {
             }
             self.now_us += 20_000 + self.below(30_000);
             self.event(device, Kind::Release { buzzer: Buzzer(buzzer) }, false);
+        }
+    }
+
+    /// Somebody sits on a button.
+    fn sit(&mut self) {
+        let devices = self.devices.clone();
+        let (device, _, _) = self.pick(&devices);
+        if !self.down.contains(&(device, 1)) {
+            self.down.push((device, 1));
+            let flags = Flags::NONE;
+            self.event(device, Kind::Press { buzzer: Buzzer(1), rank: 0, flags, back_us: 0 }, false);
+            self.now_us += 11_000_000;
         }
     }
 

@@ -4,7 +4,7 @@
 //! a log that was forged as a whole, chain and all, has to tell a story without a contradiction.
 //!
 //! Two things are not in the log and so not held against it. Where one group of presses ends and the next one begins: any
-//! cut that explains the contests is taken. The order of a device's own frames of one stamp, which only a socket can
+//! cut that explains the contests is taken, as far as stamps and marks allow one. The order of a device's own frames of one stamp, which only a socket can
 //! have: such a device's seats in a draw are checked, not who of its buttons sits in which.
 
 use std::fmt;
@@ -56,6 +56,7 @@ struct Told {
     at_us: u64,
     device: u32,
     without_stamp: bool,
+    is_late: bool,
     is_tied: bool,
 }
 
@@ -239,7 +240,8 @@ impl Audit {
             self.say(seq, format!("told after a press of {} µs, and not marked late", self.latest_us));
         }
         self.latest_us = self.latest_us.max(at_us);
-        let told = Told { seq, at_us, device: press.device, without_stamp, is_tied: press.tie.is_some() };
+        let told =
+            Told { seq, at_us, device: press.device, without_stamp, is_late, is_tied: press.tie.is_some() };
         self.check_tie(seq, press, told, is_late);
         self.check_contests(seq, at_us, press, told);
         self.untold.push(told);
@@ -271,6 +273,12 @@ impl Audit {
 
     fn check_contests(&mut self, seq: u64, at_us: u64, press: &Press<'_>, told: Told) {
         let of = |contests: &Contests| contests.of(at_us, told.device, press.uncertainty_us);
+        // A group is of one stamp; only a late press can stand among others.
+        let other = |before: &Told| before.at_us != at_us && !before.is_late && !told.is_late;
+        let over = self.untold.iter().rposition(other).map_or(0, |place| place + 1);
+        for Told { seq, at_us, device, .. } in self.untold.drain(..over) {
+            self.contests.tell(at_us, device, seq);
+        }
         let mut expected = of(&self.contests);
         let mut ended = 0;
         // Perhaps a group ended before: take as few presses for told as explain what the record says.
