@@ -1,1 +1,1 @@
-//! The bench crate has no library; see `table/main.rs`.
+//! The bench crate has no library; see `table/main.rs` and `micro/main.rs`.

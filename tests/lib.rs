@@ -13,6 +13,7 @@ pub mod harness {
     pub mod journal;
     pub mod left_out;
     pub mod raw;
+    pub mod reader;
     pub mod session;
 }
 

@@ -1,4 +1,4 @@
-//! Press to frame, measured beside a bare epoll loop: `cargo bench -p buzzer-benches`.
+//! Press to frame, measured beside a bare epoll loop: `cargo bench -p buzzer-benches --bench table`.
 //!
 //! In: nothing but options. Out: one table on stdout, progress on stderr.
 //! Guarantees: all peers are measured in one run, taking turns round by round, by the same clients and presses; it
@@ -88,7 +88,10 @@ fn table(options: &Options) -> io::Result<bool> {
         env::args().skip(1).filter(|word| word != "--bench").map(|word| format!(" {word}")).collect();
     let dashes = if command.is_empty() { "" } else { " --" };
     println!("{}", proc::machine());
-    println!("cargo bench -p buzzer-benches{dashes}{command}   ({} rounds, {seconds} s)", options.rounds);
+    println!(
+        "cargo bench -p buzzer-benches --bench table{dashes}{command}   ({} rounds, {seconds} s)",
+        options.rounds
+    );
     println!();
     sheet::print(&rows);
     Ok(rows.iter().all(|row| row.faults() == 0))

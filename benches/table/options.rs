@@ -1,6 +1,6 @@
 //! What the command line asks for.
 //!
-//! In: the arguments after `cargo bench -p buzzer-benches --`. Out: the plans and the peers.
+//! In: the arguments after `cargo bench -p buzzer-benches --bench table --`. Out: the plans and the peers.
 //! Guarantees: an argument that is not known is an error that names it; the default run takes about three minutes.
 
 use std::env;
@@ -10,7 +10,7 @@ use crate::round::Plan;
 use crate::subject::Peer;
 
 pub(crate) const HELP: &str = "\
-cargo bench -p buzzer-benches -- [OPTIONS]
+cargo bench -p buzzer-benches --bench table -- [OPTIONS]
   --clients 1,1000     numbers of clients, one block of the table each
   --rounds 5           rounds, peers taking turns in each
   --presses 800        presses a round for one client, held; blocks that take longer or tell less get fewer

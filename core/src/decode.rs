@@ -104,7 +104,7 @@ pub enum Fed {
     Frame(KernelTime),
     /// Events were dropped up to here. Key states must be asked for and given to [`Decoder::resync`] once all
     /// that was read is fed.
-    Gap(KernelTime),
+    Gap,
 }
 
 /// The state of one device's stream.
@@ -113,6 +113,8 @@ pub struct Decoder {
     down: KeyBits,
     /// Keys that were down before a gap and have not moved since.
     unsure: KeyBits,
+    /// Of these, those that were pressed among what was dropped: they had been let go before.
+    again: KeyBits,
     edges: Vec<Edge>,
     events: usize,
     dropping: bool,
@@ -125,6 +127,7 @@ impl Decoder {
         Self {
             down: held,
             unsure: KeyBits::NONE,
+            again: KeyBits::NONE,
             edges: Vec::with_capacity(FRAME_EVENTS_MAX),
             events: 0,
             dropping: false,
@@ -154,7 +157,7 @@ impl Decoder {
             self.complete = true;
             if std::mem::take(&mut self.dropping) {
                 self.edges.clear();
-                return Ok(Fed::Gap(at));
+                return Ok(Fed::Gap);
             }
             return Ok(Fed::Frame(at));
         }
@@ -178,14 +181,22 @@ impl Decoder {
 
     /// Takes the true key states after a gap and gives every edge that was missed.
     pub fn resync(&mut self, actual: &KeyBits, mut missed: impl FnMut(Edge)) {
+        // A frame that the read cut in two: to ask has taken the rest of it, so what it said is found by asking as well.
+        if !self.complete {
+            for edge in self.edges.drain(..) {
+                self.unsure.set(edge.key, edge.after_gap);
+                self.again.set(edge.key, edge.after_gap && edge.down);
+                self.down.set(edge.key, !edge.after_gap && !edge.down);
+            }
+        }
         for key in (0..crate::keys::KEY_COUNT as u16).filter_map(KeyCode::new) {
-            let was = self.down.has(key) || self.unsure.has(key);
-            if was != actual.has(key) {
-                missed(Edge { key, down: actual.has(key), after_gap: true });
+            let (was, is) = (self.down.has(key) || self.unsure.has(key), actual.has(key));
+            if was != is || (is && self.again.has(key)) {
+                missed(Edge { key, down: is, after_gap: true });
             }
         }
         self.down = *actual;
-        self.unsure = KeyBits::NONE;
+        (self.unsure, self.again) = (KeyBits::NONE, KeyBits::NONE);
     }
 
     /// A dropped event may have moved any key: what was down is unsure until it moves or is asked for.
@@ -199,10 +210,16 @@ impl Decoder {
 
     fn edge(&mut self, key: KeyCode, down: bool) {
         let unsure = self.unsure.has(key);
-        self.unsure.set(key, false);
         if self.dropping {
+            // Of no use but for this: a key that was down can only be pressed again. That it was let go is left to be
+            // found by asking, or its release would never be told.
+            if unsure && down {
+                self.again.set(key, true);
+            }
             return;
         }
+        self.unsure.set(key, false);
+        self.again.set(key, false);
         // The kernel sends a press only for a key that was up (`input_get_disposition`), so a press of an unsure
         // key means that its release was lost.
         if self.down.has(key) != down || unsure {
@@ -232,7 +249,7 @@ mod tests {
                 Fed::Frame(at) => {
                     seen.extend(decoder.edges().iter().map(|e| (at.as_us(), Some((e.key, e.down)))));
                 }
-                Fed::Gap(at) => seen.push((at.as_us(), None)),
+                Fed::Gap => seen.push((record.usec.cast_unsigned(), None)),
             }
         }
         seen
@@ -288,6 +305,42 @@ mod tests {
     }
 
     #[test]
+    fn what_was_let_go_or_pressed_again_among_dropped_events_is_found_by_asking() {
+        for (moved, actual, want) in [
+            (false, false, vec![false]),
+            (false, true, vec![]),
+            (true, false, vec![false]),
+            (true, true, vec![true]),
+        ] {
+            let mut decoder = Decoder::new(KeyBits::NONE);
+            let lost = [Record::dropped(at(2)), Record::key(at(2), A, moved), Record::report(at(2))];
+            let seen = run(
+                &mut decoder,
+                &[&[Record::key(at(1), A, true), Record::report(at(1))], &lost[..]].concat(),
+            );
+            assert_eq!(seen, [(1, Some((A, true))), (2, None)]);
+            let actual: KeyBits = [A].into_iter().filter(|_| actual).collect();
+            let mut missed = Vec::new();
+            decoder.resync(&actual, |edge| missed.push(edge.down));
+            assert_eq!(missed, want, "A {moved} among the dropped, then {actual:?}");
+        }
+    }
+
+    #[test]
+    fn a_frame_that_a_read_cut_in_two_is_found_by_asking_too() {
+        let mut decoder = Decoder::new(KeyBits::NONE);
+        let lost = [Record::dropped(at(1)), Record::report(at(1))];
+        run(&mut decoder, &[&lost[..], &[Record::key(at(2), A, true)]].concat());
+        let mut missed = Vec::new();
+        decoder.resync(&KeyBits::NONE, |edge| missed.push(edge.down));
+        assert_eq!(missed, Vec::<bool>::new(), "pressed and let go, both lost");
+        assert_eq!(run(&mut decoder, &[Record::report(at(2))]), [], "its report says nothing any more");
+        run(&mut decoder, &[&lost[..], &[Record::key(at(3), A, true)]].concat());
+        decoder.resync(&[A].into_iter().collect(), |edge| missed.push(edge.down));
+        assert_eq!(missed, [true], "down: pressed at a time that nobody knows");
+    }
+
+    #[test]
     fn a_press_behind_a_gap_counts_even_if_its_release_was_lost() {
         let mut decoder = Decoder::new([A, B].into_iter().collect());
         let records = [
@@ -299,6 +352,22 @@ mod tests {
         assert_eq!(run(&mut decoder, &records), [(1, None), (2, Some((A, true)))]);
         // B never moved and is still down: nothing was missed.
         decoder.resync(&[A, B].into_iter().collect(), |edge| panic!("{edge:?} was known"));
+    }
+
+    #[test]
+    fn a_repeat_behind_a_gap_is_no_press() {
+        let mut decoder = Decoder::new(KeyBits::NONE);
+        let repeat = Record { value: 2, ..Record::key(at(3), A, true) };
+        let records = [
+            Record::key(at(1), A, true),
+            Record::report(at(1)),
+            Record::dropped(at(2)),
+            Record::report(at(2)),
+            repeat,
+            Record::report(at(3)),
+        ];
+        assert_eq!(run(&mut decoder, &records), [(1, Some((A, true))), (2, None)]);
+        decoder.resync(&[A].into_iter().collect(), |edge| panic!("{edge:?}: it was held all the time"));
     }
 
     #[test]

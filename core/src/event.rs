@@ -174,6 +174,13 @@ pub enum Kind {
     Ignored {
         /// The buzzer.
         buzzer: Buzzer,
+        /// Whether the contact is closed after it: a button that bounced may still be held.
+        down: bool,
+    },
+    /// What the device says with this event's time carried a stamp that cannot be true. Comes before it.
+    StaleStamp {
+        /// The stamp, as it was.
+        stamp: KernelTime,
     },
     /// The kernel dropped events of this device (`SYN_DROPPED`): between `since` and the event's own time
     /// there may have been presses that nobody will ever see.
@@ -191,6 +198,12 @@ pub enum Kind {
     RingFull {
         /// The most events that waited at once.
         waiting_max: u32,
+    },
+    /// The reader's own memory was full as well and it read no faster than the server took: senders were made to wait, and
+    /// the kernel may have dropped events, each time with a gap of its own. `device` is the first that was not read.
+    HeapFull {
+        /// From the first read that was not made until half of the memory was free again, µs.
+        full_us: u32,
     },
     /// The device is read no longer.
     Detached(Gone),

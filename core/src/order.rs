@@ -25,9 +25,10 @@ pub struct Order {
     arrivals: u64,
     /// Attached devices whose stamps come from elsewhere: only they can show an earlier stamp later.
     stamped: usize,
-    /// The latest stamp that has left, and whether its group is still leaving.
+    /// The latest stamp that has left.
     last: KernelTime,
-    group_open: bool,
+    /// The stamp of the group that is leaving: more of it waits.
+    open: Option<KernelTime>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +70,7 @@ impl Order {
             arrivals: 0,
             stamped: 0,
             last: KernelTime::ZERO,
-            group_open: false,
+            open: None,
         }
     }
 
@@ -102,23 +103,24 @@ impl Order {
             // Held only for what another device might still show.
             let others = self.stamped.saturating_sub(usize::from(stamped));
             let due = event.at + self.settle_us;
-            if !self.group_open && others > 0 && due > drained {
+            if self.open.is_none() && others > 0 && due > drained {
                 return Released::AllDue(Some(due));
             }
             let passed = event.at < self.last;
-            let reopened = event.at == self.last && !self.group_open;
+            let reopened = event.at == self.last && self.open != Some(event.at);
             if let Kind::Press { flags, .. } = &mut event.kind
                 && (passed || reopened)
             {
                 *flags = flags.with(Flags::LATE);
             }
             // A late event that comes between the parts of a group does not end it.
-            event.more = self.next_at() == Some(event.at) || (self.group_open && passed);
+            let group = self.open.unwrap_or(event.at);
+            event.more = group != event.at || self.next_at() == Some(group);
             if !emit(event) {
                 return Released::NoRoom;
             }
             self.waiting.pop();
-            self.group_open = event.more;
+            self.open = event.more.then_some(group);
             self.last = self.last.max(event.at);
             if stamped && matches!(event.kind, Kind::Detached(_)) {
                 self.stamped -= 1;
@@ -214,6 +216,23 @@ mod tests {
         order.push(press(1, 999), true);
         order.push(press(1, 1000), true);
         assert_eq!(release(&mut order, 2001), [(1, 999, true), (1, 1000, true)]);
+    }
+
+    #[test]
+    fn late_events_of_one_stamp_are_a_group_that_ends() {
+        let mut order = with_devices(2);
+        order.push(press(0, 1000), true);
+        assert_eq!(release(&mut order, 2000), [(0, 1000, false)]);
+        order.push(press(0, 999), true);
+        order.push(press(1, 999), true);
+        let mut more = Vec::new();
+        order.release(KernelTime::from_us(2001), |event| {
+            more.push(event.more);
+            true
+        });
+        assert_eq!(more, [true, false]);
+        order.push(press(0, 2100), true);
+        assert_eq!(release(&mut order, 2101), [], "and what follows is held as ever");
     }
 
     #[test]

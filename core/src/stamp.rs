@@ -41,8 +41,9 @@ pub struct Judge {
     drained: KernelTime,
     /// The last read did not empty it.
     backlog: bool,
-    /// The last time that counted.
+    /// The last time that counted, and whether it was the frame's own.
     last: KernelTime,
+    last_is_own: bool,
     rank: u16,
 }
 
@@ -65,15 +66,16 @@ impl Judge {
     /// A device whose events begin at `since`.
     pub fn new(stamps: Stamps, settle_us: Micros, since: KernelTime) -> Self {
         let slack_us = settle_us.max(SLACK_MIN_US);
-        Self { stamps, slack_us, drained: since, backlog: false, last: since, rank: 0 }
+        Self { stamps, slack_us, drained: since, backlog: false, last: since, last_is_own: true, rank: 0 }
     }
 
-    /// When the device was last known to have nothing more to read.
-    pub const fn drained(&self) -> KernelTime {
-        self.drained
+    /// What was stamped before this has been read. A read that finds nothing more proves it for all but the last
+    /// moments before: what the kernel has stamped it shows a moment later.
+    pub fn known_up_to(&self) -> KernelTime {
+        self.drained - self.slack_us
     }
 
-    /// The last time that counted: all with earlier stamps has been read.
+    /// The last time that counted: everything with an earlier stamp has been read.
     pub const fn last(&self) -> KernelTime {
         self.last
     }
@@ -94,11 +96,13 @@ impl Judge {
         let judged = match self.stamps {
             Stamps::Receipt => {
                 // Frames found in one pass keep their stream order through the rank.
-                let rank = if self.last == clock.pass() { self.rank.saturating_add(1) } else { 0 };
-                Judged { rank, ..Judged::at(clock.pass()) }
+                // What was asked for after a gap has the time of the answer, which is later than the pass.
+                let at = clock.pass().max(self.last);
+                let rank = if self.last == at { self.rank.saturating_add(1) } else { 0 };
+                Judged { rank, ..Judged::at(at) }
             }
             Stamps::Kernel => self.judge_kernel(own, clock),
-            Stamps::Sender if own > clock.read() || own < self.last => self.stale(clock),
+            Stamps::Sender if own > clock.read() || self.is_passed(own) => self.stale(own, clock),
             // Equal to its last is not stale, and what one sender says in two frames it says in that order. (The
             // kernel cuts one report into frames of one stamp; there equal is a tie.)
             Stamps::Sender if own == self.last => {
@@ -107,6 +111,7 @@ impl Judge {
             Stamps::Sender => Judged::at(own),
         };
         (self.last, self.rank) = (judged.at, judged.rank);
+        self.last_is_own = judged.flags == Flags::NONE;
         judged
     }
 
@@ -114,25 +119,45 @@ impl Judge {
     /// in the device, and its next frame is stamped with it, for every reader (`evdev.c:__evdev_queue_syn_dropped`
     /// calls `input_get_timestamp` outside of any frame).
     fn judge_kernel(&self, own: KernelTime, clock: &impl ReadClock) -> Judged {
-        // Nothing was there to read at `drained`, so nothing stamped well before it can be true.
-        if own + self.slack_us < self.drained {
-            return self.stale(clock);
+        // All of that was read already.
+        if own < self.known_up_to() || self.is_passed(own) {
+            return self.stale(own, clock);
         }
         // The call may also have come after that, while the reader slept; but a press wakes the reader at once.
         let age = clock.pass().since(own);
         if age > WAKE_US_MAX && !self.backlog {
             let late = clock.ran_late_us();
             if late + WAKE_US_MAX < age {
-                return self.stale(clock);
+                return self.stale(own, clock);
             }
-            return Judged { stall_us: Some(late), ..Judged::at(own.max(self.last)) };
+            return Judged { stall_us: Some(late), ..Judged::at(own) };
         }
-        Judged::at(own.max(self.last))
+        Judged::at(own)
     }
 
-    fn stale(&self, clock: &impl ReadClock) -> Judged {
+    /// Whether the device has said something already that is ordered behind this stamp. After a frame that was ordered by
+    /// the time of its reading, those that were read with it keep the stream's order, and are flagged like it.
+    fn is_passed(&self, own: KernelTime) -> bool {
+        own < self.last || (own == self.last && !self.last_is_own)
+    }
+
+    /// What was found by asking at `read`: it happened since the device was known to be empty.
+    pub fn recover(&mut self, read: KernelTime) -> Judged {
+        let at = read.max(self.last);
+        let rank = if at == self.last { self.rank.saturating_add(1) } else { 0 };
+        // What the device says from now on is not ordered before this.
+        (self.last, self.last_is_own, self.rank) = (at, false, rank);
+        let back_us = at.since(self.known_up_to());
+        Judged { flags: Flags::RECOVERED, back_us, rank, ..Judged::at(at) }
+    }
+
+    fn stale(&self, own: KernelTime, clock: &impl ReadClock) -> Judged {
         let at = clock.read().max(self.last);
-        let back_us = at.since(self.drained);
+        // It happened since the device was known to be empty; or the stamp is true and was shown later than anybody
+        // expects, which is not to be told apart, so the interval has room for that as well.
+        let known = self.known_up_to();
+        let shown_late = known.since(own) <= WAKE_US_MAX;
+        let back_us = at.since(if shown_late { own.min(known) } else { known });
         // Two of one device, read together: the stream's order is certain though neither time is.
         let rank = if at == self.last { self.rank.saturating_add(1) } else { 0 };
         Judged { flags: Flags::STALE_STAMP, back_us, rank, ..Judged::at(at) }
@@ -202,9 +227,22 @@ pub(crate) mod tests {
         assert_eq!(judged(&mut judge, 8_000, clock(10_500, 10_600)), (8_000, false, 0), "within the slack");
         let stale = judge.judge(KernelTime::from_us(7_999), &clock(10_500, 10_600));
         assert_eq!((stale.at.as_us(), stale.flags), (10_600, Flags::STALE_STAMP));
-        assert_eq!(stale.back_us.as_us(), 600, "it happened since the last empty read");
+        assert_eq!(stale.back_us.as_us(), 2601, "the stamp may be true and have been shown late");
         let next = judge.judge(KernelTime::from_us(7_999), &clock(10_500, 10_600));
         assert_eq!((next.at, next.rank), (stale.at, 1), "read together, the stream's order holds");
+        assert_eq!(
+            judged(&mut judge, 10_590, clock(10_500, 10_600)),
+            (10_600, true, 2),
+            "for true ones as well"
+        );
+        assert_eq!(judged(&mut judge, 10_601, clock(10_500, 10_610)), (10_601, false, 0));
+        judge.set_drained(KernelTime::from_us(900_000));
+        let old = judge.judge(KernelTime::from_us(11_000), &clock(900_500, 900_600));
+        assert_eq!(
+            old.back_us.as_us(),
+            2600,
+            "so late is nothing shown: it happened since the last empty read"
+        );
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Stream {
         self.stamps
     }
 
-    /// Everything stamped up to here has been read, though more may wait.
+    /// Everything stamped before this has been read, though more may wait.
     pub const fn read_up_to(&self) -> KernelTime {
         self.judge.last()
     }
@@ -86,7 +86,7 @@ impl Stream {
         self.judge.set_backlog();
     }
 
-    /// Whether events were dropped and [`Stream::resync`] must be called once all that was read is fed.
+    /// Whether the kernel dropped events and [`Stream::resync`] must be called once all that was read is fed.
     pub const fn needs_resync(&self) -> bool {
         self.gap
     }
@@ -130,14 +130,15 @@ impl Stream {
         if self.partial_len > 0 { Err(Garbage::PartialRecord) } else { Ok(()) }
     }
 
-    /// Takes the true key states after a gap, read at `read`. A press that is found this way has no true time: it is
-    /// ordered by `read` and flagged.
+    /// Takes the true key states after a gap, read at `read`, and tells of the gap: it lasts until now, for to ask takes
+    /// what came meanwhile out of the kernel's queue. A press that is found this way has no true time: it is ordered by
+    /// `read` and flagged.
     pub fn resync(&mut self, actual: &KeyBits, read: KernelTime, out: &mut impl FnMut(Event)) {
         self.gap = false;
-        let at = read.max(self.judge.last());
-        let back_us = at.since(self.judge.drained());
-        let judged = Judged { at, flags: Flags::RECOVERED, rank: 0, back_us, stall_us: None };
+        let since = self.judge.known_up_to();
+        let judged = self.judge.recover(read);
         let (device, contacts) = (self.device, &mut self.contacts);
+        out(Event { at: judged.at, device, more: false, kind: Kind::Gap { since } });
         self.decoder.resync(actual, |edge| {
             if let Some(event) = event(device, contacts, edge, judged, false) {
                 out(event);
@@ -167,18 +168,22 @@ impl Stream {
                 if presses > 0 && judged.rank == 0 {
                     self.pressed = Some(judged.at);
                 }
+                let mut stale = judged.flags.has(Flags::STALE_STAMP);
                 for edge in self.decoder.edges() {
-                    if let Some(event) = event(self.device, &mut self.contacts, *edge, judged, multiple) {
-                        out(event);
+                    let Some(event) = event(self.device, &mut self.contacts, *edge, judged, multiple) else {
+                        continue;
+                    };
+                    // Said once a report; bounce, of which there may be any amount, is not worth a word of its own.
+                    if stale && !matches!(event.kind, Kind::Ignored { .. }) {
+                        stale = false;
+                        out(Event { kind: Kind::StaleStamp { stamp: own }, ..event });
                     }
+                    out(event);
                 }
             }
-            Fed::Gap(own) => {
-                let since = self.judge.drained();
-                let at = self.judge.judge(own, clock).at;
-                out(Event { at, device: self.device, more: false, kind: Kind::Gap { since } });
-                self.gap = true;
-            }
+            Fed::Gap if self.stamps == Stamps::Kernel => self.gap = true,
+            // The other end of an attachment cannot be asked: it starts over with all keys up, from here on.
+            Fed::Gap => self.resync(&KeyBits::NONE, clock.read(), out),
         }
         Ok(())
     }
@@ -199,7 +204,7 @@ fn event(
             Kind::Press { buzzer, rank: judged.rank, flags, back_us: saturate(judged.back_us) }
         }
         Verdict::Release(buzzer) => Kind::Release { buzzer },
-        Verdict::Ignored(buzzer) => Kind::Ignored { buzzer },
+        Verdict::Ignored(buzzer) => Kind::Ignored { buzzer, down: edge.down },
     };
     Some(Event { at: judged.at, device, more: false, kind })
 }
@@ -288,6 +293,46 @@ mod tests {
         assert_eq!(both, [(1, Flags::NONE), (2, Flags::SUSPECT)], "1 is proved, 2 is not");
         // The kernel cuts a long report: a second frame of the same stamp belongs to it.
         assert_eq!(report(&mut stream, 30, &[2], true), [(3, Flags::SUSPECT)]);
+    }
+
+    #[test]
+    fn an_impossible_stamp_is_told_once_a_report_before_what_counts() {
+        let mut stream = stream();
+        stream.set_drained(KernelTime::from_us(100_000));
+        let frame = |buttons: &[u16], down| -> Vec<u8> {
+            let at = KernelTime::from_us(7);
+            let keys = buttons.iter().map(|n| Record::key(at, KeyCode::new(704 + n).unwrap(), down));
+            keys.chain([Record::report(at)]).flat_map(Record::to_bytes).collect()
+        };
+        let mut kinds = Vec::new();
+        let now = KernelTime::from_us(100_500);
+        let mut feed = |bytes: &[u8]| {
+            stream
+                .feed(bytes, &clock(100_500), &mut |event| {
+                    assert_eq!(event.at, now, "by the time it was read");
+                    kinds.push(event.kind);
+                })
+                .unwrap();
+            std::mem::take(&mut kinds)
+        };
+        let stale = Kind::StaleStamp { stamp: KernelTime::from_us(7) };
+        let told = feed(&frame(&[0, 1], true));
+        assert_eq!((told.len(), told[0]), (3, stale), "{told:?}");
+        assert!(told[1..].iter().all(|kind| matches!(kind, Kind::Press { .. })), "{told:?}");
+        assert_eq!(feed(&frame(&[0], false)), [stale, Kind::Release { buzzer: Buzzer(1) }]);
+        assert_eq!(feed(&frame(&[], false)), [], "nothing was said");
+    }
+
+    #[test]
+    fn a_reader_that_ran_late_says_so_and_the_stamp_stays_true() {
+        let at = KernelTime::from_us(10_000);
+        let red = KeyCode::new(704).unwrap();
+        let bytes = [Record::key(at, red, true).to_bytes(), Record::report(at).to_bytes()].concat();
+        let mut events = Vec::new();
+        let late = Clock { pass: 90_000, read: 90_010, late: 70_000 };
+        stream().feed(&bytes, &late, &mut |event| events.push((event.at, event.kind))).unwrap();
+        let press = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0 };
+        assert_eq!(events, [(at, Kind::ReaderStall { late_us: 70_000 }), (at, press)]);
     }
 
     #[test]

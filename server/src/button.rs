@@ -7,6 +7,11 @@ use crate::record::{Fact, Record};
 
 /// A button that is down for so long is stuck: somebody sits on it, or its spring is gone.
 pub const STUCK_US: u64 = 10_000_000;
+/// A button with so many edges that did not count, within the second that an `ignored` record sums up, chatters. A hand
+/// hits at most about 7 times a second, and a sound contact adds up to 4 edges to each hit (it bounces once or twice).
+pub const CHATTER_EDGES: u32 = 32;
+/// A button that is hit so long after its last bounce is sound again: somebody cleaned it, or it was only dusty.
+const SOUND_US: u64 = 10_000_000;
 
 /// One button of one device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +26,10 @@ pub struct Button {
     pub stuck: bool,
     /// Edges that debounce did not count.
     pub ignored_edges: u64,
+    /// Its contact makes more edges than any sound one.
+    pub chattering: bool,
+    /// When it last bounced.
+    bounced_us: Option<u64>,
     /// The last time it moved.
     pub heard_us: Option<u64>,
 }
@@ -58,6 +67,11 @@ impl Buttons {
         due.map(|(_, id)| *id).collect()
     }
 
+    /// Whether so many edges that did not count make this button a chattering one, and it was not called so yet.
+    pub fn is_new_chatter(&self, id: ButtonId, edges: u32) -> bool {
+        edges >= CHATTER_EDGES && self.buttons.get(&id).is_some_and(|button| !button.chattering)
+    }
+
     /// Takes the next record.
     pub fn apply(&mut self, record: &Record) {
         let at_us = record.at_us;
@@ -77,22 +91,32 @@ impl Buttons {
                 if let Some(button) = self.buttons.get_mut(&(*device, *buzzer)) {
                     button.heard_us = Some(at_us);
                     button.pressed = true;
+                    let quiet = button.bounced_us.is_none_or(|since| at_us >= since.saturating_add(SOUND_US));
+                    button.chattering &= !quiet;
                 }
             }
             Fact::Release { device, buzzer, .. } => {
                 let id = (*device, *buzzer);
+                self.release(id);
                 if let Some(button) = self.buttons.get_mut(&id) {
-                    if let Some(since) = button.held_since_us.take() {
-                        self.down.remove(&(since, id));
-                    }
-                    button.stuck = false;
                     button.heard_us = Some(at_us);
                 }
             }
-            Fact::Ignored { device, buzzer, edges, .. } => {
-                if let Some(button) = self.buttons.get_mut(&(*device, *buzzer)) {
-                    button.ignored_edges += u64::from(*edges);
+            Fact::Ignored { device, buzzer, edges, down, .. } => {
+                let id = (*device, *buzzer);
+                let Some(button) = self.buttons.get_mut(&id) else { return };
+                button.ignored_edges += u64::from(*edges);
+                button.bounced_us = Some(at_us);
+                // The sum comes up to a second after its edges; what counted since then knows better.
+                if button.heard_us.is_none_or(|heard| heard <= at_us) {
                     button.heard_us = Some(at_us);
+                    // A contact that bounced while it closed is held all the same.
+                    if *down { self.press(at_us, id) } else { self.release(id) }
+                }
+            }
+            Fact::Chattering { device, buzzer, .. } => {
+                if let Some(button) = self.buttons.get_mut(&(*device, *buzzer)) {
+                    button.chattering = true;
                 }
             }
             Fact::Proved { device, buzzer, .. } => {
@@ -115,8 +139,20 @@ impl Buttons {
             | Fact::Gap { .. }
             | Fact::RingFull { .. }
             | Fact::ReaderStall { .. }
+            | Fact::Late { .. }
+            | Fact::StaleStamp { .. }
+            | Fact::HeapFull { .. }
+            | Fact::Degraded { .. }
             | Fact::Stop {} => {}
         }
+    }
+
+    fn release(&mut self, id: ButtonId) {
+        let Some(button) = self.buttons.get_mut(&id) else { return };
+        if let Some(since) = button.held_since_us.take() {
+            self.down.remove(&(since, id));
+        }
+        button.stuck = false;
     }
 
     fn press(&mut self, at_us: u64, id: ButtonId) {

@@ -20,5 +20,6 @@ pub mod outbox;
 pub mod pool;
 pub mod pool_id;
 pub mod record;
+pub mod settle;
 pub mod state;
 pub mod v1;

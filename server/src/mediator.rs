@@ -79,6 +79,8 @@ pub struct Mediator {
     /// Clients whose `connect` is under way, with the requests that wait behind it.
     waiting: BTreeMap<ClientId, VecDeque<(String, Request)>>,
     ignored: BTreeMap<(u32, u16), Ignored>,
+    /// The latest time of an event that has left the reader.
+    latest: KernelTime,
     out: VecDeque<Output>,
 }
 
@@ -96,6 +98,7 @@ struct Ignored {
     edges: u32,
     since: KernelTime,
     last: KernelTime,
+    down: bool,
 }
 
 impl Mediator {
@@ -110,6 +113,7 @@ impl Mediator {
             pending: Vec::new(),
             waiting: BTreeMap::new(),
             ignored: BTreeMap::new(),
+            latest: KernelTime::ZERO,
             out: VecDeque::new(),
         };
         mediator.record(now, start);
@@ -150,9 +154,13 @@ impl Mediator {
 
     /// An event left the ring. `seed`: 8 random bytes, for a draw.
     pub fn handle_event(&mut self, event: Event, seed: impl FnOnce() -> [u8; 8]) {
-        let state = &self.state;
+        self.latest = self.latest.max(event.at);
+        let (state, announced) = (&self.state, &self.announced);
         let pool_of = |event: &Event| {
-            state.pool_of(event.device.get()).filter(|pool| state.is_connected(pool)).cloned()
+            let device = event.device.get();
+            // A press may carry the very stamp of its device's attachment, which is in the same group then.
+            let coming = || announced.get(&device).map(|announced| &announced.pool);
+            state.pool_of(device).or_else(coming).filter(|pool| state.is_connected(pool)).cloned()
         };
         if let Some(group) = self.group.push(event, pool_of, seed) {
             self.handle_group(group);
@@ -168,13 +176,26 @@ impl Mediator {
             let presses = u32::try_from(presses).unwrap_or(u32::MAX);
             draw = Some(self.record(first.event.at, Fact::Draw { seed, presses }));
         }
-        // Asked for all before any is told: presses of one stamp are a tie, no contest.
-        let facts: Vec<(KernelTime, Fact)> =
-            group.presses.into_iter().map(|press| (press.event.at, self.press(press, draw))).collect();
-        for (at, fact) in facts {
-            let Fact::Press { device, .. } = fact else { continue };
-            let seq = self.record(at, fact);
-            self.contests.tell(at.as_us(), device, seq);
+        let mut late = Vec::new();
+        // Presses of one tie are no contest, so all of them ask before any is told. A group may hold more than one tie.
+        for tie in group.presses.chunk_by(Placed::is_tied_with) {
+            let facts: Vec<(KernelTime, Fact)> =
+                tie.iter().map(|press| (press.event.at, self.press(press.clone(), draw))).collect();
+            for (at, fact) in facts {
+                let Fact::Press { device, pool, flags, .. } = &fact else { continue };
+                let (device, pool, is_late) =
+                    (*device, pool.clone(), flags.iter().any(|flag| flag == "late"));
+                let press = self.record(at, fact);
+                self.contests.tell(at.as_us(), device, press);
+                if is_late {
+                    let behind_us = self.latest.since(at).as_us();
+                    late.push((at, Fact::Late { device, pool, press, behind_us }));
+                }
+            }
+        }
+        // Behind all of them, so that the presses of a draw stand together.
+        for (at, fact) in late {
+            self.record(at, fact);
         }
         group.after.into_iter().for_each(|event| self.handle_other(event));
     }
@@ -208,6 +229,10 @@ impl Mediator {
                 self.record(at, Fact::RingFull { waiting_max });
                 return;
             }
+            Kind::HeapFull { full_us } => {
+                self.record(at, Fact::HeapFull { full_us: full_us.into() });
+                return;
+            }
             Kind::Held { buzzer } => return self.handle_held(device, buzzer.0, at),
             _ => {}
         }
@@ -228,11 +253,15 @@ impl Mediator {
             Kind::ReaderStall { late_us } => {
                 self.record(at, Fact::ReaderStall { device, pool, late_us: late_us.into() });
             }
-            Kind::Ignored { buzzer } => {
-                let new = Ignored { edges: 0, since: at, last: at };
+            Kind::StaleStamp { stamp } => {
+                self.record(at, Fact::StaleStamp { device, pool, stamp_us: stamp.as_us() });
+            }
+            Kind::Ignored { buzzer, down } => {
+                let new = Ignored { edges: 0, since: at, last: at, down };
                 let ignored = self.ignored.entry((device, buzzer.0)).or_insert(new);
                 ignored.edges = ignored.edges.saturating_add(1);
                 ignored.last = ignored.last.max(at);
+                ignored.down = down;
             }
             Kind::Gap { since } => {
                 self.record(at, Fact::Gap { device, pool, since_us: since.as_us() });
@@ -364,6 +393,11 @@ impl Mediator {
         self.settle(now);
     }
 
+    /// The process has to do without something that it asked the kernel for.
+    pub fn handle_degraded(&mut self, what: &str, reason: String, now: KernelTime) {
+        self.record(now, Fact::Degraded { what: what.to_owned(), reason });
+    }
+
     /// The process ends because it was asked to.
     pub fn handle_stop(&mut self, now: KernelTime) {
         self.flush_ignored(|_, _| true);
@@ -460,12 +494,16 @@ impl Mediator {
             .map(|(key, _)| *key)
             .collect();
         for (device, buzzer) in due {
-            let Some(Ignored { edges, since, last }) = self.ignored.remove(&(device, buzzer)) else {
+            let Some(Ignored { edges, since, last, down }) = self.ignored.remove(&(device, buzzer)) else {
                 continue;
             };
             let Some(pool) = self.state.pool_of(device).cloned() else { continue };
-            let since_us = since.as_us();
-            self.record(last, Fact::Ignored { pool, buzzer, device, edges, since_us });
+            let is_new_chatter = self.state.buttons().is_new_chatter((device, buzzer), edges);
+            let (counted, since_us) = (pool.clone(), since.as_us());
+            self.record(last, Fact::Ignored { pool: counted, buzzer, device, edges, since_us, down });
+            if is_new_chatter {
+                self.record(last, Fact::Chattering { pool, buzzer, device });
+            }
         }
     }
 

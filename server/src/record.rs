@@ -154,6 +154,16 @@ pub enum Fact {
         /// The device it came from.
         device: u32,
     },
+    /// A button began to chatter: so many edges did not count that no sound contact makes them. Follows the
+    /// `ignored` record that shows it.
+    Chattering {
+        /// The pool.
+        pool: PoolId,
+        /// The buzzer.
+        buzzer: u16,
+        /// The device.
+        device: u32,
+    },
     /// Edges that debounce did not count, summed over up to a second.
     Ignored {
         /// The pool.
@@ -166,6 +176,31 @@ pub enum Fact {
         edges: u32,
         /// The stamp of the first of them.
         since_us: u64,
+        /// Whether the contact was closed after the last of them.
+        #[serde(default)]
+        down: bool,
+    },
+    /// A press became visible after what has a later stamp had left the reader: it is told behind that, flagged `late`.
+    /// `at_us` is its stamp. Follows the press.
+    Late {
+        /// The device.
+        device: u32,
+        /// The pool.
+        pool: PoolId,
+        /// The `seq` of the press.
+        press: u64,
+        /// By how much its stamp precedes the latest that had left, µs; 0: it is of the same µs.
+        behind_us: u64,
+    },
+    /// What the device said at `at_us` carried a stamp that cannot be true; it is ordered by the time it was read. Comes
+    /// before the press or release.
+    StaleStamp {
+        /// The device.
+        device: u32,
+        /// The pool.
+        pool: PoolId,
+        /// The stamp as the kernel or the sender gave it, µs.
+        stamp_us: u64,
     },
     /// The kernel dropped events of a device: presses between `since_us` and this record may be missing.
     Gap {
@@ -190,6 +225,19 @@ pub enum Fact {
     RingFull {
         /// The most that waited at once.
         waiting_max: u32,
+    },
+    /// The reader's memory was full as well and it read no faster than the server took: what came meanwhile may be late, and
+    /// a device whose events the kernel had to drop has a `gap` record.
+    HeapFull {
+        /// For how long before this record, µs.
+        full_us: u64,
+    },
+    /// The process has to do without something that it asked the kernel for.
+    Degraded {
+        /// `realtime`, `timer_slack`, `run_delay`, `cpu_dma_latency`.
+        what: String,
+        /// What the kernel answered.
+        reason: String,
     },
     /// The process ended because it was asked to.
     Stop {},

@@ -66,6 +66,11 @@ impl State {
         self.connected.contains(pool)
     }
 
+    /// Whether there is a device whose presses count.
+    pub fn is_played(&self) -> bool {
+        self.devices.values().any(|device| self.is_connected(&device.pool))
+    }
+
     /// The pools that are connected.
     pub fn connected(&self) -> impl Iterator<Item = &PoolId> {
         self.connected.iter()
@@ -163,6 +168,11 @@ impl State {
             | Fact::Held { .. }
             | Fact::Proved { .. }
             | Fact::Stuck { .. }
+            | Fact::Chattering { .. }
+            | Fact::Late { .. }
+            | Fact::StaleStamp { .. }
+            | Fact::HeapFull { .. }
+            | Fact::Degraded { .. }
             | Fact::Stop {} => {}
         }
     }

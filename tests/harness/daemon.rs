@@ -55,6 +55,7 @@ pub(crate) fn profile_dir() -> PathBuf {
 pub struct Home {
     dir: TempDir,
     boot: Option<String>,
+    wrapper: Vec<&'static str>,
 }
 
 /// How a process ended.
@@ -75,7 +76,7 @@ impl Home {
 
     /// A home with this whole configuration.
     pub fn with_config(config: &str) -> Self {
-        let home = Self { dir: tempfile::tempdir().expect("a directory"), boot: None };
+        let home = Self { dir: tempfile::tempdir().expect("a directory"), boot: None, wrapper: Vec::new() };
         let config = config.replace("$DIR", &home.path().display().to_string());
         std::fs::write(home.config(), config).expect("the configuration");
         home
@@ -89,6 +90,11 @@ impl Home {
     /// The next daemon believes to run in this boot.
     pub fn set_boot(&mut self, boot: &str) {
         self.boot = Some(boot.to_owned());
+    }
+
+    /// The next daemon is started by this command, which takes rights away or gives limits.
+    pub fn set_wrapper(&mut self, command: &[&'static str]) {
+        self.wrapper = command.to_vec();
     }
 
     /// Where it is.
@@ -108,7 +114,14 @@ impl Home {
 
     /// `buzzerd` with these arguments and this home's configuration.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = match self.wrapper.split_first() {
+            None => Command::new(binary()),
+            Some((wrapper, rest)) => {
+                let mut command = Command::new(wrapper);
+                command.args(rest).arg(binary());
+                command
+            }
+        };
         command.args(arguments).arg("--config").arg(self.config());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         // What the test's own environment says is not the configuration under test.

@@ -64,7 +64,8 @@ impl Session {
                 1 => self.sit(),
                 2..4 => self.replug(),
                 4..8 => self.client(),
-                8..20 => self.integrity(),
+                8 => self.degraded(),
+                9..22 => self.integrity(),
                 _ => self.race(),
             }
             self.mediator.handle_timeout(KernelTime::from_us(self.now_us));
@@ -223,13 +224,27 @@ impl Session {
     fn integrity(&mut self) {
         let devices = self.devices.clone();
         let (device, _, _) = self.pick(&devices);
-        let kind = match self.below(4) {
+        let kind = match self.below(7) {
             0 => Kind::Gap { since: KernelTime::from_us(self.now_us - 900) },
             1 => Kind::ReaderStall { late_us: 4200 },
             2 => Kind::RingFull { waiting_max: 17 },
-            _ => Kind::Ignored { buzzer: Buzzer(1) },
+            3 => Kind::HeapFull { full_us: 1900 },
+            4 => {
+                // A contact that chatters, so that one of its sums is large enough.
+                for _ in 0..40 {
+                    self.event(device, Kind::Ignored { buzzer: Buzzer(1), down: true }, false);
+                }
+                return;
+            }
+            5 => Kind::StaleStamp { stamp: KernelTime::from_us(7) },
+            _ => Kind::Ignored { buzzer: Buzzer(1), down: false },
         };
         self.event(device, kind, false);
+    }
+
+    fn degraded(&mut self) {
+        let now = KernelTime::from_us(self.now_us);
+        self.mediator.handle_degraded("realtime", "Operation not permitted (os error 1)".to_owned(), now);
     }
 
     fn client(&mut self) {

@@ -2,16 +2,21 @@
 //! that says what was left out. Guarantee: loopback only; no test depends on another or on the speed of the machine.
 
 mod bad_input;
+mod campaign;
 mod crash;
 mod doctor;
+mod faults;
 mod foreign;
 mod load;
 mod log_audit;
+mod memory;
 mod pools;
 mod reader;
 mod recordings;
 mod restart;
 mod simulation;
 mod tidy;
+mod ties;
 mod v1;
 mod websocket;
+mod window;

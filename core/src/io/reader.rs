@@ -9,13 +9,14 @@
 use std::io;
 use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::io::Errno;
+use rustix::thread::sched_getcpu;
 
 use crate::decode::RECORD_BYTES;
 use crate::event::{DeviceId, Event, Flags, Gone, Kind};
@@ -24,8 +25,7 @@ use crate::io::run_delay::RunDelay;
 use crate::io::source::{Attachment, ReaderRequest};
 use crate::io::sys;
 use crate::io::timer::Timer;
-use crate::keys::KeyBits;
-use crate::order::{Order, Released};
+use crate::order::{Order, Released, WAITING_MAX};
 use crate::ring::Sender;
 use crate::stamp::{ReadClock, Stamps};
 use crate::stream::{Stream, StreamOptions};
@@ -53,7 +53,8 @@ pub struct ReaderStats {
     pub presses: AtomicU64,
     /// Presses that came later than the settle window allows.
     pub late: AtomicU64,
-    /// The most that one of them was behind what had left, µs.
+    /// The greatest age that one of them had when it left, µs: a settle window of this length would have held the others
+    /// back for it.
     pub late_us_max: AtomicU64,
     /// Presses whose stamp could not be true.
     pub stale: AtomicU64,
@@ -61,6 +62,10 @@ pub struct ReaderStats {
     pub gaps: AtomicU64,
     /// Times the ring was full.
     pub ring_full: AtomicU64,
+    /// Times the reader's own memory was full too, and it stopped reading.
+    pub heap_full: AtomicU64,
+    /// The core on which the reader last ran.
+    pub core: AtomicU32,
 }
 
 /// A running reader.
@@ -70,8 +75,19 @@ pub struct Running {
     pub requests: Mailbox<ReaderRequest>,
     /// Its thread.
     pub thread: JoinHandle<()>,
-    /// Why it has no real-time priority, if it has none: order does not suffer, delay and the risk of an overflow do.
-    pub not_realtime: Option<io::Error>,
+    /// What it has to do without.
+    pub lacks: Lacks,
+}
+
+/// What the kernel refused to the reader. Order does not suffer from any of it.
+#[derive(Debug)]
+pub struct Lacks {
+    /// Real-time priority: without it delay grows under load, and the risk of an overflow.
+    pub realtime: Option<io::Error>,
+    /// Exact timers: without them a press may wait 50 µs longer than the settle window.
+    pub timer_slack: Option<io::Error>,
+    /// Its own run delay: without it a reader that was kept from running takes old but true stamps for stale ones.
+    pub run_delay: Option<io::Error>,
 }
 
 /// Starts the thread. `wake_server` is used when the server sleeps and events were published.
@@ -89,7 +105,7 @@ pub fn spawn(
     let requests = Mailbox::new(REQUESTS_MAX, waker);
     let own_requests = requests.clone();
     let timer = Timer::new(poll.registry(), TIMER)?;
-    let reader = move || Reader {
+    let reader = move |run_delay| Reader {
         poll,
         requests: own_requests,
         timer,
@@ -101,20 +117,24 @@ pub fn spawn(
         wake_server,
         pass: KernelTime::ZERO,
         ring_full: None,
-        run_delay: RunDelay::new(),
+        heap_full: None,
+        run_delay,
         stopping: false,
     };
     let (tell, told) = mpsc::channel();
     let body = move || {
         // Timers of an ordinary thread may be 50 µs late (`timer_slack_ns`).
-        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
-        let _ = tell.send(sys::set_fifo(FIFO_PRIORITY).err());
+        let timer_slack = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+        let realtime = sys::set_fifo(FIFO_PRIORITY);
         // Made on its own thread: the run delay is a thread's.
-        reader().run();
+        let (run_delay, not_counted) = RunDelay::new();
+        let timer_slack = timer_slack.err().map(Into::into);
+        let _ = tell.send(Lacks { realtime: realtime.err(), timer_slack, run_delay: not_counted });
+        reader(run_delay).run();
     };
     let thread = thread::Builder::new().name("reader".into()).spawn(body)?;
-    let not_realtime = told.recv().ok().flatten();
-    Ok(Running { requests, thread, not_realtime })
+    let lacks = told.recv().map_err(|_| io::Error::other("the reader ended at its start"))?;
+    Ok(Running { requests, thread, lacks })
 }
 
 struct Reader {
@@ -133,6 +153,8 @@ struct Reader {
     pass: KernelTime,
     /// While the ring is full: whose event found no room, and the most that waited.
     ring_full: Option<(DeviceId, usize)>,
+    /// While the heap is full, until half of it is free again: the first device that was not read, and since when.
+    heap_full: Option<(DeviceId, KernelTime)>,
     run_delay: RunDelay,
     stopping: bool,
 }
@@ -174,7 +196,7 @@ struct Out {
 /// What a source has after a pass.
 enum Drained {
     Empty,
-    /// It may have more, all of it stamped after that.
+    /// It may have more, none of it stamped before that.
     More(KernelTime),
     Gone(Gone),
 }
@@ -192,6 +214,8 @@ impl Reader {
                 Ok(()) => {}
             }
             self.pass = sys::now().max(self.pass + Micros::from_us(1));
+            let core = u32::try_from(sched_getcpu()).unwrap_or(0);
+            self.out.stats.core.store(core, Ordering::Relaxed);
             for event in &events {
                 match event.token() {
                     // Requests are collected in every pass; a look into an empty box is one lock.
@@ -303,7 +327,7 @@ impl Reader {
                 continue;
             }
             if !self.out.has_room() {
-                unread = unread.or(Some(slot));
+                unread = unread.or(Some((slot, source.stream.device())));
             }
             match drain(source, self.pass, &self.run_delay, &mut self.out) {
                 Drained::Empty => {
@@ -315,17 +339,29 @@ impl Reader {
                     source.stream.set_backlog();
                     busy = true;
                     if stamped {
-                        drained_at = drained_at.min(up_to);
+                        // What it has not shown yet may still carry that very stamp.
+                        drained_at = drained_at.min(up_to - Micros::from_us(1));
                     }
                 }
                 Drained::Gone(gone) => self.detach(slot, gone),
             }
         }
-        if let Some(unread) = unread {
+        if let Some((slot, device)) = unread {
+            if self.heap_full.is_none() {
+                self.out.stats.heap_full.fetch_add(1, Ordering::Relaxed);
+                self.heap_full = Some((device, self.pass));
+            }
             // A full heap must not wait for what it keeps from being read: it lets go of all it has, and what was still
             // unread comes late and says so. Who was not read is the first to be read when there is room.
-            self.first = unread;
+            self.first = slot;
             drained_at = self.pass + self.settle_us;
+        } else if self.out.order.waiting() < WAITING_MAX / 2
+            && let Some((device, since)) = self.heap_full.take()
+        {
+            // Not before there is room again for good, or a flood would make a record of every other pass.
+            let full_us = u32::try_from(self.pass.since(since).as_us()).unwrap_or(u32::MAX);
+            let kind = Kind::HeapFull { full_us };
+            self.out.push(Event { at: self.pass, device, more: false, kind }, false);
         }
         // A full heap is waited out with the timer, not by spinning.
         busy & self.release(drained_at)
@@ -335,14 +371,14 @@ impl Reader {
     fn release(&mut self, drained_at: KernelTime) -> bool {
         let mut published = false;
         let mut waiting_for_room = None;
-        let (ring, stats) = (&mut self.ring, &self.out.stats);
+        let (ring, stats, pass) = (&mut self.ring, &self.out.stats, self.pass);
         let released = self.out.order.release(drained_at, |event| {
             if !ring.push(event) {
                 waiting_for_room = Some(event.device);
                 return false;
             }
             published = true;
-            count(stats, event, drained_at);
+            count(stats, event, pass);
             true
         });
         if published && self.ring.must_wake() {
@@ -392,12 +428,12 @@ impl Out {
     }
 }
 
-fn count(stats: &ReaderStats, event: Event, drained_at: KernelTime) {
+fn count(stats: &ReaderStats, event: Event, pass: KernelTime) {
     let Kind::Press { flags, .. } = event.kind else { return };
     stats.presses.fetch_add(1, Ordering::Relaxed);
     if flags.has(Flags::LATE) {
         stats.late.fetch_add(1, Ordering::Relaxed);
-        stats.late_us_max.fetch_max(drained_at.since(event.at).as_us(), Ordering::Relaxed);
+        stats.late_us_max.fetch_max(pass.since(event.at).as_us(), Ordering::Relaxed);
     }
     if flags.has(Flags::STALE_STAMP) {
         stats.stale.fetch_add(1, Ordering::Relaxed);
@@ -432,12 +468,7 @@ fn drain(source: &mut Source, pass: KernelTime, run_delay: &RunDelay, out: &mut 
             return Drained::Gone(Gone::Garbage(garbage));
         }
         if stream.needs_resync() {
-            // A virtual attachment cannot be asked: its sender starts over with all keys up.
-            let actual = match stream.stamps() {
-                Stamps::Kernel => sys::key_state(&*fd),
-                Stamps::Receipt | Stamps::Sender => Ok(KeyBits::NONE),
-            };
-            match actual {
+            match sys::key_state(&*fd) {
                 Ok(actual) => stream.resync(&actual, sys::now(), &mut |event| out.push(event, stamped)),
                 Err(error) if error.raw_os_error() == Some(Errno::NODEV.raw_os_error()) => {
                     return Drained::Gone(Gone::Unplugged);

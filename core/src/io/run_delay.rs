@@ -3,6 +3,7 @@
 //! count it says that the thread was never late, and an old stamp then counts as stale, which never wins.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 
 use crate::time::Micros;
@@ -15,11 +16,15 @@ pub struct RunDelay {
 }
 
 impl RunDelay {
-    /// Of the calling thread.
-    pub fn new() -> Self {
-        let mut delay = Self { file: File::open("/proc/thread-self/schedstat").ok(), mark_us: 0 };
+    /// Of the calling thread; with it, if it is not counted, why.
+    pub fn new() -> (Self, Option<io::Error>) {
+        let (file, error) = match File::open("/proc/thread-self/schedstat") {
+            Ok(file) => (Some(file), None),
+            Err(error) => (None, Some(error)),
+        };
+        let mut delay = Self { file, mark_us: 0 };
         delay.mark();
-        delay
+        (delay, error)
     }
 
     /// From here on is counted.
@@ -42,8 +47,50 @@ impl RunDelay {
     }
 }
 
-impl Default for RunDelay {
-    fn default() -> Self {
-        Self::new()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::sys;
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    use std::sync::Barrier;
+    use std::thread;
+
+    /// Keeps the calling thread on one processor, the same for all who ask.
+    fn share_one_processor() {
+        let all = sched_getaffinity(None).unwrap();
+        let first = (0..CpuSet::MAX_CPU).find(|cpu| all.is_set(*cpu)).unwrap();
+        let mut one = CpuSet::new();
+        one.set(first);
+        sched_setaffinity(None, &one).unwrap();
+    }
+
+    #[test]
+    fn a_thread_that_must_wait_for_its_processor_sees_it() {
+        let wait_us = Micros::from_ms(20);
+        let start = Barrier::new(2);
+        thread::scope(|scope| {
+            let counts = scope.spawn(|| {
+                share_one_processor();
+                let (mut delay, missing) = RunDelay::new();
+                assert!(missing.is_none(), "{missing:?}");
+                start.wait();
+                // Two that never sleep on one processor: each waits while the other runs.
+                let end = sys::now() + Micros::from_ms(20_000);
+                while delay.since_mark() < wait_us {
+                    assert!(sys::now() < end, "it never waited");
+                }
+                let before = delay.since_mark();
+                delay.mark();
+                assert!(delay.since_mark() < before, "a mark begins anew");
+            });
+            let start = &start;
+            scope.spawn(move || {
+                share_one_processor();
+                start.wait();
+                while !counts.is_finished() {
+                    std::hint::spin_loop();
+                }
+            });
+        });
     }
 }

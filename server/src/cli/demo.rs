@@ -1,4 +1,4 @@
-//! `buzzerd demo`. In: keys 1 to 4, or chance where there is no terminal. Out: every buzz with its lead over the next.
+//! `buzzerd demo`. In: keys 1 to 4, or chance where there is no terminal. Out: every buzz, in words ([`super::story`]).
 //! Guarantee: nothing is pretended: each press goes through the attachment socket, the ring, the log and WebSocket of
 //! a daemon like any other; what is printed was read from its frames and its log.
 
@@ -20,18 +20,16 @@ use buzzer_server::config::Config;
 use buzzer_server::io::host;
 use buzzer_server::io::log_file::LOG_NAME;
 use buzzer_server::log;
-use buzzer_server::record::Fact;
 use clap::Args;
 use crossterm::event::{Event, KeyCode as Key, KeyEventKind, KeyModifiers};
 use crossterm::terminal;
 
+use super::story::{RACE_US, Story};
 use super::{Failure, serve};
 
 const BUZZERS: u16 = 4;
 /// Key codes of the demo's buzzers: BTN_TRIGGER_HAPPY1 and on, as a Buzz! hub has them.
 const FIRST_KEY: u16 = 704;
-/// A race is over when nobody has pressed for so long.
-const RACE_US: Micros = Micros::from_ms(3000);
 
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
@@ -79,9 +77,9 @@ fn socket(dir: &Path) -> PathBuf {
 fn play(dir: &Path, address: SocketAddr, seconds: Option<Duration>) -> Result<()> {
     let (done, over) = mpsc::channel();
     let lines = watch(dir, address, done)?;
-    let mut pad = Pad::attach(&socket(dir))?;
+    let mut pad = Pads::attach(&socket(dir))?;
     let keyboard = std::io::stdin().is_terminal();
-    println!("buzzerd demo: pool \"demo\", buzzers 1 to {BUZZERS}");
+    println!("buzzerd demo: pool \"demo\", buzzers 1 and 2 on one device, 3 and 4 on another");
     println!("  WebSocket  ws://{address}/");
     println!("  log        {}", dir.join(LOG_NAME).display());
     println!("  raw frames curl -sN -H 'Connection: Upgrade' -H 'Upgrade: websocket' \\");
@@ -91,43 +89,52 @@ fn play(dir: &Path, address: SocketAddr, seconds: Option<Duration>) -> Result<()
     println!("               http://{address}/");
     let until = seconds.map(|seconds| sys::now() + Micros::from_us(seconds.as_micros() as u64));
     if keyboard {
-        println!("Press 1, 2, 3, 4; q ends.\n");
+        println!("Press 1, 2, 3, 4; t: 1 and 2 in one report; p: 1, then 3 at once; q ends.\n");
         terminal::enable_raw_mode().context("the terminal")?;
         let played = keys(&mut pad, until, &lines);
         terminal::disable_raw_mode().context("the terminal")?;
         println!();
         played
     } else {
-        println!("No terminal on stdin: four random players. Ctrl-C ends.\n");
+        println!("No terminal on stdin: four random players, some of them at once. Ctrl-C ends.\n");
         chance(&mut pad, until, &lines, &over)
     }
 }
 
-/// The four buttons, attached like any other program's.
-struct Pad(UnixStream);
+/// Two devices with two buttons each, attached like any other program's: so there can be ties within a device, and photo
+/// finishes between them.
+struct Pads([UnixStream; 2]);
 
-impl Pad {
+impl Pads {
     fn attach(socket: &Path) -> Result<Self> {
-        let mut stream = UnixStream::connect(socket).context("attaching")?;
-        let buzzers: Vec<_> = (0..BUZZERS).map(|n| format!("\"{}\":{}", FIRST_KEY + n, n + 1)).collect();
-        writeln!(stream, "{{\"name\":\"demo keyboard\",\"buzzers\":{{{}}}}}", buzzers.join(","))?;
-        let mut answer = String::new();
-        BufReader::new(stream.try_clone()?).read_line(&mut answer)?;
-        if answer.trim() == r#"{"ok":true}"# { Ok(Self(stream)) } else { Err(anyhow!("attaching: {answer}")) }
+        Ok(Self([attach(socket, "left", 1)?, attach(socket, "right", 3)?]))
     }
 
-    fn press(&mut self, buzzer: u16) -> Result<()> {
-        let key = KeyCode::new(FIRST_KEY + buzzer - 1).context("a key")?;
+    /// These buttons of one device in one report.
+    fn press(&mut self, buzzers: &[u16]) -> Result<()> {
         let now = sys::now();
-        let records = [
-            InputRecord::key(now, key, true),
-            InputRecord::report(now),
-            InputRecord::key(now, key, false),
-            InputRecord::report(now),
-        ];
-        let bytes: Vec<u8> = records.iter().flat_map(|record| record.to_bytes()).collect();
-        self.0.write_all(&bytes).context("the daemon closed the attachment")
+        let mut bytes = Vec::new();
+        for down in [true, false] {
+            for buzzer in buzzers {
+                let key = KeyCode::new(FIRST_KEY + buzzer - 1).context("a key")?;
+                bytes.extend(InputRecord::key(now, key, down).to_bytes());
+            }
+            bytes.extend(InputRecord::report(now).to_bytes());
+        }
+        let is_right = buzzers.first().is_some_and(|buzzer| *buzzer > 2);
+        self.0[usize::from(is_right)].write_all(&bytes).context("the daemon closed the attachment")
     }
+}
+
+/// A device with two buzzers, this one and the next.
+fn attach(socket: &Path, name: &str, first: u16) -> Result<UnixStream> {
+    let mut stream = UnixStream::connect(socket).context("attaching")?;
+    let buzzers: Vec<_> =
+        [first, first + 1].iter().map(|n| format!("\"{}\":{n}", FIRST_KEY + n - 1)).collect();
+    writeln!(stream, "{{\"name\":\"demo, {name}\",\"buzzers\":{{{}}}}}", buzzers.join(","))?;
+    let mut answer = String::new();
+    BufReader::new(stream.try_clone()?).read_line(&mut answer)?;
+    if answer.trim() == r#"{"ok":true}"# { Ok(stream) } else { Err(anyhow!("attaching: {answer}")) }
 }
 
 /// Follows the frames; for each buzz the log, written before it, has the time. Gives lines to print.
@@ -137,20 +144,17 @@ fn watch(dir: &Path, address: SocketAddr, done: mpsc::Sender<()>) -> Result<Rece
     let mut log = BufReader::new(File::open(dir.join(LOG_NAME)).context("the log")?);
     let (send, lines) = mpsc::channel();
     thread::Builder::new().name("watch".into()).spawn(move || {
-        let mut race = Race::default();
+        let mut story = Story::default();
         while let Ok(message) = socket.read() {
             if !message.is_text() {
                 continue;
             }
             let mut line = Vec::new();
             while log.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-                if let Ok(record) = log::decode(line.trim_ascii_end())
-                    && let Fact::Press { buzzer, tie, contests, flags, .. } = record.fact
-                {
-                    let mut remarks = flags;
-                    remarks.extend(tie.map(|_| "tie, drawn".to_owned()));
-                    remarks.extend((!contests.is_empty()).then(|| "photo finish".to_owned()));
-                    let _ = send.send(race.line(buzzer, &remarks, KernelTime::from_us(record.at_us)));
+                if let Ok(record) = log::decode(line.trim_ascii_end()) {
+                    for line in story.lines(&record) {
+                        let _ = send.send(line);
+                    }
                 }
                 line.clear();
             }
@@ -158,37 +162,6 @@ fn watch(dir: &Path, address: SocketAddr, done: mpsc::Sender<()>) -> Result<Rece
         drop(done);
     })?;
     Ok(lines)
-}
-
-/// The presses of one race, for people.
-#[derive(Default)]
-struct Race {
-    last: Option<(u16, KernelTime)>,
-    place: usize,
-}
-
-impl Race {
-    fn line(&mut self, buzzer: u16, remarks: &[String], at: KernelTime) -> String {
-        let remarks = if remarks.is_empty() { String::new() } else { format!("   ({})", remarks.join(", ")) };
-        let line = match self.last {
-            Some((before, since)) if at.since(since) < RACE_US => {
-                self.place += 1;
-                let lead = at.since(since).as_us();
-                format!(
-                    "{:>4}. buzzer {buzzer}   {before} leads by {}.{:03} ms{remarks}",
-                    self.place,
-                    lead / 1000,
-                    lead % 1000
-                )
-            }
-            _ => {
-                self.place = 1;
-                format!("   1. buzzer {buzzer}   FIRST{remarks}")
-            }
-        };
-        self.last = Some((buzzer, at));
-        line
-    }
 }
 
 fn print(lines: &Receiver<String>) {
@@ -203,7 +176,7 @@ fn is_over(until: Option<KernelTime>) -> bool {
     until.is_some_and(|until| until <= sys::now())
 }
 
-fn keys(pad: &mut Pad, until: Option<KernelTime>, lines: &Receiver<String>) -> Result<()> {
+fn keys(pad: &mut Pads, until: Option<KernelTime>, lines: &Receiver<String>) -> Result<()> {
     while !is_over(until) {
         print(lines);
         // Both the keyboard and the frames are waited for; a person does not see 20 ms.
@@ -217,8 +190,10 @@ fn keys(pad: &mut Pad, until: Option<KernelTime>, lines: &Receiver<String>) -> R
         match key.code {
             Key::Char('q') | Key::Esc => return Ok(()),
             Key::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return Ok(()),
+            Key::Char('t') => pad.press(&[1, 2])?,
+            Key::Char('p') => [1, 3].iter().try_for_each(|buzzer| pad.press(&[*buzzer]))?,
             Key::Char(digit) => match digit.to_digit(10) {
-                Some(buzzer) if (1..=u32::from(BUZZERS)).contains(&buzzer) => pad.press(buzzer as u16)?,
+                Some(buzzer) if (1..=u32::from(BUZZERS)).contains(&buzzer) => pad.press(&[buzzer as u16])?,
                 _ => {}
             },
             _ => {}
@@ -227,9 +202,10 @@ fn keys(pad: &mut Pad, until: Option<KernelTime>, lines: &Receiver<String>) -> R
     Ok(())
 }
 
-/// Races at human pace: somebody is first, the others follow within about 0.4 s, then the next question is read.
+/// Races at human pace: somebody is first, the others follow within about 0.4 s, then the next question is read. In every
+/// third race or so two are so close that their order is not certain.
 fn chance(
-    pad: &mut Pad,
+    pad: &mut Pads,
     until: Option<KernelTime>,
     lines: &Receiver<String>,
     over: &Receiver<()>,
@@ -248,11 +224,22 @@ fn chance(
     }
     loop {
         let mut players: Vec<u16> = (1..=BUZZERS).collect();
+        match random(6) {
+            0 => {
+                pad.press(&[1, 2])?;
+                players.retain(|player| *player > 2);
+            }
+            1 => {
+                [1, 3].iter().try_for_each(|buzzer| pad.press(&[*buzzer]))?;
+                players.retain(|player| *player % 2 == 0);
+            }
+            _ => {}
+        }
         for _ in 0..=random(u64::from(BUZZERS)) {
             if players.is_empty() {
                 break;
             }
-            pad.press(players.remove(random(players.len() as u64) as usize))?;
+            pad.press(&[players.remove(random(players.len() as u64) as usize)])?;
             if !pause(20 + random(180)) {
                 return Ok(());
             }

@@ -2,17 +2,19 @@
 //! opens no device, so it may run beside a game; only `--measure` does ([`super::measure`]). `--identify` is in
 //! [`identify`].
 
+use std::fmt::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use buzzer_core::assign::Verdict;
+use buzzer_core::identity::Identity;
 use buzzer_core::io::survey::{Row, survey};
 use buzzer_server::config::Config;
 use buzzer_server::io::hardware::{self, INPUT_DIR, SYSFS_ROOT};
 use clap::Args;
 use serde_json::json;
 
-use super::{Failure, identify, measure};
+use super::{Failure, identify, measure, print};
 
 #[derive(Debug, Args)]
 pub(crate) struct Devices {
@@ -43,6 +45,7 @@ impl Devices {
         if self.seconds.is_some() && self.measure.is_none() && self.identify.is_none() {
             return Err(Failure::Usage(anyhow!("--seconds goes with --measure or --identify")));
         }
+        need_sysfs(Path::new(SYSFS_ROOT))?;
         if let Some([pool, buzzer]) = self.identify.as_deref() {
             let number = buzzer.parse().with_context(|| format!("BUZZER is a number, not {buzzer:?}"));
             let number = number.map_err(Failure::Usage)?;
@@ -61,18 +64,34 @@ impl Devices {
             return measure::run(config, &devices, target.as_deref(), self.seconds.unwrap_or(10), self.json);
         }
         if devices.is_empty() && !self.json {
-            eprintln!("No input device with buttons is plugged in.");
+            eprintln!(
+                "No input device with buttons is plugged in. Plug one in and ask again; a virtual machine or a container \
+                 has to be given it (the USB device; {INPUT_DIR} and {SYSFS_ROOT})."
+            );
         }
+        let mut text = String::new();
         for Device { row, pool } in &devices {
-            if self.json { print_json(row, pool.as_deref()) } else { print_text(row, pool.as_deref()) }
+            let pool = pool.as_deref();
+            // Writing to memory cannot fail.
+            let _ =
+                if self.json { write_json(&mut text, row, pool) } else { write_text(&mut text, row, pool) };
         }
-        if !self.json
-            && let Some(warning) = unlike(&devices)
-        {
-            println!("{warning}");
+        if !self.json {
+            text.extend(unlike(&devices).map(|warning| warning + "\n"));
         }
-        Ok(())
+        print(&text)
     }
+}
+
+/// Without sysfs the list would be empty, which is another thing than no device.
+fn need_sysfs(root: &Path) -> anyhow::Result<()> {
+    let root_shown = root.display();
+    anyhow::ensure!(
+        root.join("class").is_dir(),
+        "the devices cannot be listed, because {root_shown}/class is not there: mount sysfs (mount -t sysfs sysfs \
+         {root_shown}), or have the container see that of the machine"
+    );
+    Ok(())
 }
 
 /// Who plays on the slower device is first less often than told, so those that differ are named.
@@ -98,27 +117,45 @@ fn unlike(devices: &[Device]) -> Option<String> {
     ))
 }
 
-fn print_text(row: &Row, pool: Option<&str>) {
+fn write_text(out: &mut String, row: &Row, pool: Option<&str>) -> fmt::Result {
     let identity = &row.identity;
-    println!("{}  {}", identity.node, identity.name);
-    println!(
+    writeln!(out, "{}  {}", identity.node, identity.name)?;
+    writeln!(
+        out,
         "    ids {:04x}:{:04x}   phys {}{}   profile {}",
         identity.vendor,
         identity.product,
         if identity.phys.is_empty() { "none" } else { &identity.phys },
         if identity.uniq.is_empty() { String::new() } else { format!("   uniq {}", identity.uniq) },
         row.profile.unwrap_or("none"),
-    );
+    )?;
     match (pool, &row.verdict) {
-        (Some(pool), _) => println!("    pool {pool:?}, buzzers {}", numbers(row)),
-        (None, Verdict::Ambiguous(_)) => println!("    ambiguous: add phys"),
-        (None, _) => println!("    no pool: the configuration does not name it, and it is no known buzzer"),
+        (Some(pool), _) => writeln!(out, "    pool {pool:?}, buzzers {}", numbers(row))?,
+        (None, verdict) => writeln!(out, "    not used: {}", why_unused(verdict, row.profile))?,
     }
-    println!("    {}", row.uncertainty);
+    writeln!(out, "    {}", row.uncertainty)?;
     if let Some(trouble) = &row.trouble {
-        println!("    ! {trouble}");
+        writeln!(out, "    ! {trouble}")?;
     }
-    println!();
+    if pool.is_none() && matches!(row.verdict, Verdict::Unclaimed) {
+        let Identity { vendor, product, .. } = identity;
+        writeln!(out, "    to use it, write in the configuration (the id is yours to choose):")?;
+        writeln!(out, "        [[pool]]")?;
+        writeln!(out, "        id = \"mine\"")?;
+        writeln!(out, "        match = {{ vendor = \"{vendor:04x}\", product = \"{product:04x}\" }}")?;
+    }
+    writeln!(out)
+}
+
+fn why_unused(verdict: &Verdict, profile: Option<&str>) -> &'static str {
+    match (verdict, profile) {
+        (Verdict::Ambiguous(_), _) => {
+            "ambiguous: add phys to the match, because another device that it fits as well is used"
+        }
+        (Verdict::Lacks(..), _) => "it has not all the keys that the configuration names",
+        (_, Some(_)) => "no [[pool]] matches it, or another part of the same unit is used",
+        (_, None) => "no [[pool]] matches it, and it is no known buzzer",
+    }
 }
 
 /// `1 to 4`, or the numbers one by one.
@@ -132,7 +169,7 @@ fn numbers(row: &Row) -> String {
     }
 }
 
-fn print_json(row: &Row, pool: Option<&str>) {
+fn write_json(out: &mut String, row: &Row, pool: Option<&str>) -> fmt::Result {
     let identity = &row.identity;
     let line = json!({
         "node": format!("{INPUT_DIR}/{}", identity.node),
@@ -150,7 +187,7 @@ fn print_json(row: &Row, pool: Option<&str>) {
         "ambiguous": matches!(row.verdict, Verdict::Ambiguous(_)),
         "trouble": row.trouble,
     });
-    println!("{line}");
+    writeln!(out, "{line}")
 }
 
 #[cfg(test)]
@@ -158,7 +195,7 @@ pub(crate) mod tests {
     use super::*;
     use buzzer_core::claim::SlotId;
     use buzzer_core::endpoint::Endpoint;
-    use buzzer_core::identity::{BUS_USB, Identity};
+    use buzzer_core::identity::BUS_USB;
     use buzzer_core::keys::KeyBits;
     use buzzer_core::uncertainty::Uncertainty;
 
@@ -189,6 +226,29 @@ pub(crate) mod tests {
             trouble: None,
         };
         Device { row, pool: pool.map(str::to_owned) }
+    }
+
+    #[test]
+    fn no_sysfs_is_said_with_its_cure() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = need_sysfs(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("/class is not there: mount sysfs"), "{error}");
+        std::fs::create_dir(dir.path().join("class")).unwrap();
+        need_sysfs(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn what_is_not_used_says_why() {
+        use buzzer_core::keys::KeyCode;
+        let slot = SlotId::new(0);
+        for (verdict, profile, want) in [
+            (Verdict::Ambiguous(slot), Some("buzz-wired"), "ambiguous: add phys"),
+            (Verdict::Lacks(slot, vec![KeyCode::new(30).unwrap()]), None, "not all the keys"),
+            (Verdict::Unclaimed, Some("buzz-wired"), "another part of the same unit"),
+            (Verdict::Unclaimed, None, "no known buzzer"),
+        ] {
+            assert!(why_unused(&verdict, profile).contains(want), "{verdict:?}");
+        }
     }
 
     #[test]

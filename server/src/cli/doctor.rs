@@ -1,16 +1,15 @@
 //! `buzzerd doctor`. In: the machine, the configuration, and the daemon if one runs. Out: one page for people, or one
 //! JSON object a line. Guarantee: opens no device, so it may run beside a game; what fails is exit code 1.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
-use anyhow::Context;
 use buzzer_server::config::Config;
 use buzzer_server::doctor::page::{self, Page};
 use buzzer_server::doctor::{self, Verdict};
 use buzzer_server::io::facts::{self, Places};
 use clap::Args;
 
-use super::Failure;
+use super::{Failure, print};
 
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
@@ -22,16 +21,16 @@ pub(crate) struct Doctor {
 impl Doctor {
     pub(crate) fn run(self, config: &Config) -> Result<(), Failure> {
         let findings = doctor::diagnose(&facts::gather(config, &Places::of_this_machine()));
-        let mut out = io::stdout().lock();
-        let printed = if self.json {
-            findings.iter().try_for_each(|finding| writeln!(out, "{}", page::json(finding)))
+        if self.json {
+            let lines: Vec<String> =
+                findings.iter().map(|finding| format!("{}\n", page::json(finding))).collect();
+            print(&lines.concat())?;
         } else {
             // https://no-color.org: set and not empty means no.
             let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            let colour = out.is_terminal() && !refused;
-            write!(out, "{}", Page { findings: &findings, colour })
-        };
-        printed.context("the page cannot be printed")?;
+            let colour = io::stdout().is_terminal() && !refused;
+            print(&Page { findings: &findings, colour }.to_string())?;
+        }
         if doctor::worst(&findings) == Verdict::Fail { Err(Failure::Told) } else { Ok(()) }
     }
 }

@@ -59,7 +59,7 @@ fn find(config: &Config, sysfs_root: &Path, pool: &str, buzzer: u16) -> Result<F
     let of_pool: Vec<Found> = if config.pools.is_empty() {
         let known: Vec<&str> = found.iter().map(|found| found.label.as_str()).collect();
         if !known.contains(&pool) {
-            bail!("no such pool: {pool:?}; {}", list("plugged in", &known));
+            bail!("no such pool: {pool:?}; {}; `buzzerd devices` lists them", list("plugged in", &known));
         }
         found.into_iter().filter(|found| found.label == pool).collect()
     } else {

@@ -110,7 +110,7 @@ fn the_only<'a>(devices: impl Iterator<Item = &'a Device>, whose: &str) -> Resul
     match devices.as_slice() {
         [device] => Ok(device),
         [] => Err(anyhow!(
-            "no device that {whose} is plugged in: say which one to measure; `buzzerd devices` lists them"
+            "no device that {whose} is plugged in: plug it in, or name another one; `buzzerd devices` lists what is there"
         )),
         several => {
             let nodes: Vec<_> = several.iter().map(|device| device.row.identity.node.as_str()).collect();
@@ -220,7 +220,7 @@ socket = "/run/table"
         let only = choose(&config, &devices[2..], None).unwrap();
         assert_eq!(only.row.identity.node, "event3");
         let none = choose(&config, &devices[3..], None).unwrap_err();
-        assert!(none.to_string().contains("no device that a pool has is plugged in"), "{none}");
+        assert!(none.to_string().contains("no device that a pool has is plugged in: plug it in"), "{none}");
     }
 
     #[test]

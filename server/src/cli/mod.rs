@@ -9,7 +9,9 @@ mod log;
 pub(crate) mod logger;
 mod measure;
 mod serve;
+mod story;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -84,6 +86,16 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Devices(devices) => devices.run(&config()?),
         Command::Doctor(doctor) => doctor.run(&config()?),
         Command::Log(log) => log.run(config),
+    }
+}
+
+/// Prints a result. Who reads only the beginning (`| head`) has seen enough; that is no failure.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Failed(anyhow::Error::from(error).context("stdout cannot be written")))
+        }
+        _ => Ok(()),
     }
 }
 

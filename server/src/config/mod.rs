@@ -36,6 +36,8 @@ pub const DEBOUNCE_US_DEFAULT: Micros = Micros::from_us(15_000);
 pub const DEBOUNCE_US_MAX: Micros = Micros::from_us(1_000_000);
 /// The largest uncertainty that can be configured: who is a second late was not first.
 pub const UNCERTAINTY_US_MAX: Micros = Micros::from_us(1_000_000);
+/// The longest wake-up that can be asked for; no processor sleeps deeper.
+pub const CPU_DMA_LATENCY_US_MAX: Micros = Micros::from_us(10_000);
 /// The longest socket path: `sun_path` has 108 bytes, one of them the final zero (`include/uapi/linux/un.h`).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
@@ -59,6 +61,9 @@ pub struct ServerConfig {
     pub listen: Vec<SocketAddr>,
     /// Further origins that may connect, spelt as browsers send them: compare byte for byte.
     pub allowed_origins: Vec<String>,
+    /// How long a processor may take to wake up while a pool with buzzers is connected, at most
+    /// [`CPU_DMA_LATENCY_US_MAX`]. `None`: as the machine likes.
+    pub cpu_dma_latency_us: Option<Micros>,
 }
 
 /// `[log]`
@@ -173,7 +178,11 @@ impl Config {
     /// What holds without a file.
     pub fn defaults(state_dir: PathBuf) -> Self {
         Self {
-            server: ServerConfig { listen: vec![LISTEN_DEFAULT], allowed_origins: Vec::new() },
+            server: ServerConfig {
+                listen: vec![LISTEN_DEFAULT],
+                allowed_origins: Vec::new(),
+                cpu_dma_latency_us: None,
+            },
             log: LogConfig { dir: Some(state_dir) },
             order: OrderConfig { settle_us: SETTLE_US_DEFAULT, debounce_us: DEBOUNCE_US_DEFAULT },
             pools: Vec::new(),
@@ -209,7 +218,7 @@ fn config(root: &Table<'_>) -> Result<Config, Refusal> {
 }
 
 fn server(table: &Table<'_>) -> Result<ServerConfig, Refusal> {
-    table.only(&["listen", "allowed_origins"])?;
+    table.only(&["listen", "allowed_origins", "cpu_dma_latency_us"])?;
     let listen = match table.get("listen") {
         Some(place) => listen(&place)?,
         None => vec![LISTEN_DEFAULT],
@@ -222,7 +231,8 @@ fn server(table: &Table<'_>) -> Result<ServerConfig, Refusal> {
             .collect::<Result<_, _>>()?,
         None => Vec::new(),
     };
-    Ok(ServerConfig { listen, allowed_origins })
+    let cpu_dma_latency_us = micros(table, "cpu_dma_latency_us", CPU_DMA_LATENCY_US_MAX)?;
+    Ok(ServerConfig { listen, allowed_origins, cpu_dma_latency_us })
 }
 
 fn listen(place: &Place<'_>) -> Result<Vec<SocketAddr>, Refusal> {

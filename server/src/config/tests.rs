@@ -77,6 +77,7 @@ fn an_empty_file_says_what_no_file_says_but_for_the_directory() {
     let no_file = Config::defaults("/state".into());
     assert_eq!(no_file.log.dir.as_deref(), Some(Path::new("/state")));
     assert_eq!(no_file.server.listen, ["127.0.0.1:7400".parse().unwrap()]);
+    assert_eq!(no_file.server.cpu_dma_latency_us, None, "off unless asked for");
     assert_eq!((no_file.order.settle_us.as_us(), no_file.order.debounce_us.as_us()), (2000, 15_000));
     assert_eq!(no_file.pools, []);
     for text in ["", "# nothing\n", "pool = []", "[server]\n[log]\n[order]\n"] {
@@ -113,6 +114,7 @@ match.uniq = "?"
 [server]
 listen = ["0.0.0.0:0", "0.0.0.0:0", "[::1]:7400"]
 allowed_origins = ["HTTPS://Quiz.Example:443"]
+cpu_dma_latency_us = 0
 [log]
 dir = "/srv/log"
 [order]
@@ -132,6 +134,7 @@ buzzers = { 65535 = 767, 0 = 0x1c, 9 = "704" }
     let listen: Vec<_> = config.server.listen.iter().map(ToString::to_string).collect();
     assert_eq!(listen, ["0.0.0.0:0", "0.0.0.0:0", "[::1]:7400"]);
     assert_eq!(config.server.allowed_origins, ["https://quiz.example"]);
+    assert_eq!(config.server.cpu_dma_latency_us, Some(Micros::ZERO));
     assert_eq!(config.log.dir.as_deref(), Some(Path::new("/srv/log")));
     assert_eq!((config.order.settle_us, config.order.debounce_us), (SETTLE_US_MAX, DEBOUNCE_US_MAX));
     assert_eq!(config.pools[0].debounce_us, DEBOUNCE_US_MAX);
@@ -188,7 +191,7 @@ fn an_error_reads_as_a_compiler_says_it() {
     );
     assert_eq!(
         refused("\n[server]\nlistn = []").to_string(),
-        "test.toml:3: server.listn: unknown key \"listn\": expected one of listen, allowed_origins; did you mean \
+        "test.toml:3: server.listn: unknown key \"listn\": expected one of listen, allowed_origins, cpu_dma_latency_us; did you mean \
          listen?"
     );
     assert_eq!(
@@ -396,6 +399,12 @@ fn a_value_out_of_range_is_refused() {
             ("[log]\ndir = \"\"", 2, "log.dir", "found \"\", expected the absolute path"),
             ("[log]\ndir = \"/a\\u0000\"", 2, "log.dir", "found \"/a\\0\", expected the absolute path"),
             (&long, 1, "log.dir", "xx\"… (500 bytes), expected the absolute path"),
+            (
+                "[server]\ncpu_dma_latency_us = 10001",
+                2,
+                "server.cpu_dma_latency_us",
+                "of microseconds from 0 to 10000",
+            ),
             ("[order]\nsettle_us = 100001", 2, "order.settle_us", "of microseconds from 0 to 100000"),
             ("[order]\nsettle_us = -1", 2, "order.settle_us", "found the number -1, expected a whole number"),
             ("[order]\ndebounce_us = 1000001", 2, "order.debounce_us", "of microseconds from 0 to 1000000"),

@@ -7,16 +7,13 @@ use buzzer_core::time::Micros;
 use super::facts::{Daemon, Facts, Health, LogDir, Missing};
 use super::fairness::ms;
 use super::{Finding, Verdict};
+use crate::settle::{self, FIT_US_MAX};
 
 /// Windows by kind of kernel. Stock: stamp and publication are one section with interrupts off, µs. PREEMPT_RT: that
 /// section can be preempted. Virtual: the processor itself can be taken away; 9 to 15 ms were seen under emulation.
 const STOCK_US: Micros = Micros::from_ms(2);
 const REALTIME_US: Micros = Micros::from_ms(5);
 const VIRTUAL_US: Micros = Micros::from_ms(20);
-/// Above this a lamp no longer feels like the press's own.
-const FIT_US_MAX: Micros = Micros::from_ms(20);
-/// What was seen is not the worst that there is.
-const MARGIN: u64 = 4;
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let mut findings = running(&facts.daemon, &facts.log);
@@ -101,6 +98,13 @@ fn counters(health: &Health) -> Vec<Finding> {
             "The server did not keep up with the reader; events had to wait, none was lost.",
             "top    (what else keeps the processors busy)",
         ),
+        (
+            "full memory",
+            health.heap_full,
+            "Events came faster than the server took them until the reader had to stop reading; presses of that time may \
+             be late or lost, and the log says when.",
+            "buzzerd devices    (a device that repeats by itself must be unplugged)",
+        ),
     ];
     let mut findings = Vec::new();
     for (check, counter, why, cure) in counters {
@@ -126,10 +130,9 @@ fn counters(health: &Health) -> Vec<Finding> {
 /// Where a recommendation comes from.
 fn fit(facts: &Facts) -> Result<(Micros, String), Missing> {
     if let Daemon::Running(_, health) = &facts.daemon
-        && let Some(late @ 1..) = health.late_us_max
+        && let Some(late) = health.late_us_max.map(Micros::from_us)
+        && let Some(fit) = settle::fit(late)
     {
-        let late = Micros::from_us(late);
-        let fit = Micros::from_us(late.as_us().saturating_mul(MARGIN)).min(FIT_US_MAX);
         return Ok((fit, format!("a press came {} after its stamp", ms(late))));
     }
     if facts.is_virtual.clone()? {
@@ -156,7 +159,7 @@ fn settle_window(facts: &Facts) -> Finding {
         Err(missing) => return Finding::unknown(CHECK, &missing, format!("It is {}. {WHY}", ms(has))),
     };
     let found = format!("{}; {} fits: {reason}", ms(has), ms(fit));
-    let line = format!("[order] settle_us = {}    (then restart the daemon)", fit.as_us());
+    let line = format!("{}    (then restart the daemon)", settle::line(fit));
     if has < fit {
         let why = "Too short, and a press of another device can come to light after a later one was told.";
         return Finding::warn(CHECK, found, why).cure(line);

@@ -49,6 +49,8 @@ pub struct Facts {
     pub daemon: Daemon,
     /// W, as the configuration has it.
     pub settle_us: Micros,
+    /// The wake-up that the configuration asks for while a pool is connected.
+    pub cpu_dma_latency_us: Option<Micros>,
 }
 
 /// A device that serves buzzers.
@@ -238,6 +240,8 @@ pub struct Health {
     pub gaps: Option<u64>,
     /// Times the ring was full.
     pub ring_full: Option<u64>,
+    /// Times the reader stopped reading.
+    pub heap_full: Option<u64>,
 }
 
 #[cfg(test)]
@@ -314,9 +318,11 @@ pub(super) mod tests {
                     stale_stamps: Some(0),
                     gaps: Some(0),
                     ring_full: Some(0),
+                    heap_full: Some(0),
                 },
             ),
             settle_us: Micros::from_ms(2),
+            cpu_dma_latency_us: None,
         }
     }
 

@@ -23,6 +23,7 @@ impl Health {
             stale_stamps: number("stale_stamps"),
             gaps: number("gaps"),
             ring_full: number("ring_full"),
+            heap_full: number("heap_full"),
         })
     }
 }

@@ -23,7 +23,11 @@ const POOR_CLOCKS: [&str; 4] = ["hpet", "acpi_pm", "jiffies", "refined-jiffies"]
 const WAKE_US_MAX: Micros = Micros::from_us(1000);
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
-    vec![clock(&facts.clock), kernel(&facts.kernel, &facts.is_virtual), idle(&facts.idle)]
+    vec![
+        clock(&facts.clock),
+        kernel(&facts.kernel, &facts.is_virtual),
+        idle(&facts.idle, facts.cpu_dma_latency_us),
+    ]
 }
 
 fn clock(clock: &Read<Clock>) -> Finding {
@@ -86,7 +90,7 @@ fn kernel(kernel: &Read<Kernel>, is_virtual: &Read<bool>) -> Finding {
     }
 }
 
-fn idle(idle: &Read<Idle>) -> Finding {
+fn idle(idle: &Read<Idle>, asked_us: Option<Micros>) -> Finding {
     const CHECK: &str = "processor sleep";
     const WHY: &str = "A sleeping processor must wake before it can stamp a press.";
     match idle {
@@ -94,10 +98,19 @@ fn idle(idle: &Read<Idle>) -> Finding {
         Ok(Idle { deepest: None }) => Finding::ok(CHECK, "the kernel uses no deep states", WHY),
         Ok(Idle { deepest: Some((name, wake)) }) => {
             let found = format!("{name}, wakes within {}", ms(*wake));
+            if let Some(asked) = asked_us.filter(|asked| asked < wake) {
+                let found = format!("{found}; {} while a pool is connected", ms(asked));
+                return Finding::ok(
+                    CHECK,
+                    found,
+                    "server.cpu_dma_latency_us asks for it; the log says if it is refused.",
+                );
+            }
             if *wake <= WAKE_US_MAX {
                 return Finding::ok(CHECK, found, WHY);
             }
-            Finding::warn(CHECK, found, WHY).cure("sudo cpupower idle-set --disable-by-latency 200")
+            Finding::warn(CHECK, found, WHY)
+                .cure("[server] cpu_dma_latency_us = 200    (then restart the daemon)")
         }
     }
 }
@@ -153,7 +166,8 @@ mod tests {
             (Ok(Idle { deepest: None }), Fine),
             (missing(), Unknown),
         ] {
-            assert_eq!(idle(&states).verdict, want);
+            assert_eq!(idle(&states, None).verdict, want);
+            assert_ne!(idle(&states, Some(Micros::from_us(20))).verdict, Warn, "it is asked for");
         }
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use buzzer_core::event::{DeviceId, Kind};
 use buzzer_core::io::mailbox::Mailbox;
-use buzzer_core::io::reader::{self, ReaderStats};
+use buzzer_core::io::reader::{self, Lacks, ReaderStats};
 use buzzer_core::io::source::{Attachment, ReaderRequest};
 use buzzer_core::io::sys;
 use buzzer_core::keys::KeyBits;
@@ -27,19 +27,20 @@ use buzzer_core::stamp::Stamps;
 use buzzer_core::time::{KernelTime, Micros};
 use mio::{Events, Interest, Poll, Token, Waker};
 use sd_notify::NotifyState;
-use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::attachments::{Attached, Attachments};
-use super::handshake::Page;
+use super::cpu_latency::{CPU_LATENCY_PATH, CpuLatency};
+use super::follow::Follower;
 use super::hardware::{self, Hardware};
 use super::host;
 use super::listen::{self, ListenError};
 use super::log_file::LogFile;
 use super::log_proof;
 use super::peers::Peers;
+use super::vitals::{Vitals, index};
 use crate::config::{Config, PoolSource, VirtualStamps};
 use crate::http::Route;
 use crate::log::{self, ChainHash};
@@ -96,14 +97,9 @@ pub struct Daemon {
     /// What follows from logged records and is still to be done.
     told: VecDeque<Output>,
     vitals: Vitals,
+    cpu_latency: CpuLatency,
+    follower: Option<Follower>,
     stopping: Option<KernelTime>,
-}
-
-/// What `/healthz` says besides what the mediator knows.
-#[derive(Debug)]
-struct Vitals {
-    start: KernelTime,
-    reader: Arc<ReaderStats>,
 }
 
 impl Daemon {
@@ -127,13 +123,7 @@ impl Daemon {
         let reader_stats = Arc::new(ReaderStats::default());
         let settle_us = config.order.settle_us;
         let running = reader::spawn(settle_us, sender, Arc::clone(&waker), Arc::clone(&reader_stats))?;
-        if let Some(error) = &running.not_realtime {
-            ::log::warn!(
-                "the reader has no real-time priority ({error}): order is not touched, delays may grow under load; \
-                 under systemd set LimitRTPRIO=20, by hand run as root or with `ulimit -r 20`"
-            );
-        }
-        let (reader, reader_thread) = (running.requests, running.thread);
+        let (reader, reader_thread, lacks) = (running.requests, running.thread, running.lacks);
         let device_ids = Arc::new(AtomicU32::new(1));
         let hardware = Hardware::start(config, &waker, &reader, &device_ids)?;
         let start = sys::now();
@@ -145,7 +135,7 @@ impl Daemon {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             wall_us: host::wall_us(),
             settle_us: settle_us.as_us(),
-            realtime: running.not_realtime.is_none(),
+            realtime: lacks.realtime.is_none(),
         };
         let mediator = Mediator::new(state, hardware::pools(config), fact, start);
         let mut daemon = Self {
@@ -166,9 +156,12 @@ impl Daemon {
             log_dir,
             log_id,
             told: VecDeque::new(),
-            vitals: Vitals { start, reader: reader_stats },
+            follower: Follower::new(&reader_stats, lacks.realtime.is_none()),
+            vitals: Vitals::new(start, settle_us, reader_stats),
+            cpu_latency: CpuLatency::new(Path::new(CPU_LATENCY_PATH), config.server.cpu_dma_latency_us),
             stopping: None,
         };
+        daemon.tell_lacks(&lacks, start);
         daemon.obey(start);
         daemon.checkpoint();
         Ok(daemon)
@@ -206,6 +199,9 @@ impl Daemon {
                 self.mediator.handle_client_gone(client);
             }
             self.take_events(now);
+            if let Some(warning) = self.vitals.late_warning(now) {
+                ::log::warn!("{warning}");
+            }
             if self.mediator.poll_timeout().is_some_and(|due| due <= now) {
                 self.mediator.handle_timeout(now);
             }
@@ -213,6 +209,9 @@ impl Daemon {
             self.peers.serve(now);
             if watchdog.is_some() {
                 let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+            }
+            if let Some(follower) = &mut self.follower {
+                follower.follow();
             }
             if self.stopping.is_some_and(|deadline| deadline <= now || self.peers.clients() == 0) {
                 return self.finish();
@@ -315,17 +314,58 @@ impl Daemon {
         }
     }
 
+    /// Has every record as a line, the rest in its order. Whether some pool's devices may be others now.
+    fn take_outputs(&mut self) -> bool {
+        let mut changed = false;
+        while let Some(output) = self.mediator.poll_output() {
+            match output {
+                Output::Record(record) => {
+                    changed |= matches!(
+                        record.fact,
+                        Fact::Attach { .. } | Fact::Detach { .. } | Fact::Connect { .. }
+                    );
+                    log::encode(&record, &mut self.head, &mut self.lines);
+                }
+                output => self.told.push_back(output),
+            }
+        }
+        changed
+    }
+
+    /// Says what the reader has to do without: on stderr for now, in the log for later.
+    fn tell_lacks(&mut self, lacks: &Lacks, now: KernelTime) {
+        if let Some(error) = &lacks.realtime {
+            ::log::warn!(
+                "the reader has no real-time priority ({error}): order is not touched, delays may grow under load; \
+                 under systemd set LimitRTPRIO=20, by hand run as root or with `ulimit -r 20`"
+            );
+        }
+        let all = [
+            ("realtime", &lacks.realtime),
+            ("timer_slack", &lacks.timer_slack),
+            ("run_delay", &lacks.run_delay),
+        ];
+        for (what, error) in all {
+            if let Some(error) = error {
+                self.mediator.handle_degraded(what, error.to_string(), now);
+            }
+        }
+    }
+
     /// Does what the mediator says: first every record into the log, then the rest in its order.
     /// A burst is told in parts, each after every client had its turn: a few events can make thousands of messages, more
     /// than may wait for a client that reads as fast as it can.
     fn obey(&mut self, now: KernelTime) {
         let burst = !self.told.is_empty();
         self.lines.clear();
-        while let Some(output) = self.mediator.poll_output() {
-            match output {
-                Output::Record(record) => log::encode(&record, &mut self.head, &mut self.lines),
-                output => self.told.push_back(output),
-            }
+        if self.take_outputs()
+            && let Err(reason) = self.cpu_latency.follow(self.mediator.state().is_played())
+        {
+            ::log::warn!(
+                "the processors may sleep deeply while a pool is connected ({reason}): presses may be stamped later by what waking takes"
+            );
+            self.mediator.handle_degraded("cpu_dma_latency", reason, now);
+            self.take_outputs();
         }
         self.log.append(&self.lines);
         if burst && !self.peers.all_served() {
@@ -396,55 +436,4 @@ impl fmt::Debug for Daemon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Daemon").field("mediator", &self.mediator).finish_non_exhaustive()
     }
-}
-
-impl Vitals {
-    /// `/healthz`: 200 as long as buzzes are told and kept, 503 if the log does not take them.
-    fn page(&self, mediator: &Mediator, log: &LogFile, clients: usize, now: KernelTime) -> Page {
-        let state = mediator.state();
-        let pools: Vec<_> = mediator
-            .pools()
-            .iter()
-            .map(|pool| {
-                json!({
-                    "pool": pool.id.as_str(),
-                    "available": mediator.pools().is_available(pool),
-                    "connected": state.is_connected(&pool.id),
-                    "buzzers": state.buzzers(&pool.id).len(),
-                })
-            })
-            .collect();
-        let buttons = state.buttons().iter().filter_map(|((device, buzzer), button)| {
-            let pool = state.pool_of(device)?.as_str();
-            let heard = button.heard_us.map(|at| now.since(KernelTime::from_us(at)).as_us());
-            // `null`: not since its device was connected.
-            Some(json!({"pool": pool, "buzzer": buzzer, "not_heard_us": heard}))
-        });
-        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let body = json!({
-            "status": if log.is_failing() { "log failing" } else { "ok" },
-            "version": env!("CARGO_PKG_VERSION"),
-            "up_us": now.since(self.start).as_us(),
-            "seq": state.seq(),
-            "log": log.path().display().to_string(),
-            "clients": clients,
-            "pools": pools,
-            "buttons": buttons.collect::<Vec<_>>(),
-            "presses": count(&self.reader.presses),
-            "late": count(&self.reader.late),
-            "late_us_max": count(&self.reader.late_us_max),
-            "stale_stamps": count(&self.reader.stale),
-            "gaps": count(&self.reader.gaps),
-            "ring_full": count(&self.reader.ring_full),
-        });
-        let status = if log.is_failing() { "503 Service Unavailable" } else { "200 OK" };
-        (status, "application/json", format!("{body}\n"))
-    }
-}
-
-fn index() -> Page {
-    let body = "buzzerd: a buzzer mediator.\n\n\
-                WebSocket (any path): connect a pool with {\"command\":\"connect\",\"pool\":\"…\"}, then read its buzzes.\n\
-                /healthz: how it is.\n";
-    ("200 OK", "text/plain; charset=utf-8", body.to_owned())
 }

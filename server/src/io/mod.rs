@@ -2,8 +2,10 @@
 
 pub mod attachments;
 pub mod client;
+pub mod cpu_latency;
 pub mod daemon;
 pub mod facts;
+mod follow;
 pub mod handshake;
 pub mod hardware;
 pub mod holder;
@@ -14,3 +16,4 @@ pub mod log_proof;
 pub mod log_reader;
 pub mod peers;
 pub mod virtual_pool;
+mod vitals;

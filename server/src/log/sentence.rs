@@ -68,6 +68,23 @@ pub fn of(fact: &Fact) -> String {
         Fact::RingFull { waiting_max } => {
             format!("{waiting_max} events had to wait for the server, in order, none lost")
         }
+        Fact::Chattering { pool, buzzer, device } => {
+            format!("{}  chatters: its contact is bad, have it replaced", button(pool, *buzzer, *device))
+        }
+        Fact::Late { pool, device, press, behind_us } => format!(
+            "{pool}: seq {press} of device {device} came late, its stamp is {} before one that was told already",
+            ms(*behind_us)
+        ),
+        Fact::StaleStamp { pool, device, stamp_us } => format!(
+            "{pool}: device {device} gave an impossible stamp ({stamp_us} µs), the time it was read counts instead"
+        ),
+        Fact::HeapFull { full_us } => {
+            format!(
+                "more events than there is room for, for {}: presses may be late or missing",
+                ms(*full_us)
+            )
+        }
+        Fact::Degraded { what, reason } => format!("buzzerd has to do without {what}: {reason:?}"),
         Fact::Stop {} => "buzzerd ended because it was asked to".to_owned(),
     }
 }

@@ -49,6 +49,14 @@ fn fact(fact: &Fact) -> String {
         Fact::Ignored { buzzer, edges, .. } => format!("ignored {buzzer} {edges}"),
         Fact::Gap { device, .. } => format!("gap {device}"),
         Fact::RingFull { waiting_max } => format!("ring full {waiting_max}"),
+        Fact::ReaderStall { device, late_us, .. } => format!("reader stall {device} {late_us}"),
+        Fact::Held { buzzer, .. } => format!("held {buzzer}"),
+        Fact::Stuck { buzzer, .. } => format!("stuck {buzzer}"),
+        Fact::HeapFull { full_us } => format!("heap full {full_us}"),
+        Fact::Late { press, behind_us, .. } => format!("late {press} {behind_us}"),
+        Fact::StaleStamp { stamp_us, .. } => format!("stale stamp {stamp_us}"),
+        Fact::Chattering { buzzer, .. } => format!("chattering {buzzer}"),
+        Fact::Degraded { what, reason } => format!("degraded {what} {reason}"),
         other => format!("{other:?}"),
     }
 }
@@ -377,7 +385,7 @@ fn ignored_edges_are_summed_for_a_second() {
     rig.connect(A, "table");
     let start = rig.now;
     for _ in 0..3 {
-        assert_eq!(rig.event(1, Kind::Ignored { buzzer: Buzzer(1) }), [""; 0]);
+        assert_eq!(rig.event(1, Kind::Ignored { buzzer: Buzzer(1), down: false }), [""; 0]);
         rig.now = rig.now + Micros::from_us(10);
     }
     assert_eq!(rig.mediator.poll_timeout(), Some(start + Micros::from_ms(1000)));
@@ -385,13 +393,13 @@ fn ignored_edges_are_summed_for_a_second() {
     assert_eq!(rig.pass(100_000), ["record ignored 1 3"]);
     assert_eq!(rig.mediator.poll_timeout(), None);
     // Earlier if its device goes, or the process.
-    rig.event(1, Kind::Ignored { buzzer: Buzzer(1) });
-    rig.event(1, Kind::Ignored { buzzer: Buzzer(2) });
+    rig.event(1, Kind::Ignored { buzzer: Buzzer(1), down: false });
+    rig.event(1, Kind::Ignored { buzzer: Buzzer(2), down: false });
     let outputs = rig.event(1, Kind::Detached(Gone::Garbage(Garbage::Time)));
     assert_eq!(outputs[..2], ["record ignored 1 1", "record ignored 2 1"]);
     assert!(outputs[2].starts_with("record detach 1 garbage: "), "{outputs:?}");
     rig.attach(2, &[1]);
-    rig.event(2, Kind::Ignored { buzzer: Buzzer(1) });
+    rig.event(2, Kind::Ignored { buzzer: Buzzer(1), down: false });
     rig.mediator.handle_stop(rig.now);
     let outputs = rig.take();
     assert_eq!(outputs.len(), 2, "{outputs:?}");
@@ -405,7 +413,112 @@ fn gaps_and_a_full_ring_leave_records_and_no_message() {
     assert_eq!(rig.event(1, Kind::Gap { since: rig.now }), [""; 0], "of a pool that does not count");
     rig.connect(A, "table");
     assert_eq!(rig.event(1, Kind::Gap { since: rig.now }), ["record gap 1"]);
+    assert_eq!(rig.event(1, Kind::ReaderStall { late_us: 70_000 }), ["record reader stall 1 70000"]);
     assert_eq!(rig.event(1, Kind::RingFull { waiting_max: 8 }), ["record ring full 8"]);
+    assert_eq!(rig.event(9, Kind::HeapFull { full_us: 7 }), ["record heap full 7"], "whoever it was");
+    rig.mediator.handle_degraded("realtime", "EPERM".into(), rig.now);
+    assert_eq!(rig.take(), ["record degraded realtime EPERM"]);
+}
+
+#[test]
+fn late_presses_say_behind_all_presses_of_their_stamp_by_how_much_they_were_late() {
+    let mut rig = Rig::started();
+    rig.attach(1, &[1]);
+    rig.attach(2, &[2]);
+    rig.connect(A, "table");
+    rig.now = rig.now + Micros::from_us(1000);
+    rig.event(1, press(1));
+    let late = Kind::Press { buzzer: Buzzer(0), rank: 0, flags: Flags::LATE, back_us: 0 };
+    let with = |buzzer| match late {
+        Kind::Press { rank, flags, back_us, .. } => {
+            Kind::Press { buzzer: Buzzer(buzzer), rank, flags, back_us }
+        }
+        other => other,
+    };
+    let at = rig.now - Micros::from_us(300);
+    let seq = rig.mediator.state().seq();
+    for (device, more) in [(1, true), (2, false)] {
+        let kind = with(device as u16);
+        rig.mediator.handle_event(Event { at, device: DeviceId::new(device), more, kind }, || [0; 8]);
+    }
+    let records: Vec<_> = rig.take().into_iter().filter(|output| output.starts_with("record")).collect();
+    assert_eq!(records[0], "record draw of 2");
+    assert!(records[1].starts_with("record press") && records[2].starts_with("record press"), "{records:?}");
+    assert_eq!(
+        records[3..],
+        [format!("record late {} 300", seq + 2), format!("record late {} 300", seq + 3)]
+    );
+    let outputs = rig.event(1, with(1));
+    assert_eq!(
+        outputs.last().unwrap(),
+        &format!("record late {} 0", seq + 6),
+        "of the same stamp as the latest"
+    );
+    assert_eq!(rig.event(1, Kind::StaleStamp { stamp: KernelTime::from_us(5) }), ["record stale stamp 5"]);
+}
+
+#[test]
+fn a_key_held_at_the_connect_is_recorded_gets_stuck_and_proves_nothing_by_its_release() {
+    let mut rig = Rig::started();
+    rig.attach(1, &[1]);
+    assert_eq!(
+        rig.event(1, Kind::Held { buzzer: Buzzer(1) }),
+        ["record held 1"],
+        "before its pool is connected"
+    );
+    rig.connect(A, "table");
+    assert_eq!(rig.pass(9_999_999), [""; 0]);
+    assert_eq!(rig.mediator.poll_timeout(), Some(rig.now + Micros::from_us(1)));
+    assert_eq!(rig.pass(1), ["record stuck 1"]);
+    let release = Kind::Release { buzzer: Buzzer(1) };
+    assert_eq!(rig.event(1, release), ["record release 1"], "not seen going down: not proved");
+    rig.event(1, press(1));
+    assert_eq!(rig.event(1, release), ["record release 1", "record proved 1"]);
+}
+
+#[test]
+fn uncertainty_is_that_of_the_device_and_of_what_was_not_seen_and_the_first_is_open_until_the_worst_device() {
+    let mut rig = Rig::started();
+    for (device, uncertainty_us) in [(1, 500), (2, 9000)] {
+        let announced = Announced { uncertainty_us, ..Rig::announced("table", &[device as u16]) };
+        rig.mediator.handle_announced(device, announced);
+        rig.event(device, Kind::Attached);
+    }
+    rig.connect(A, "table");
+    let at_us = rig.now.as_us();
+    let recovered = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::RECOVERED, back_us: 4000 };
+    rig.mediator
+        .handle_event(Event { at: rig.now, device: DeviceId::new(1), more: false, kind: recovered }, || {
+            [0; 8]
+        });
+    let Some(Output::Record(record)) = rig.mediator.poll_output() else { panic!("a record") };
+    let Fact::Press { uncertainty_us, final_at_us, .. } = record.fact else { panic!("{record:?}") };
+    assert_eq!((uncertainty_us, final_at_us), (4500, at_us + 9000));
+}
+
+#[test]
+fn a_button_chatters_from_its_32nd_bounce_in_a_second_until_it_is_sound() {
+    let mut rig = Rig::started();
+    rig.attach(1, &[1]);
+    rig.connect(A, "table");
+    let second = |rig: &mut Rig, edges: u32, down| {
+        for _ in 0..edges {
+            rig.event(1, Kind::Ignored { buzzer: Buzzer(1), down });
+        }
+        rig.pass(1_000_000)
+    };
+    assert_eq!(second(&mut rig, 31, false), ["record ignored 1 31"]);
+    assert_eq!(second(&mut rig, 32, false), ["record ignored 1 32", "record chattering 1"]);
+    assert_eq!(second(&mut rig, 99, true), ["record ignored 1 99"], "said once");
+    let button = |rig: &Rig| rig.mediator.state().buttons().get((1, 1)).unwrap().clone();
+    assert!(button(&rig).held_since_us.is_some(), "it bounced and stayed down");
+    rig.event(1, press(1));
+    assert!(button(&rig).chattering, "it has just bounced");
+    rig.event(1, Kind::Release { buzzer: Buzzer(1) });
+    rig.pass(9_999_999);
+    rig.event(1, press(1));
+    assert_eq!((button(&rig).chattering, button(&rig).ignored_edges), (false, 162));
+    assert_eq!(second(&mut rig, 32, true), ["record ignored 1 32", "record chattering 1"], "again");
 }
 
 #[test]

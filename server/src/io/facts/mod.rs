@@ -89,6 +89,7 @@ pub fn gather(config: &Config, places: &Places) -> Facts {
         runtime: runtime(places),
         daemon: health::ask(&config.server.listen),
         settle_us: config.order.settle_us,
+        cpu_dma_latency_us: config.server.cpu_dma_latency_us,
         devices,
     }
 }

@@ -1,0 +1,212 @@
+//! What one press costs the reader, step by step: `cargo bench -p buzzer-benches --bench micro`.
+//! In: one hit (a press and its release, four records) at a time, from one of two devices. Out: criterion's figures for each
+//! step and for the whole way from bytes to ring, and at the end the share of each step. Guarantee: the code measured is the
+//! code that runs; what is not the reader's work (taking events from the ring) is not timed.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use buzzer_core::debounce::Contacts;
+use buzzer_core::decode::{Decoder, Edge, RECORD_BYTES, Record};
+use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Kind};
+use buzzer_core::keys::{KeyBits, KeyCode, KeyMap};
+use buzzer_core::order::Order;
+use buzzer_core::ring::{self, RING_EVENTS};
+use buzzer_core::stamp::{Judge, ReadClock, Stamps};
+use buzzer_core::stream::{Stream, StreamOptions};
+use buzzer_core::time::{KernelTime, Micros};
+use criterion::Criterion;
+
+/// A Buzz! hub's first key.
+const KEY: KeyCode = KeyCode::new(0x2c0).expect("a key code");
+const SETTLE: Micros = Micros::from_ms(2);
+const DEBOUNCE: Micros = Micros::from_ms(15);
+/// From one hit to the next, and from press to release.
+const HIT: Micros = Micros::from_ms(100);
+const HOLD: Micros = Micros::from_ms(50);
+/// Hits between two looks at the clock, which costs some 20 ns itself; two events each fit into the ring.
+const BATCH: u64 = RING_EVENTS as u64 / 2;
+
+/// It is this time, before and after the read.
+struct Now(KernelTime);
+
+impl ReadClock for Now {
+    fn pass(&self) -> KernelTime {
+        self.0
+    }
+    fn read(&self) -> KernelTime {
+        self.0
+    }
+    fn ran_late_us(&self) -> Micros {
+        Micros::ZERO
+    }
+}
+
+/// What has been measured, by step.
+#[derive(Default)]
+struct Sheet(Vec<(&'static str, Duration, u64)>);
+
+impl Sheet {
+    /// Measures a step: `hit` does one hit at the time given, `after` what is not timed.
+    fn step(
+        &mut self,
+        criterion: &mut Criterion,
+        name: &'static str,
+        mut hit: impl FnMut(KernelTime),
+        mut after: impl FnMut(),
+    ) {
+        let (mut spent, mut done) = (Duration::ZERO, 0);
+        let mut now = KernelTime::from_us(1_000_000);
+        criterion.bench_function(&format!("press/{name}"), |bencher| {
+            bencher.iter_custom(|hits| {
+                let mut elapsed = Duration::ZERO;
+                let mut left = hits;
+                while left > 0 {
+                    let batch = left.min(BATCH);
+                    #[allow(clippy::disallowed_methods, reason = "the clock of the bench")]
+                    let start = Instant::now();
+                    for _ in 0..batch {
+                        now = now + HIT;
+                        hit(now);
+                    }
+                    elapsed += start.elapsed();
+                    after();
+                    left -= batch;
+                }
+                (spent, done) = (spent + elapsed, done + hits);
+                elapsed
+            });
+        });
+        if done > 0 {
+            self.0.push((name, spent, done));
+        }
+    }
+
+    fn print(&self) {
+        let ns = |(_, spent, hits): &(_, Duration, u64)| spent.as_nanos() as f64 / *hits as f64;
+        let steps: f64 = self.0.iter().filter(|(name, ..)| *name != "whole").map(ns).sum();
+        println!("\none press and its release, all samples:");
+        for step in &self.0 {
+            match step.0 {
+                "whole" => println!("  {:<9} {:>6.0} ns", step.0, ns(step)),
+                name => println!("  {name:<9} {:>6.0} ns  {:>3.0} %", ns(step), 100.0 * ns(step) / steps),
+            }
+        }
+    }
+}
+
+fn hit(at: KernelTime) -> [u8; 4 * RECORD_BYTES] {
+    let mut bytes = [0; 4 * RECORD_BYTES];
+    let up = at + HOLD;
+    let records =
+        [Record::key(at, KEY, true), Record::report(at), Record::key(up, KEY, false), Record::report(up)];
+    for (place, record) in bytes.chunks_exact_mut(RECORD_BYTES).zip(records) {
+        place.copy_from_slice(&record.to_bytes());
+    }
+    bytes
+}
+
+fn keys() -> KeyMap {
+    KeyMap::new((0..4).filter_map(|n| Some((KeyCode::new(0x2c0 + 5 * n)?, Buzzer(n + 1)))))
+}
+
+fn event(at: KernelTime, kind: Kind) -> Event {
+    Event { at, device: DeviceId::new(1), more: false, kind }
+}
+
+const PRESS: Kind = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0 };
+const RELEASE: Kind = Kind::Release { buzzer: Buzzer(1) };
+
+/// Two stamped devices, so that a press is held for the window as it is in a game.
+fn order() -> Order {
+    let mut order = Order::new(SETTLE);
+    for device in 1..=2 {
+        let attached =
+            Event { at: KernelTime::ZERO, device: DeviceId::new(device), more: false, kind: Kind::Attached };
+        order.push(attached, true);
+    }
+    order.release(KernelTime::from_us(10_000), |_| true);
+    order
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let mut sheet = Sheet::default();
+
+    let mut decoder = Decoder::new(KeyBits::NONE);
+    let decode = |at: KernelTime| {
+        let bytes = black_box(hit(at));
+        let (records, _) = bytes.as_chunks::<RECORD_BYTES>();
+        for record in records {
+            black_box(decoder.feed(Record::from_bytes(record)).expect("no garbage"));
+        }
+    };
+    sheet.step(&mut criterion, "decode", decode, || ());
+
+    let mut contacts = Contacts::new(&keys(), &KeyBits::NONE, DEBOUNCE);
+    let debounce = |at: KernelTime| {
+        for (down, at) in [(true, at), (false, at + HOLD)] {
+            black_box(contacts.edge(black_box(Edge { key: KEY, down, after_gap: false }), at));
+        }
+    };
+    sheet.step(&mut criterion, "debounce", debounce, || ());
+
+    let mut judge = Judge::new(Stamps::Kernel, SETTLE, KernelTime::ZERO);
+    let stamp = |at: KernelTime| {
+        for at in [at, at + HOLD] {
+            black_box(judge.judge(black_box(at), &Now(at)));
+        }
+    };
+    sheet.step(&mut criterion, "stamp", stamp, || ());
+
+    let mut merged = order();
+    let merge = |at: KernelTime| {
+        for (at, kind) in [(at, PRESS), (at + HOLD, RELEASE)] {
+            merged.push(event(at, kind), true);
+            let take = |event| {
+                black_box(event);
+                true
+            };
+            merged.release(at, take);
+            merged.release(at + SETTLE, take);
+        }
+    };
+    sheet.step(&mut criterion, "order", merge, || ());
+
+    let (mut sender, mut receiver) = ring::ring(RING_EVENTS);
+    let push = |at: KernelTime| {
+        for (at, kind) in [(at, PRESS), (at + HOLD, RELEASE)] {
+            assert!(sender.push(event(at, kind)), "there is room");
+            black_box(sender.must_wake());
+        }
+    };
+    sheet.step(&mut criterion, "ring", push, || while receiver.pop().is_some() {});
+
+    let mut stream = Stream::new(&StreamOptions {
+        device: DeviceId::new(1),
+        stamps: Stamps::Kernel,
+        since: KernelTime::ZERO,
+        keys: keys(),
+        held: KeyBits::NONE,
+        debounce_us: DEBOUNCE,
+        settle_us: SETTLE,
+    });
+    let (mut sender, mut receiver) = ring::ring(RING_EVENTS);
+    let mut merged = order();
+    let whole = |at: KernelTime| {
+        let bytes = black_box(hit(at));
+        let (press, release) = bytes.split_at(2 * RECORD_BYTES);
+        for (at, bytes) in [(at, press), (at + HOLD, release)] {
+            stream.feed(bytes, &Now(at), &mut |event| merged.push(event, true)).expect("no garbage");
+            stream.set_drained(at);
+            for drained in [at, at + SETTLE] {
+                merged.release(drained, |event| sender.push(event));
+            }
+            black_box(sender.must_wake());
+        }
+    };
+    sheet.step(&mut criterion, "whole", whole, || while receiver.pop().is_some() {});
+
+    criterion.final_summary();
+    sheet.print();
+}

@@ -1,0 +1,221 @@
+//! Records in words, for the demo. In: records, in order. Out: lines for people. Guarantee: who reads them without having read
+//! anything else knows who leads, by how much, how sure that is, and what went wrong; numbers are those of the records.
+
+use std::collections::VecDeque;
+
+use buzzer_core::time::Micros;
+use buzzer_server::record::{Fact, Record};
+
+/// A race is over when nobody has pressed for so long.
+pub(super) const RACE_US: Micros = Micros::from_ms(3000);
+/// Presses that a photo finish can still be with.
+const REMEMBERED: usize = 64;
+
+/// What the lines so far were about.
+#[derive(Debug, Default)]
+pub(super) struct Story {
+    /// `seq`, buzzer and time of the last presses.
+    presses: VecDeque<(u64, u16, u64)>,
+    place: usize,
+    first_us: u64,
+    last_us: u64,
+}
+
+impl Story {
+    /// What there is to say about this record; mostly nothing or one line.
+    pub(super) fn lines(&mut self, record: &Record) -> Vec<String> {
+        match &record.fact {
+            Fact::Press { buzzer, uncertainty_us, final_at_us, flags, contests, tie, .. } => {
+                let mut lines = vec![self.press(record, *buzzer, *final_at_us)];
+                if tie.is_some() {
+                    lines.push(remark("TIE: drawn by lot, as said above"));
+                }
+                if let Some(text) = self.photo_finish(contests, *uncertainty_us) {
+                    lines.push(remark(&text));
+                }
+                lines.extend(flags.iter().filter_map(|flag| flag_in_words(flag)).map(remark));
+                self.remember(record.seq, *buzzer, record.at_us);
+                lines
+            }
+            other => in_words(other).into_iter().map(|text| format!("      {text}")).collect(),
+        }
+    }
+
+    fn press(&mut self, record: &Record, buzzer: u16, final_at_us: u64) -> String {
+        if self.place == 0 || record.at_us.saturating_sub(self.last_us) >= RACE_US.as_us() {
+            (self.place, self.first_us) = (1, record.at_us);
+            self.last_us = record.at_us;
+            let open = ms(final_at_us.saturating_sub(record.at_us));
+            let surety = if final_at_us > record.at_us {
+                format!("provisional for {open}: until then a press may come that was made earlier")
+            } else {
+                "final".to_owned()
+            };
+            return format!("   1. buzzer {buzzer}   FIRST   ({surety})");
+        }
+        self.place += 1;
+        self.last_us = self.last_us.max(record.at_us);
+        let gap = match record.at_us.checked_sub(self.first_us) {
+            Some(0) => "in the same µs as the first".to_owned(),
+            Some(behind) => format!("{} after the first", ms(behind)),
+            None => format!("{} before the first, by its own time", ms(self.first_us - record.at_us)),
+        };
+        format!("{:>4}. buzzer {buzzer}   {gap}", self.place)
+    }
+
+    fn photo_finish(&self, contests: &[u64], uncertainty_us: u64) -> Option<String> {
+        let mut rivals: Vec<u16> = contests
+            .iter()
+            .filter_map(|seq| self.presses.iter().find(|(known, ..)| known == seq))
+            .map(|(_, buzzer, _)| *buzzer)
+            .collect();
+        rivals.dedup();
+        let rivals: Vec<String> = rivals.iter().map(u16::to_string).collect();
+        (!contests.is_empty()).then(|| {
+            format!(
+                "PHOTO FINISH with buzzer {}: its time may be up to {} late, so it may have been earlier; the host decides",
+                rivals.join(", "),
+                ms(uncertainty_us),
+            )
+        })
+    }
+
+    fn remember(&mut self, seq: u64, buzzer: u16, at_us: u64) {
+        if self.presses.len() == REMEMBERED {
+            self.presses.pop_front();
+        }
+        self.presses.push_back((seq, buzzer, at_us));
+    }
+}
+
+fn remark(text: &str) -> String {
+    format!("           {text}")
+}
+
+/// What a flag of a press means to who was beaten by it, or beat it. `late` has a record of its own.
+fn flag_in_words(flag: &str) -> Option<&'static str> {
+    match flag {
+        "stale_stamp" => {
+            Some("WRONG TIME: placed by when it was read, and never before a press with a true time")
+        }
+        "recovered" => {
+            Some("RECOVERED after lost events: its true time is not known, it is placed behind the others")
+        }
+        "suspect" => Some("SUSPECT: never seen to work on its own; it may have been held down all the time"),
+        _ => None,
+    }
+}
+
+/// Everything that is no press and worth a line.
+fn in_words(fact: &Fact) -> Option<String> {
+    Some(match fact {
+        Fact::Draw { seed, presses } => {
+            format!("{presses} presses in the same instant: a lot decides (seed {seed}), not the number of the buzzer")
+        }
+        Fact::Late { behind_us, .. } => format!(
+            "LATE: that press came to light {} behind one already told; what was told stays, the host decides",
+            ms(*behind_us)
+        ),
+        Fact::StaleStamp { .. } => "the next press carries a time that cannot be true".to_owned(),
+        Fact::Proved { buzzer, .. } => format!("buzzer {buzzer} works: seen pressed and released"),
+        Fact::Held { buzzer, .. } => {
+            format!("buzzer {buzzer} was held down when it was connected: it counts once it is released")
+        }
+        Fact::Stuck { buzzer, .. } => {
+            format!("buzzer {buzzer} is STUCK: down for more than 10 s")
+        }
+        Fact::Chattering { buzzer, .. } => {
+            format!("buzzer {buzzer} CHATTERS: a bad contact; its first edge counts, the rest is ignored")
+        }
+        Fact::Gap { .. } => {
+            "GAP: the kernel dropped events; a press of that time may be missing, the order here is not certain".to_owned()
+        }
+        Fact::ReaderStall { late_us, .. } => {
+            format!("the computer was busy: what comes next waited {} to be read, with a true time", ms(*late_us))
+        }
+        Fact::RingFull { .. } => "the computer was busy: events waited in order, none was lost".to_owned(),
+        Fact::HeapFull { full_us } => {
+            format!("FLOOD: more came than could be read for {}; a press of that time may be late or missing", ms(*full_us))
+        }
+        Fact::Detach { reason, certain: false, .. } => {
+            format!("a device went ({reason}): a last press may be lost, the order here is not certain")
+        }
+        _ => return None,
+    })
+}
+
+/// `1.25 ms`.
+fn ms(us: u64) -> String {
+    let text = format!("{}.{:03}", us / 1000, us % 1000);
+    format!("{} ms", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tell(story: &mut Story, seq: u64, at_us: u64, fact: Fact) -> String {
+        story.lines(&Record { seq, at_us, fact }).join("\n")
+    }
+
+    fn press(buzzer: u16, final_at_us: u64, flags: &[&str], contests: &[u64], tie: Option<u64>) -> Fact {
+        Fact::Press {
+            pool: "p".parse().unwrap(),
+            buzzer,
+            device: 1,
+            uncertainty_us: 9500,
+            final_at_us,
+            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            contests: contests.to_vec(),
+            tie,
+        }
+    }
+
+    #[test]
+    fn a_race_is_told_with_its_gaps_ties_and_photo_finishes() {
+        let mut story = Story::default();
+        let draw = Fact::Draw { seed: "00ff".into(), presses: 2 };
+        let said = tell(&mut story, 5, 1_000_000, draw);
+        assert_eq!(
+            said,
+            "      2 presses in the same instant: a lot decides (seed 00ff), not the number of the buzzer"
+        );
+        assert_eq!(
+            tell(&mut story, 6, 1_000_000, press(3, 1_019_000, &[], &[], Some(5))),
+            "   1. buzzer 3   FIRST   (provisional for 19 ms: until then a press may come that was made earlier)\n           \
+             TIE: drawn by lot, as said above"
+        );
+        assert_eq!(
+            tell(&mut story, 7, 1_000_000, press(1, 1_019_000, &[], &[], Some(5))).lines().next(),
+            Some("   2. buzzer 1   in the same µs as the first")
+        );
+        assert_eq!(
+            tell(&mut story, 8, 1_007_250, press(4, 1_026_250, &[], &[6, 7], None)),
+            "   3. buzzer 4   7.25 ms after the first\n           PHOTO FINISH with buzzer 3, 1: its time may be up to \
+             9.5 ms late, so it may have been earlier; the host decides"
+        );
+        let said = tell(&mut story, 9, 999_000, press(2, 1_018_000, &["late", "suspect"], &[], None));
+        assert!(said.starts_with("   4. buzzer 2   1 ms before the first, by its own time\n"), "{said}");
+        assert!(said.contains("SUSPECT") && said.lines().count() == 2, "late has its own record: {said}");
+        let late = Fact::Late { device: 1, pool: "p".parse().unwrap(), press: 9, behind_us: 8250 };
+        assert!(
+            tell(&mut story, 10, 999_000, late).contains("came to light 8.25 ms behind one already told")
+        );
+        let next = tell(&mut story, 11, 5_000_000, press(2, 5_000_000, &[], &[], None));
+        assert_eq!(next, "   1. buzzer 2   FIRST   (final)", "3 s later another race begins");
+    }
+
+    #[test]
+    fn what_is_no_news_is_not_told() {
+        let release = Fact::Release { pool: "p".parse().unwrap(), buzzer: 1, device: 1 };
+        assert_eq!(tell(&mut Story::default(), 1, 1, release), "");
+        let gone = |certain| Fact::Detach {
+            device: 1,
+            pool: "p".parse().unwrap(),
+            reason: "unplugged".into(),
+            certain,
+        };
+        assert_eq!(tell(&mut Story::default(), 1, 1, gone(true)), "");
+        assert!(tell(&mut Story::default(), 1, 1, gone(false)).contains("the order here is not certain"));
+    }
+}

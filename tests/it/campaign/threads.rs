@@ -1,0 +1,458 @@
+//! The threads of a world, in virtual time. In: a [`Script`]. Out: the records, what clients were told, and the truth of
+//! every device ([`Played`]). Guarantee: streams, order, ring, group and mediator are the program's own; the loop around
+//! them wakes, reads, stalls and finds no room as `core/src/io/reader.rs` and `server/src/io/daemon.rs` do.
+
+use buzzer_core::event::{Buzzer, DeviceId, Event, Garbage, Gone, Kind};
+use buzzer_core::keys::{KeyBits, KeyMap};
+use buzzer_core::order::{Order, Released, WAITING_MAX};
+use buzzer_core::ring::{self, Receiver, Sender};
+use buzzer_core::stamp::{ReadClock, Stamps};
+use buzzer_core::stream::{Stream, StreamOptions};
+use buzzer_core::time::{KernelTime, Micros};
+use buzzer_server::mediator::{Announced, Mediator, Output};
+use buzzer_server::pool::PoolSpec;
+use buzzer_server::record::{Fact, Record};
+use buzzer_server::state::State;
+use buzzer_tests::harness::attachment::key;
+
+use super::dice::Dice;
+use super::node::{Node, Read};
+use super::script::{Frame, Life, START, Script, World, fault};
+use super::truth::{Clocks, Truth};
+
+/// Free places that the reader keeps for what it adds itself: 16 reads.
+const ROOM_MIN: usize = 16 * 64;
+
+/// What came of a world.
+#[derive(Debug)]
+pub(crate) struct Played {
+    pub(crate) records: Vec<Record>,
+    pub(crate) told: Vec<String>,
+    pub(crate) state: State,
+    /// By device number.
+    pub(crate) devices: Vec<(Life, Truth)>,
+}
+
+const fn at(us: u64) -> KernelTime {
+    KernelTime::from_us(us)
+}
+
+struct Clock(Clocks);
+
+impl ReadClock for Clock {
+    fn pass(&self) -> KernelTime {
+        at(self.0.pass)
+    }
+    fn read(&self) -> KernelTime {
+        at(self.0.read)
+    }
+    fn ran_late_us(&self) -> Micros {
+        Micros::from_us(self.0.ran_late_us)
+    }
+}
+
+struct Source {
+    device: usize,
+    stream: Stream,
+    ready: bool,
+}
+
+struct Threads {
+    world: World,
+    dice: Dice,
+    now: u64,
+    settle_us: u64,
+    reads_max: usize,
+    // The kernel and the truth.
+    nodes: Vec<Node>,
+    truths: Vec<Truth>,
+    // The reader.
+    order: Order,
+    sources: Vec<Option<Source>>,
+    /// Lives that it will be given, the next one last.
+    coming: Vec<Life>,
+    first: usize,
+    pass: u64,
+    ring_full: Option<(DeviceId, usize)>,
+    timer: Option<u64>,
+    reader_due: Option<u64>,
+    ran_late_us: u64,
+    /// Its memory is full: the first device that was not read, and since when.
+    heap_full: Option<(DeviceId, u64)>,
+    /// It has been full: what follows may be late.
+    heap_was_full: bool,
+    stopping: bool,
+    sender: Sender,
+    // The server.
+    receiver: Receiver,
+    server_due: Option<u64>,
+    mediator: Mediator,
+    records: Vec<Record>,
+    told: Vec<String>,
+}
+
+/// Plays a world to its end.
+pub(crate) fn play(world: World, script: Script) -> Result<Played, String> {
+    let pool = |id: &str, autoconnect| PoolSpec { id: id.parse().unwrap(), autoconnect, slots: None };
+    let pools = vec![pool("desk", true), pool("hall", true), pool("spare", false)];
+    let (log, boot, version) = (String::new(), "boot".to_owned(), String::new());
+    let start = Fact::Start { log, boot, version, wall_us: 0, settle_us: 0, realtime: false };
+    let (sender, receiver) = ring::ring(script.ring_events);
+    let mut coming = script.lives;
+    coming.sort_by_key(|life| std::cmp::Reverse((life.handed, life.slot)));
+    let mut threads = Threads {
+        world,
+        dice: Dice::new(world.seed, [7, 0, 0]),
+        now: START,
+        settle_us: script.settle_us,
+        reads_max: script.reads_max,
+        nodes: Vec::new(),
+        truths: Vec::new(),
+        order: Order::new(Micros::from_us(script.settle_us)),
+        sources: Vec::new(),
+        coming,
+        first: 0,
+        pass: 0,
+        ring_full: None,
+        timer: None,
+        reader_due: None,
+        ran_late_us: 0,
+        heap_full: None,
+        heap_was_full: false,
+        stopping: false,
+        sender,
+        receiver,
+        server_due: None,
+        mediator: Mediator::new(State::default(), pools, start, at(START)),
+        records: Vec::new(),
+        told: Vec::new(),
+    };
+    threads.run()?;
+    let Threads { nodes, mut truths, mediator, records, told, .. } = threads;
+    for (node, truth) in nodes.iter().zip(&mut truths) {
+        let lost = node.lost.iter().map(|frame| node.frame(*frame));
+        let when = |frame: &Frame| {
+            if frame.visible > frame.made + truth.slack_us() { frame.visible } else { frame.made }
+        };
+        truth.lost = lost.map(when).collect();
+    }
+    let devices = nodes.into_iter().map(|node| node.life).zip(truths).collect();
+    Ok(Played { records, told, state: mediator.state().clone(), devices })
+}
+
+impl Threads {
+    fn run(&mut self) -> Result<(), String> {
+        for _ in 0..50_000_000 {
+            if self.reader_due.is_none()
+                && let Some(ready) = self.next_ready()
+            {
+                self.reader_due = Some(ready.max(self.now) + self.wake_latency());
+            }
+            match (self.reader_due, self.server_due) {
+                (Some(due), server) if server.is_none_or(|server| due < server) => {
+                    self.now = self.now.max(due);
+                    self.reader_due = None;
+                    self.reader_pass();
+                }
+                (_, Some(due)) => {
+                    self.now = self.now.max(due);
+                    self.server_due = None;
+                    self.server_turn()?;
+                }
+                (None | Some(_), None) if !self.stopping => {
+                    self.stopping = true;
+                    self.now += 11_000_000; // Long enough for a button to be called stuck.
+                    self.server_turn()?;
+                    for slot in 0..self.sources.len() {
+                        self.detach(slot, Gone::Released);
+                    }
+                    self.reader_due = Some(self.now);
+                }
+                _ => {
+                    if self.order.waiting() > 0 {
+                        return Err("the reader sleeps on what waits".to_owned());
+                    }
+                    self.mediator.handle_stop(at(self.now));
+                    return self.take_outputs();
+                }
+            }
+        }
+        Err("it does not end".to_owned())
+    }
+
+    /// What makes epoll return next.
+    fn next_ready(&self) -> Option<u64> {
+        let nodes = self.sources.iter().flatten().filter_map(|source| self.nodes[source.device].next_ready());
+        nodes.chain(self.timer).chain(self.coming.last().map(|life| life.handed)).min()
+    }
+
+    /// How long the reader takes to run when it can.
+    fn wake_latency(&mut self) -> u64 {
+        match self.dice.below(200) {
+            0 if self.world.has(fault::STALL) => {
+                let us = self.dice.between(5000, 250_000);
+                self.ran_late_us += us;
+                us
+            }
+            // The hypervisor took the CPU: nobody counts that.
+            1 if self.world.has(fault::STEAL) => self.dice.between(5000, 120_000),
+            2..6 => self.dice.between(100, 3000),
+            _ => self.dice.between(1, 60),
+        }
+    }
+
+    /// Time passes while the reader works.
+    fn tick(&mut self) {
+        self.now += match self.dice.below(400) {
+            0 if self.world.has(fault::STALL) => {
+                let us = self.dice.between(500, 90_000);
+                self.ran_late_us += us;
+                us
+            }
+            1..40 => self.dice.between(1, 30),
+            _ => 1,
+        };
+    }
+
+    fn reader_pass(&mut self) {
+        self.pass = self.now.max(self.pass + 1);
+        self.now = self.pass;
+        if self.timer.is_some_and(|timer| timer <= self.now) {
+            self.timer = None;
+        }
+        for source in self.sources.iter_mut().flatten() {
+            source.ready |= self.nodes[source.device].next_ready().is_some_and(|us| us <= self.now);
+        }
+        while self.coming.last().is_some_and(|life| life.handed <= self.now) {
+            if let Some(life) = self.coming.pop() {
+                self.attach(life);
+            }
+        }
+        let busy = self.drain_all();
+        if busy {
+            self.reader_due = Some(self.now);
+        } else {
+            self.ran_late_us = 0;
+        }
+    }
+
+    fn attach(&mut self, life: Life) {
+        let device = self.nodes.len();
+        let id = DeviceId::new(device as u32);
+        let number = |n: u16| life.first_buzzer + n;
+        let stamps = life.stamps;
+        self.mediator.handle_announced(
+            id.get(),
+            Announced {
+                pool: life.pool.parse().unwrap(),
+                name: String::new(),
+                place: String::new(),
+                stamps: "kernel",
+                buzzers: (0..life.keys).map(number).collect(),
+                uncertainty_us: life.uncertainty_us,
+            },
+        );
+        let held = (0..life.keys).filter(|n| life.held >> n & 1 == 1);
+        let stream = Stream::new(&StreamOptions {
+            device: id,
+            stamps,
+            since: at(life.since),
+            keys: KeyMap::new((0..life.keys).map(|n| (key(1 + n), Buzzer(number(n))))),
+            held: held.clone().map(|n| key(1 + n)).collect(),
+            debounce_us: Micros::from_us(life.debounce_us),
+            settle_us: Micros::from_us(self.settle_us),
+        });
+        let event = |kind| Event { at: at(life.since), device: id, more: false, kind };
+        self.order.push(event(Kind::Attached), stamps != Stamps::Receipt);
+        for n in held {
+            self.order.push(event(Kind::Held { buzzer: Buzzer(number(n)) }), stamps != Stamps::Receipt);
+        }
+        let node = Node::new(life, self.world.seed);
+        self.truths.push(Truth::new(&node, self.settle_us, self.pass));
+        self.nodes.push(node);
+        let slot = self.sources.iter().position(Option::is_none).unwrap_or(self.sources.len());
+        if slot == self.sources.len() {
+            self.sources.push(None);
+        }
+        self.sources[slot] = Some(Source { device, stream, ready: true });
+    }
+
+    fn detach(&mut self, slot: usize, gone: Gone) {
+        let Some(source) = self.sources[slot].take() else { return };
+        let truth = &mut self.truths[source.device];
+        truth.end = Some(gone.to_string());
+        truth.certain = !matches!(gone, Gone::Unplugged);
+        self.nodes[source.device].abandon();
+        let when = at(self.now).max(source.stream.read_up_to());
+        let stamped = source.stream.stamps() != Stamps::Receipt;
+        let device = source.stream.device();
+        self.order.push(Event { at: when, device, more: false, kind: Kind::Detached(gone) }, stamped);
+    }
+
+    fn has_room(&self) -> bool {
+        self.order.room() > ROOM_MIN
+    }
+
+    /// Reads everybody and lets go of what is due. Whether another pass must follow at once.
+    fn drain_all(&mut self) -> bool {
+        let mut drained_at = self.pass;
+        let mut busy = false;
+        let mut unread = None;
+        for slot in (self.first..self.sources.len()).chain(0..self.first) {
+            let Some(source) = &self.sources[slot] else { continue };
+            let stamped = source.stream.stamps() != Stamps::Receipt;
+            if !stamped && !source.ready {
+                continue;
+            }
+            if !self.has_room() {
+                unread = unread.or(Some((slot, source.stream.device())));
+            }
+            match self.drain(slot) {
+                Err(gone) => self.detach(slot, gone),
+                Ok(empty) => {
+                    let Some(source) = &mut self.sources[slot] else { continue };
+                    source.ready = !empty;
+                    let truth = &mut self.truths[source.device];
+                    if empty {
+                        source.stream.set_drained(at(self.pass));
+                        truth.set_drained(self.pass);
+                    } else {
+                        source.stream.set_backlog();
+                        truth.set_backlog();
+                        busy = true;
+                        if stamped {
+                            drained_at = drained_at.min(source.stream.read_up_to().as_us() - 1);
+                        }
+                    }
+                }
+            }
+        }
+        if let Some((slot, device)) = unread {
+            self.first = slot;
+            self.heap_was_full = true;
+            self.heap_full = self.heap_full.or(Some((device, self.pass)));
+            drained_at = self.pass + self.settle_us;
+        } else if self.order.waiting() < WAITING_MAX / 2
+            && let Some((device, since)) = self.heap_full.take()
+        {
+            let kind = Kind::HeapFull { full_us: (self.pass - since) as u32 };
+            self.order.push(Event { at: at(self.pass), device, more: false, kind }, false);
+        }
+        busy & self.release(drained_at)
+    }
+
+    /// Whether the source is empty.
+    fn drain(&mut self, slot: usize) -> Result<bool, Gone> {
+        for _ in 0..self.reads_max {
+            if !self.has_room() {
+                return Ok(false);
+            }
+            self.tick();
+            let Some(source) = &mut self.sources[slot] else { return Ok(true) };
+            let (node, truth, order) =
+                (&mut self.nodes[source.device], &mut self.truths[source.device], &mut self.order);
+            let stamped = source.stream.stamps() != Stamps::Receipt;
+            let mut out = |event| order.push(event, stamped);
+            let (bytes, items) = match node.read(self.now) {
+                Read::Again => return Ok(true),
+                Read::Gone => return Err(Gone::Unplugged),
+                Read::End => {
+                    let clock = Clock(Clocks { pass: self.pass, read: self.now, ran_late_us: 0 });
+                    source.stream.feed(node.torn().unwrap_or_default(), &clock, &mut out).unwrap();
+                    return Err(source.stream.finish().map_or_else(Gone::Garbage, |()| Gone::Closed));
+                }
+                Read::Bytes(bytes, items) => (bytes, items),
+            };
+            let clocks = Clocks { pass: self.pass, read: self.now, ran_late_us: self.ran_late_us };
+            truth.read(node, &items, clocks, self.heap_was_full);
+            if let Err(garbage) = source.stream.feed(&bytes, &Clock(clocks), &mut out) {
+                assert_eq!(garbage, Garbage::Type(0x20));
+                return Err(Gone::Garbage(garbage));
+            }
+            if source.stream.needs_resync() != truth.gap {
+                panic!("a gap that is none, or none where one is");
+            }
+            if truth.gap {
+                let (down, after) = node.key_state(self.now);
+                self.now = after + self.dice.below(5);
+                let keys: KeyBits = (0..16).filter(|n| down >> n & 1 == 1).map(|n| key(1 + n)).collect();
+                truth.resync(down, self.now);
+                source.stream.resync(&keys, at(self.now), &mut out);
+            }
+        }
+        Ok(false)
+    }
+
+    fn release(&mut self, drained_at: u64) -> bool {
+        let mut published = false;
+        let mut no_room_for = None;
+        let sender = &mut self.sender;
+        let released = self.order.release(at(drained_at), |event| {
+            let fits = sender.push(event);
+            published |= fits;
+            if !fits {
+                no_room_for = Some(event.device);
+            }
+            fits
+        });
+        self.now += 1;
+        if published && self.server_due.is_none() {
+            let latency = match self.dice.below(10) {
+                0 if self.world.has(fault::SLOW_SERVER) => self.dice.between(1000, 60_000),
+                0 if self.world.has(fault::FLOOD) => self.dice.between(500_000, 2_000_000),
+                _ => self.dice.between(2, 80),
+            };
+            self.server_due = Some(self.now + latency);
+        }
+        match released {
+            Released::AllDue(due) => {
+                self.timer = due.map(KernelTime::as_us);
+                if let Some((device, waiting_max)) = self.ring_full.take() {
+                    let kind = Kind::RingFull { waiting_max: waiting_max as u32 };
+                    self.order.push(Event { at: at(self.pass), device, more: false, kind }, false);
+                    self.timer = Some(self.pass);
+                }
+                true
+            }
+            Released::NoRoom => {
+                let waiting = self.order.waiting();
+                match &mut self.ring_full {
+                    Some((_, most)) => *most = waiting.max(*most),
+                    none => *none = no_room_for.map(|device| (device, waiting)),
+                }
+                self.timer = Some(self.now + 1000);
+                false
+            }
+        }
+    }
+
+    /// The server takes what the ring has.
+    fn server_turn(&mut self) -> Result<(), String> {
+        if self.mediator.poll_timeout().is_some_and(|due| due <= at(self.now)) {
+            self.mediator.handle_timeout(at(self.now));
+        }
+        // Sometimes it has other things to do in between.
+        let mut left = if self.world.has(fault::SLOW_SERVER) { self.dice.between(1, 40) } else { 4096 };
+        while let Some(event) = self.receiver.pop() {
+            let seed = self.dice.next();
+            self.mediator.handle_event(event, || seed.to_be_bytes());
+            left -= 1;
+            if left == 0 {
+                self.server_due = Some(self.now + self.dice.between(1, 3000));
+                break;
+            }
+        }
+        self.take_outputs()
+    }
+
+    fn take_outputs(&mut self) -> Result<(), String> {
+        while let Some(output) = self.mediator.poll_output() {
+            match output {
+                Output::Record(record) => self.records.push(record),
+                Output::TellAll(text, except) if except.is_empty() => self.told.push(text),
+                other => return Err(format!("the mediator wants {other:?}")),
+            }
+        }
+        Ok(())
+    }
+}

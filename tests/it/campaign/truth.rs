@@ -1,0 +1,352 @@
+//! What one device's records should be, told by the rules and not by the program. In: the script's frames as they were
+//! read, and the clocks of the reads. Out: every press and release that is due, with time, flags and interval.
+//! Guarantee: shares no code with the program; where the script knows the truth (when a contact moved), that counts.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use buzzer_core::stamp::Stamps;
+
+use super::node::{Item, Node};
+use super::script::Said;
+
+/// The clocks of one read, as the reader would see them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clocks {
+    pub(crate) pass: u64,
+    pub(crate) read: u64,
+    pub(crate) ran_late_us: u64,
+}
+
+/// A press that must be in the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Press {
+    pub(crate) at: u64,
+    pub(crate) rank: u16,
+    pub(crate) stale: bool,
+    pub(crate) recovered: bool,
+    pub(crate) suspect: bool,
+    /// By how much its interval is longer than the device's uncertainty.
+    pub(crate) back_us: u64,
+    /// When the contact moved, if the script knows, and when the kernel took note.
+    pub(crate) physical: Option<u64>,
+    pub(crate) made: u64,
+    /// It could be read within W of its stamp by a reader that reads: it must not be late.
+    pub(crate) prompt: bool,
+}
+
+/// A release that must be in the log, behind so many presses of its button.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Release {
+    pub(crate) at: u64,
+    pub(crate) behind: usize,
+}
+
+/// One button.
+#[derive(Debug, Default)]
+pub(crate) struct Button {
+    state: Know,
+    /// When the contact opened for the last time, if that is known.
+    open_since: Option<u64>,
+    /// The press before was counted; `None` before the first edge and after a gap.
+    counted: Option<bool>,
+    proved: bool,
+    /// In a dropped frame it was seen going down, though it was down before.
+    pressed_again: bool,
+    pub(crate) presses: VecDeque<Press>,
+    pub(crate) pressed: usize,
+    pub(crate) releases: VecDeque<Release>,
+    pub(crate) ignored: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Know {
+    #[default]
+    Up,
+    Down,
+    /// Down before a gap.
+    Unsure,
+}
+
+/// One device.
+#[derive(Debug)]
+pub(crate) struct Truth {
+    stamps: Stamps,
+    settle_us: u64,
+    debounce_us: u64,
+    handed: u64,
+    pub(crate) buttons: Vec<Button>,
+    edges: Vec<(u16, bool, bool)>,
+    dropping: bool,
+    pub(crate) gap: bool,
+    /// Everything stamped before is known to have been read.
+    drained: u64,
+    backlog: bool,
+    last: u64,
+    /// Whether that was a true stamp.
+    last_is_own: bool,
+    rank: u16,
+    pressed_at: Option<u64>,
+    /// Intervals in which presses may be missing.
+    pub(crate) gaps: Vec<(u64, u64)>,
+    pub(crate) stalls: Vec<u64>,
+    pub(crate) stale_reports: u64,
+    /// Frames of which presses were lost: when the kernel took note of them, or when it showed them if that was later than
+    /// anybody reckons with.
+    pub(crate) lost: Vec<u64>,
+    /// Why it is read no longer.
+    pub(crate) end: Option<String>,
+    pub(crate) certain: bool,
+}
+
+impl Truth {
+    pub(crate) fn new(node: &Node, settle_us: u64, handed: u64) -> Self {
+        let life = &node.life;
+        let button = |key| {
+            let held = life.held >> key & 1 == 1;
+            Button { state: if held { Know::Down } else { Know::Up }, ..Button::default() }
+        };
+        Self {
+            stamps: life.stamps,
+            settle_us,
+            debounce_us: life.debounce_us,
+            handed,
+            buttons: (0..life.keys).map(button).collect(),
+            edges: Vec::new(),
+            dropping: false,
+            gap: false,
+            drained: life.since,
+            backlog: false,
+            last: life.since,
+            last_is_own: true,
+            rank: 0,
+            pressed_at: None,
+            gaps: Vec::new(),
+            stalls: Vec::new(),
+            stale_reports: 0,
+            lost: Vec::new(),
+            end: None,
+            certain: true,
+        }
+    }
+
+    /// Delays between stamp and visibility that nobody needs to explain.
+    pub(crate) fn slack_us(&self) -> u64 {
+        self.settle_us.max(2000)
+    }
+
+    /// These records were read. `excused`: the reader could not keep to W (its memory was full).
+    pub(crate) fn read(&mut self, node: &Node, items: &[Item], clocks: Clocks, excused: bool) {
+        for item in items {
+            match item.said {
+                Said::Key(key, value @ (0 | 1)) => self.key(key, value == 1),
+                Said::Key(..) => {}
+                Said::Dropped => {
+                    self.dropping = true;
+                    self.edges.clear();
+                    for button in &mut self.buttons {
+                        if button.state == Know::Down {
+                            button.state = Know::Unsure;
+                        }
+                    }
+                }
+                Said::Report => {
+                    if !std::mem::take(&mut self.dropping) {
+                        self.report(node, item.frame, clocks, excused);
+                    } else if self.stamps == Stamps::Kernel {
+                        self.gap = true;
+                    } else {
+                        // Who attached starts over with all keys up.
+                        self.resync(0, clocks.read);
+                    }
+                    self.edges.clear();
+                }
+                Said::Nonsense => return,
+            }
+        }
+    }
+
+    fn key(&mut self, key: u16, down: bool) {
+        let button = &mut self.buttons[usize::from(key)];
+        if self.dropping {
+            button.pressed_again |= down && button.state == Know::Unsure;
+            return;
+        }
+        let edge = match (button.state, down) {
+            (Know::Unsure, _) => Some(true),
+            (Know::Up, true) | (Know::Down, false) => Some(false),
+            (Know::Up, false) | (Know::Down, true) => None,
+        };
+        if let Some(after_gap) = edge {
+            button.state = if down { Know::Down } else { Know::Up };
+            button.pressed_again = false;
+            self.edges.push((key, down, after_gap));
+        }
+    }
+
+    fn report(&mut self, node: &Node, frame: usize, clocks: Clocks, excused: bool) {
+        if self.edges.is_empty() {
+            return;
+        }
+        let frame = node.frame(frame);
+        let mut press = self.judge(frame.stamp, clocks);
+        (self.last, self.last_is_own, self.rank) = (press.at, !press.stale, press.rank);
+        let presses = self.edges.iter().filter(|(_, down, _)| *down).count();
+        let several = presses > 1 || presses == 1 && self.pressed_at == Some(press.at);
+        if presses > 0 && press.rank == 0 {
+            self.pressed_at = Some(press.at);
+        }
+        press.made = frame.made;
+        // A stamp that is false and yet believed (its sender made it up; the kernel's is younger than what could be told)
+        // has no truth; nor has the time of a receipt.
+        let is_false = frame.odd || (self.stamps == Stamps::Kernel && frame.stamp != frame.made);
+        let is_late = frame.visible > frame.made + self.slack_us();
+        // Both at once, a false stamp and shown late, leave nothing to reckon with.
+        let known =
+            self.stamps != Stamps::Receipt && if press.stale { !(is_false && is_late) } else { !is_false };
+        press.physical = known.then_some(frame.physical);
+        let visible = frame.visible.max(self.handed);
+        let is_prompt = self.stamps == Stamps::Receipt || visible <= press.at + self.settle_us;
+        press.prompt = is_prompt && !press.stale && !excused;
+        let mut counts = false;
+        for (key, down, after_gap) in std::mem::take(&mut self.edges) {
+            counts |= self.edge(key, down, after_gap, several, &press);
+        }
+        self.stale_reports += u64::from(press.stale && counts);
+    }
+
+    /// What the device's stamp is worth.
+    fn judge(&mut self, own: u64, clocks: Clocks) -> Press {
+        let clean = Press {
+            at: own,
+            rank: 0,
+            stale: false,
+            recovered: false,
+            suspect: false,
+            back_us: 0,
+            physical: None,
+            made: 0,
+            prompt: false,
+        };
+        let at = clocks.read.max(self.last);
+        let rank = if at == self.last { self.rank + 1 } else { 0 };
+        // Its stamp may also be true and have been shown late, by up to 50 ms: its interval says so.
+        let known = self.known_up_to();
+        let from = if own < known && known - own <= 50_000 { own } else { known };
+        let stale = Press { at, rank, stale: true, back_us: at.saturating_sub(from), ..clean.clone() };
+        // It follows what has no true stamp, in a stream whose order is certain.
+        let passed = own < self.last || own == self.last && !self.last_is_own;
+        match self.stamps {
+            Stamps::Receipt => {
+                let at = clocks.pass.max(self.last);
+                let rank = if self.last == at { self.rank + 1 } else { 0 };
+                Press { at, rank, ..clean }
+            }
+            Stamps::Sender if own > clocks.read || passed => stale,
+            Stamps::Sender if own == self.last => Press { rank: self.rank + 1, ..clean },
+            Stamps::Sender => clean,
+            Stamps::Kernel => {
+                let age = clocks.pass.saturating_sub(own);
+                if own < self.known_up_to() || passed {
+                    return stale;
+                }
+                if age > 50_000 && !self.backlog {
+                    if clocks.ran_late_us + 50_000 < age {
+                        return stale;
+                    }
+                    self.stalls.push(own);
+                }
+                clean
+            }
+        }
+    }
+
+    /// What was made before was read, if it became visible as fast as anything does.
+    fn known_up_to(&self) -> u64 {
+        self.drained.saturating_sub(self.slack_us())
+    }
+
+    /// Whether the edge is in the log by itself.
+    fn edge(&mut self, key: u16, down: bool, after_gap: bool, several: bool, press: &Press) -> bool {
+        let debounce_us = self.debounce_us;
+        let button = &mut self.buttons[usize::from(key)];
+        if down {
+            let bounces = !after_gap && button.open_since.is_some_and(|since| press.at - since < debounce_us);
+            button.counted = Some(!bounces);
+            if bounces {
+                button.ignored += 1;
+                return false;
+            }
+            let suspect = several && !button.proved && !press.recovered;
+            button.presses.push_back(Press { suspect, ..press.clone() });
+            button.pressed += 1;
+            return true;
+        }
+        button.open_since = Some(press.at);
+        let counted = button.counted.filter(|_| !after_gap);
+        if counted == Some(false) {
+            button.ignored += 1;
+            return false;
+        }
+        button.proved |= counted == Some(true);
+        button.releases.push_back(Release { at: press.at, behind: button.pressed });
+        true
+    }
+
+    /// The keys that are down after a gap (a bit each), known at `now`.
+    pub(crate) fn resync(&mut self, down: u16, now: u64) {
+        self.gap = false;
+        // Half a frame: to ask has taken its other half.
+        for (key, down, after_gap) in std::mem::take(&mut self.edges) {
+            let button = &mut self.buttons[usize::from(key)];
+            button.pressed_again = after_gap && down;
+            button.state = match (after_gap, down) {
+                (true, _) => Know::Unsure,
+                (false, true) => Know::Up,
+                (false, false) => Know::Down,
+            };
+        }
+        let at = now.max(self.last);
+        let known = self.known_up_to();
+        self.gaps.push((known, at));
+        let rank = if at == self.last { self.rank + 1 } else { 0 };
+        (self.last, self.last_is_own, self.rank) = (at, false, rank);
+        let back_us = at.saturating_sub(known);
+        let press = Press {
+            at,
+            rank,
+            stale: false,
+            recovered: true,
+            suspect: false,
+            back_us,
+            physical: None,
+            made: 0,
+            prompt: false,
+        };
+        for key in 0..self.buttons.len() as u16 {
+            let button = &mut self.buttons[usize::from(key)];
+            let is = down >> key & 1 == 1;
+            let was = button.state != Know::Up;
+            let again = std::mem::take(&mut button.pressed_again) && button.state == Know::Unsure;
+            button.state = if is { Know::Down } else { Know::Up };
+            if was != is || (again && is) {
+                self.edge(key, is, true, false, &press);
+            }
+        }
+    }
+
+    pub(crate) fn set_drained(&mut self, pass: u64) {
+        self.drained = self.drained.max(pass);
+        self.backlog = false;
+    }
+
+    pub(crate) const fn set_backlog(&mut self) {
+        self.backlog = true;
+    }
+
+    /// Buttons by number.
+    pub(crate) fn by_number(self, first: u16) -> (BTreeMap<u16, Button>, Self) {
+        let mut rest = self;
+        let buttons = std::mem::take(&mut rest.buttons);
+        ((first..).zip(buttons).collect(), rest)
+    }
+}

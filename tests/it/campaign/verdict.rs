@@ -1,0 +1,427 @@
+//! Judges what came of a world. In: [`Played`]. Out: nothing, or what is wrong. Guarantee: every rule about order, marks,
+//! ties, contests and faults is worked out again here from the records and the script, with no code of the program but
+//! the shapes of its records.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use buzzer_server::log::{self, ChainHash};
+use buzzer_server::record::{Fact, Record};
+use buzzer_server::state::State;
+use buzzer_server::v1;
+use sha2::{Digest, Sha256};
+
+use super::script::Life;
+use super::threads::Played;
+use super::truth::{Button, Truth};
+
+/// Presses that can be contested are remembered up to this number, and one names so many.
+const RECENT_MAX: usize = 1024;
+const NAMED_MAX: usize = 64;
+
+/// What a world had in it, so that a campaign can say what it has seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Count {
+    pub(crate) presses: u64,
+    pub(crate) prompt: u64,
+    pub(crate) late: u64,
+    pub(crate) stale: u64,
+    pub(crate) recovered: u64,
+    pub(crate) suspect: u64,
+    pub(crate) tied: u64,
+    pub(crate) contests: u64,
+    pub(crate) gaps: u64,
+    pub(crate) lost: u64,
+    pub(crate) stalls: u64,
+    pub(crate) ring_full: u64,
+    pub(crate) heap_full: u64,
+    pub(crate) unplugged: u64,
+    pub(crate) ignored: u64,
+}
+
+impl std::ops::AddAssign for Count {
+    fn add_assign(&mut self, other: Self) {
+        self.presses += other.presses;
+        self.prompt += other.prompt;
+        self.late += other.late;
+        self.stale += other.stale;
+        self.recovered += other.recovered;
+        self.suspect += other.suspect;
+        self.tied += other.tied;
+        self.contests += other.contests;
+        self.gaps += other.gaps;
+        self.lost += other.lost;
+        self.stalls += other.stalls;
+        self.ring_full += other.ring_full;
+        self.heap_full += other.heap_full;
+        self.unplugged += other.unplugged;
+        self.ignored += other.ignored;
+    }
+}
+
+/// A press as the log has it.
+#[derive(Clone, Debug)]
+struct Told {
+    seq: u64,
+    at: u64,
+    device: u32,
+    pool: String,
+    buzzer: u16,
+    rank: u16,
+    late: bool,
+    /// Stale or recovered: ordered by another time than its own.
+    unstamped: bool,
+    tie: Option<u64>,
+    contests: Vec<u64>,
+    uncertainty_us: u64,
+    prompt: bool,
+}
+
+struct Device {
+    life: Life,
+    truth: Truth,
+    buttons: BTreeMap<u16, Button>,
+    attached: bool,
+    gaps: Vec<(u64, u64)>,
+    stalls: Vec<u64>,
+    stale_reports: u64,
+    ignored: BTreeMap<u16, u64>,
+    /// Presses told, by buzzer.
+    pressed: BTreeMap<u16, usize>,
+    seen_down: BTreeSet<u16>,
+    proved: BTreeSet<u16>,
+    held: u16,
+}
+
+macro_rules! ensure {
+    ($what:expr, $($message:tt)*) => {
+        if !$what {
+            return Err(format!($($message)*));
+        }
+    };
+}
+
+pub(crate) fn judge(played: Played) -> Result<Count, String> {
+    replays(&played)?;
+    let Played { records, told, devices, .. } = played;
+    let mut devices: Vec<Device> = devices
+        .into_iter()
+        .map(|(life, truth)| {
+            let (buttons, truth) = truth.by_number(life.first_buzzer);
+            Device {
+                life,
+                truth,
+                buttons,
+                attached: false,
+                gaps: Vec::new(),
+                stalls: Vec::new(),
+                stale_reports: 0,
+                ignored: BTreeMap::new(),
+                pressed: BTreeMap::new(),
+                seen_down: BTreeSet::new(),
+                proved: BTreeSet::new(),
+                held: 0,
+            }
+        })
+        .collect();
+    let mut count = Count::default();
+    let mut presses = Vec::new();
+    let mut draws = HashMap::new();
+    // When the last press or release of a device without a true stamp may have been made, at the latest.
+    let mut unstamped_at = 0;
+    let (mut late, mut latest) = (HashMap::new(), 0);
+    for (record, seq) in records.iter().zip(1..) {
+        ensure!(record.seq == seq, "seq {} where {seq} is due", record.seq);
+        if let Fact::Draw { seed, presses } = &record.fact {
+            draws.insert(seq, (seed.clone(), *presses, record.at_us));
+        }
+        if let Fact::Late { press, device, behind_us, .. } = &record.fact {
+            let right = late.remove(press) == Some((*device, record.at_us));
+            ensure!(right, "no late press has that record: {record:?}");
+            // What it came behind is among what was told, and has that stamp; or it is of a pool that is not connected.
+            ensure!(record.at_us + behind_us >= latest, "it came behind {latest}: {record:?}");
+        }
+        if matches!(record.fact, Fact::Press { .. } | Fact::Release { .. }) {
+            latest = latest.max(record.at_us);
+        }
+        if let Fact::Press { device, flags, .. } = &record.fact {
+            if flags.iter().any(|flag| flag == "late") {
+                late.insert(seq, (*device, record.at_us));
+            }
+            let told = press(record, &mut devices, &mut count, &mut unstamped_at)?;
+            presses.push(told);
+        } else {
+            other(record, &mut devices, &mut count)?;
+        }
+    }
+    ensure!(late.is_empty(), "late without a record of its own: {late:?}");
+    let buzzes = told.iter().filter(|text| text.starts_with(r#"{"event":"buzz""#));
+    let wanted = presses
+        .iter()
+        .map(|press| format!(r#"{{"event":"buzz","pool":"{}","buzzer":{}}}"#, press.pool, press.buzzer));
+    ensure!(buzzes.cloned().eq(wanted), "clients were told other presses than the log has");
+    order(&presses)?;
+    ties(&presses, &draws, &mut count)?;
+    contests(&presses, &mut count)?;
+    for (device, id) in devices.iter().zip(0..) {
+        whole(device, &mut count).map_err(|what| format!("device {id}: {what}"))?;
+    }
+    Ok(count)
+}
+
+/// A press is one that was made, with the right time, marks and interval.
+fn press(
+    record: &Record,
+    devices: &mut [Device],
+    count: &mut Count,
+    unstamped_at: &mut u64,
+) -> Result<Told, String> {
+    let Fact::Press { pool, buzzer, device, uncertainty_us, final_at_us, flags, contests, tie } =
+        &record.fact
+    else {
+        return Err("no press".to_owned());
+    };
+    let connected = devices.iter().filter(|device| device.attached && device.life.pool != "spare");
+    let most = connected.map(|device| device.life.uncertainty_us).max().unwrap_or(0);
+    ensure!(*final_at_us == record.at_us + most, "final_at_us is not {most} after: {record:?}");
+    let source = &mut devices[*device as usize];
+    ensure!(source.attached, "a press of a device that is not attached: {record:?}");
+    ensure!(pool.as_str() == source.life.pool && pool.as_str() != "spare", "not its pool: {record:?}");
+    let button = source.buttons.get_mut(buzzer).ok_or_else(|| format!("no such button: {record:?}"))?;
+    let due = button.presses.pop_front().ok_or_else(|| format!("nobody pressed: {record:?}"))?;
+    *source.pressed.entry(*buzzer).or_default() += 1;
+    source.seen_down.insert(*buzzer);
+    let late = flags.iter().any(|flag| flag == "late");
+    let mut wanted: Vec<&str> = Vec::new();
+    for (name, is) in
+        [("late", late), ("stale_stamp", due.stale), ("recovered", due.recovered), ("suspect", due.suspect)]
+    {
+        wanted.extend(is.then_some(name));
+    }
+    ensure!(*flags == wanted, "the flags should be {wanted:?}: {record:?}; {due:?}");
+    ensure!(record.at_us == due.at, "it should be at {}: {record:?}; {due:?}", due.at);
+    let interval_us = source.life.uncertainty_us + due.back_us;
+    ensure!(*uncertainty_us == interval_us, "its interval is {interval_us} long: {record:?}; {due:?}");
+    if let Some(physical) = due.physical {
+        let interval = due.at - interval_us..=due.at;
+        ensure!(interval.contains(&physical), "it was made at {physical}: {record:?}; {due:?}");
+    }
+    ensure!(!(late && due.prompt), "it was in time: {record:?}; {due:?}");
+    let unstamped = due.stale || due.recovered;
+    if unstamped {
+        *unstamped_at = (*unstamped_at).max(due.made);
+    } else if due.prompt {
+        // At least as early by its true stamp, and yet told behind.
+        ensure!(due.at > *unstamped_at || *unstamped_at == 0, "one without a stamp beat it: {record:?}");
+    }
+    count.presses += 1;
+    count.prompt += u64::from(due.prompt);
+    count.late += u64::from(late);
+    count.stale += u64::from(due.stale);
+    count.recovered += u64::from(due.recovered);
+    count.suspect += u64::from(due.suspect);
+    Ok(Told {
+        seq: record.seq,
+        at: record.at_us,
+        device: *device,
+        pool: pool.to_string(),
+        buzzer: *buzzer,
+        rank: due.rank,
+        late,
+        unstamped,
+        tie: *tie,
+        contests: contests.clone(),
+        uncertainty_us: *uncertainty_us,
+        prompt: due.prompt,
+    })
+}
+
+/// Everything that is no press.
+fn other(record: &Record, devices: &mut [Device], count: &mut Count) -> Result<(), String> {
+    let at = record.at_us;
+    match &record.fact {
+        Fact::Attach { device, .. } => devices[*device as usize].attached = true,
+        Fact::Detach { device, reason, certain, .. } => {
+            let device = &mut devices[*device as usize];
+            ensure!(device.attached, "it was not attached: {record:?}");
+            device.attached = false;
+            let truth = &device.truth;
+            let right = truth.end.as_ref() == Some(reason) && truth.certain == *certain;
+            ensure!(right, "it ended with {:?}: {record:?}", truth.end);
+            count.unplugged += u64::from(!*certain);
+        }
+        Fact::Held { device, buzzer, .. } => {
+            let device = &mut devices[*device as usize];
+            device.held |= 1 << (buzzer - device.life.first_buzzer);
+        }
+        Fact::Release { device, buzzer, .. } => {
+            let device = &mut devices[*device as usize];
+            let button = device.buttons.get_mut(buzzer).ok_or("no such button")?;
+            let due = button.releases.pop_front().ok_or_else(|| format!("nobody let go: {record:?}"))?;
+            let pressed = device.pressed.get(buzzer).copied().unwrap_or(0);
+            ensure!(due.at == at && pressed >= due.behind, "its place is {due:?}: {record:?}");
+        }
+        Fact::Proved { device, buzzer, .. } => {
+            let device = &mut devices[*device as usize];
+            ensure!(device.seen_down.contains(buzzer), "never pressed: {record:?}");
+            ensure!(device.proved.insert(*buzzer), "proved twice: {record:?}");
+        }
+        Fact::Ignored { device, buzzer, edges, .. } => {
+            count.ignored += u64::from(*edges);
+            *devices[*device as usize].ignored.entry(*buzzer).or_default() += u64::from(*edges);
+        }
+        Fact::Gap { device, since_us, .. } => {
+            count.gaps += 1;
+            devices[*device as usize].gaps.push((*since_us, at));
+        }
+        Fact::StaleStamp { device, .. } => devices[*device as usize].stale_reports += 1,
+        Fact::HeapFull { full_us } => {
+            ensure!(*full_us > 0, "full for no time: {record:?}");
+            count.heap_full += 1;
+        }
+        Fact::ReaderStall { device, .. } => {
+            count.stalls += 1;
+            devices[*device as usize].stalls.push(at);
+        }
+        Fact::RingFull { waiting_max } => {
+            ensure!(*waiting_max > 0, "a full ring on which nothing waited");
+            count.ring_full += 1;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Unmarked presses are in the order of their stamps, whatever else was told between.
+fn order(presses: &[Told]) -> Result<(), String> {
+    let mut latest = 0;
+    for press in presses {
+        ensure!(press.late || press.at >= latest, "an inversion without a mark: {press:?} behind {latest}");
+        latest = latest.max(press.at);
+    }
+    Ok(())
+}
+
+/// What cannot be told apart is drawn as a whole, as anybody can check with the seed in the log.
+fn ties(presses: &[Told], draws: &HashMap<u64, (String, u32, u64)>, count: &mut Count) -> Result<(), String> {
+    let mut drawn: HashMap<u64, u32> = HashMap::new();
+    for same in presses.chunk_by(|a, b| a.tie == b.tie && a.at == b.at && a.unstamped == b.unstamped) {
+        let Some(tie) = same[0].tie else { continue };
+        count.tied += same.len() as u64;
+        *drawn.entry(tie).or_default() += same.len() as u32;
+        ensure!(same.len() > 1, "a tie of one: {same:?}");
+        let (seed, _, at) = draws.get(&tie).ok_or_else(|| format!("no such draw: {same:?}"))?;
+        let _ = at;
+        let seed = u64::from_str_radix(seed, 16).map_err(|_| format!("a seed: {seed}"))?.to_be_bytes();
+        let who = same.iter().map(|press| (press.device, press.buzzer, press.rank));
+        ensure!(is_drawn(seed, same), "not the order of the draw: {:?}", who.collect::<Vec<_>>());
+    }
+    for (seq, (_, presses, _)) in draws {
+        ensure!(drawn.get(seq) == Some(presses), "draw {seq} of {presses} placed {:?}", drawn.get(seq));
+    }
+    // The other way round: presses of one stamp that were in time are one tie.
+    let in_time: Vec<&Told> = presses.iter().filter(|press| press.prompt).collect();
+    for same in in_time.chunk_by(|a, b| a.at == b.at) {
+        let certain =
+            same.windows(2).all(|pair| pair[0].device == pair[1].device && pair[0].rank < pair[1].rank);
+        if certain {
+            continue;
+        }
+        let one = same[0].tie.is_some() && same.iter().all(|press| press.tie == same[0].tie);
+        ensure!(one, "not drawn as a whole: {same:?}");
+    }
+    Ok(())
+}
+
+/// Smallest SHA-256 of seed, pool, a zero byte, buzzer first; one device's own order stays within its places.
+fn is_drawn(seed: [u8; 8], same: &[Told]) -> bool {
+    let ticket = |press: &Told| -> Vec<u8> {
+        let text = [&seed[..], press.pool.as_bytes(), &[0], press.buzzer.to_string().as_bytes()].concat();
+        Sha256::digest(text).to_vec()
+    };
+    if same.iter().all(|press| press.rank == 0) {
+        return same.iter().map(ticket).is_sorted();
+    }
+    // The places that each device drew. Two presses of one buzzer draw the same: whose is whose does not matter then.
+    let mut places: Vec<(Vec<u8>, u32)> = same.iter().map(|press| (ticket(press), press.device)).collect();
+    places.sort();
+    let mut rest = same;
+    for equal in places.chunk_by(|a, b| a.0 == b.0) {
+        let (here, behind) = rest.split_at(equal.len());
+        let mut devices: Vec<u32> = here.iter().map(|press| press.device).collect();
+        devices.sort_unstable();
+        if !devices.iter().eq(equal.iter().map(|(_, device)| device)) {
+            return false;
+        }
+        rest = behind;
+    }
+    let mut ranks: HashMap<u32, u16> = HashMap::new();
+    same.iter().all(|press| ranks.insert(press.device, press.rank).unwrap_or(0) <= press.rank)
+}
+
+/// Each press names those of other devices that it may in truth precede, and no others.
+fn contests(presses: &[Told], count: &mut Count) -> Result<(), String> {
+    let mut recent: BTreeMap<(u64, u64), u32> = BTreeMap::new();
+    for same in presses
+        .chunk_by(|a, b| a.tie.is_some() && a.tie == b.tie && a.at == b.at && a.unstamped == b.unstamped)
+    {
+        for press in same {
+            let from = (press.at + 1).saturating_sub(press.uncertainty_us);
+            let others = recent.range((from, 0)..).filter(|(_, device)| **device != press.device);
+            let wanted: Vec<u64> = others.map(|((_, seq), _)| *seq).take(NAMED_MAX).collect();
+            ensure!(press.contests == wanted, "it contests {wanted:?}: {press:?}");
+            count.contests += wanted.len() as u64;
+        }
+        for press in same {
+            if recent.len() == RECENT_MAX {
+                recent.pop_first();
+            }
+            recent.insert((press.at, press.seq), press.device);
+        }
+    }
+    Ok(())
+}
+
+/// Nothing of a device is missing, or a record says so.
+fn whole(device: &Device, count: &mut Count) -> Result<(), String> {
+    let Device { life, truth, .. } = device;
+    ensure!(!device.attached, "it was never detached");
+    ensure!(device.held == life.held, "held keys {:b}, told {:b}", life.held, device.held);
+    if life.pool == "spare" {
+        let told = device.pressed.len() + device.gaps.len() + device.ignored.len();
+        ensure!(told == 0, "its pool is not connected, and yet it was told");
+        return Ok(());
+    }
+    for (number, button) in &device.buttons {
+        ensure!(button.presses.is_empty(), "buzzer {number}: not told: {:?}", button.presses);
+        ensure!(button.releases.is_empty(), "buzzer {number}: not let go: {:?}", button.releases);
+        let ignored = device.ignored.get(number).copied().unwrap_or(0);
+        ensure!(ignored == button.ignored, "buzzer {number}: {ignored} of {} ignored", button.ignored);
+    }
+    ensure!(device.gaps == truth.gaps, "gaps {:?}, told {:?}", truth.gaps, device.gaps);
+    ensure!(device.stalls == truth.stalls, "stalls {:?}, told {:?}", truth.stalls, device.stalls);
+    let (told, due) = (device.stale_reports, truth.stale_reports);
+    ensure!(told == due, "{due} reports with a stamp that cannot be true, told {told}");
+    count.lost += truth.lost.len() as u64;
+    let ended = truth.end.as_deref().is_some_and(|end| end != "released" && end != "closed by its sender");
+    for made in &truth.lost {
+        let covered = device.gaps.iter().any(|(since, at)| (*since..=*at).contains(made));
+        ensure!(covered || ended, "lost without a word: {made}; {:?}", device.gaps);
+    }
+    Ok(())
+}
+
+/// Replay is run: the log, read back from its bytes, gives the same state and the same messages.
+fn replays(played: &Played) -> Result<(), String> {
+    let (mut head, mut lines) = (ChainHash::START, Vec::new());
+    played.records.iter().for_each(|record| log::encode(record, &mut head, &mut lines));
+    let (mut state, mut told) = (State::default(), Vec::new());
+    let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    for (line, record) in lines.zip(&played.records) {
+        let read = log::decode(line).map_err(|error| format!("{record:?}: {error}"))?;
+        ensure!(read == *record, "{record:?} reads as {read:?}");
+        state.apply(&read, |news| told.push(v1::event(&news)));
+    }
+    ensure!(state == played.state, "a replay gives another state");
+    ensure!(told == played.told, "a replay tells something else");
+    Ok(())
+}
