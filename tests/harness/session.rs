@@ -25,6 +25,8 @@ pub struct Session {
     mediator: Mediator,
     now_us: u64,
     random: u64,
+    /// Of the die that says what happens next; 22 of them are no race.
+    sides: u64,
     boot: u64,
     /// The devices that are attached: number, stamps, buzzers.
     devices: Vec<(u32, &'static str, u16)>,
@@ -38,7 +40,17 @@ pub struct Session {
 impl Session {
     /// The session with this seed, three pools connected.
     pub fn new(seed: u64) -> Self {
+        Self::with_sides(seed, 400)
+    }
+
+    /// A session in which something other than a race happens every second time.
+    pub fn eventful(seed: u64) -> Self {
+        Self::with_sides(seed, 44)
+    }
+
+    fn with_sides(seed: u64, sides: u64) -> Self {
         let mut session = Self {
+            sides,
             mediator: mediator(State::default(), 1, 1, 1_000_000),
             now_us: 1_000_000,
             random: seed,
@@ -59,7 +71,7 @@ impl Session {
         self.take(lines);
         while self.mediator.state().seq() < until {
             self.now_us += self.below(400_000);
-            match self.below(400) {
+            match self.below(self.sides) {
                 0 => self.restart(),
                 1 => self.sit(),
                 2..4 => self.replug(),

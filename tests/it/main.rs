@@ -7,6 +7,7 @@ mod crash;
 mod doctor;
 mod faults;
 mod foreign;
+mod golden;
 mod load;
 mod log_audit;
 mod memory;
