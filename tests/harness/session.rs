@@ -25,6 +25,8 @@ pub struct Session {
     mediator: Mediator,
     now_us: u64,
     random: u64,
+    /// Of the die that says what happens next; 22 of them are no race.
+    sides: u64,
     boot: u64,
     /// The devices that are attached: number, stamps, buzzers.
     devices: Vec<(u32, &'static str, u16)>,
@@ -38,7 +40,17 @@ pub struct Session {
 impl Session {
     /// The session with this seed, three pools connected.
     pub fn new(seed: u64) -> Self {
+        Self::with_sides(seed, 400)
+    }
+
+    /// A session in which something other than a race happens every second time.
+    pub fn eventful(seed: u64) -> Self {
+        Self::with_sides(seed, 44)
+    }
+
+    fn with_sides(seed: u64, sides: u64) -> Self {
         let mut session = Self {
+            sides,
             mediator: mediator(State::default(), 1, 1, 1_000_000),
             now_us: 1_000_000,
             random: seed,
@@ -59,11 +71,13 @@ impl Session {
         self.take(lines);
         while self.mediator.state().seq() < until {
             self.now_us += self.below(400_000);
-            match self.below(400) {
+            match self.below(self.sides) {
                 0 => self.restart(),
-                1..4 => self.replug(),
+                1 => self.sit(),
+                2..4 => self.replug(),
                 4..8 => self.client(),
-                8..20 => self.integrity(),
+                8 => self.degraded(),
+                9..22 => self.integrity(),
                 _ => self.race(),
             }
             self.mediator.handle_timeout(KernelTime::from_us(self.now_us));
@@ -207,16 +221,42 @@ impl Session {
         }
     }
 
+    /// Somebody sits on a button.
+    fn sit(&mut self) {
+        let devices = self.devices.clone();
+        let (device, _, _) = self.pick(&devices);
+        if !self.down.contains(&(device, 1)) {
+            self.down.push((device, 1));
+            let flags = Flags::NONE;
+            self.event(device, Kind::Press { buzzer: Buzzer(1), rank: 0, flags, back_us: 0 }, false);
+            self.now_us += 11_000_000;
+        }
+    }
+
     fn integrity(&mut self) {
         let devices = self.devices.clone();
         let (device, _, _) = self.pick(&devices);
-        let kind = match self.below(4) {
+        let kind = match self.below(7) {
             0 => Kind::Gap { since: KernelTime::from_us(self.now_us - 900) },
             1 => Kind::ReaderStall { late_us: 4200 },
             2 => Kind::RingFull { waiting_max: 17 },
+            3 => Kind::HeapFull { full_us: 1900 },
+            4 => {
+                // A contact that chatters, so that one of its sums is large enough.
+                for _ in 0..40 {
+                    self.event(device, Kind::Ignored { buzzer: Buzzer(1), down: true }, false);
+                }
+                return;
+            }
+            5 => Kind::StaleStamp { stamp: KernelTime::from_us(7) },
             _ => Kind::Ignored { buzzer: Buzzer(1), down: false },
         };
         self.event(device, kind, false);
+    }
+
+    fn degraded(&mut self) {
+        let now = KernelTime::from_us(self.now_us);
+        self.mediator.handle_degraded("realtime", "Operation not permitted (os error 1)".to_owned(), now);
     }
 
     fn client(&mut self) {

@@ -8,6 +8,7 @@ mod crash;
 mod doctor;
 mod faults;
 mod foreign;
+mod golden;
 mod load;
 mod log_audit;
 mod log_disk;

@@ -3,10 +3,10 @@
 //! with the code that decided it: who was connected, uncertainties, draws, photo finishes, marks, proved and stuck buttons. So
 //! a log that was forged as a whole, chain and all, has to tell a story without a contradiction.
 //!
-//! Two things are not in the log and so not held against it. Where one group of presses ends and the next one begins: any
-//! cut that explains the contests is taken. The order of a device's own frames of one stamp, which only a socket can
-//! have: such a device's seats in a draw are checked, not who of its buttons sits in which.
+//! One thing is not in the log and so not held against it: the order of a device's own frames of one stamp, which only a
+//! socket can have. Such a device's seats in a draw are checked, not which of its buttons sits in which.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use crate::button::STUCK_US;
@@ -36,12 +36,16 @@ impl fmt::Display for Discrepancy {
 pub struct Audit {
     state: State,
     contests: Contests,
-    /// Presses that may be of the same group as the next one: a group is told when its last press is there.
+    /// Presses of a tie, which are no contest: they are told when the last of them is there.
     untold: Vec<Told>,
+    /// Presses that came late and have to be said so behind their group.
+    late: VecDeque<u64>,
     draw: Option<Draw>,
     last_press: Option<Told>,
     /// The latest stamp of a press in this start.
     latest_us: u64,
+    /// A button of which too many edges did not count: the next record has to say so.
+    chatters: Option<(u32, u16)>,
     /// A release that showed a button to work: the next record has to say so.
     proves: Option<(u32, u16)>,
     /// Devices that frame and stamp by themselves.
@@ -56,7 +60,15 @@ struct Told {
     at_us: u64,
     device: u32,
     without_stamp: bool,
-    is_tied: bool,
+    tie: Option<u64>,
+}
+
+impl Told {
+    /// Whether a draw put both in their order.
+    fn is_tied_with(&self, other: &Self) -> bool {
+        let same = self.at_us == other.at_us && self.without_stamp == other.without_stamp;
+        same && self.tie.is_some() && self.tie == other.tie
+    }
 }
 
 #[derive(Debug)]
@@ -85,9 +97,6 @@ struct Press<'a> {
     tie: Option<u64>,
 }
 
-/// Presses of one group that are remembered while it may go on.
-const UNTOLD_MAX: usize = 65_536;
-
 impl Audit {
     /// The state after the last record.
     pub const fn state(&self) -> &State {
@@ -107,6 +116,8 @@ impl Audit {
             self.end_group();
         }
         self.check_proved(record);
+        self.check_chattering(record);
+        self.check_late(record);
         match &record.fact {
             Fact::Start { .. } => {
                 let state = std::mem::take(&mut self.state);
@@ -157,13 +168,19 @@ impl Audit {
                     self.say(seq, "this button has not been down for long enough to be stuck".to_owned());
                 }
             }
-            Fact::Ignored { pool, device, since_us, .. } | Fact::Gap { device, pool, since_us } => {
-                self.check_device(seq, *device, pool);
-                if *since_us > record.at_us {
-                    self.say(seq, format!("it began {} µs after its own time", since_us - record.at_us));
-                }
+            Fact::Ignored { pool, device, buzzer, edges, since_us, .. } => {
+                self.check_button(seq, *device, *buzzer, pool);
+                self.check_since(record, *since_us);
+                let is_new = self.state.buttons().is_new_chatter((*device, *buzzer), *edges);
+                self.chatters = is_new.then_some((*device, *buzzer));
             }
-            Fact::ReaderStall { device, pool, .. } => self.check_device(seq, *device, pool),
+            Fact::Gap { device, pool, since_us } => {
+                self.check_device(seq, *device, pool);
+                self.check_since(record, *since_us);
+            }
+            Fact::Late { device, pool, .. }
+            | Fact::StaleStamp { device, pool, .. }
+            | Fact::ReaderStall { device, pool, .. } => self.check_device(seq, *device, pool),
             _ => {}
         }
         self.state.apply(record, |_| {});
@@ -217,6 +234,52 @@ impl Audit {
         });
     }
 
+    fn check_since(&mut self, record: &Record, since_us: u64) {
+        if since_us > record.at_us {
+            self.say(record.seq, format!("it began {} µs after its own time", since_us - record.at_us));
+        }
+    }
+
+    /// `chattering` follows the `ignored` record that shows it, at once, and nothing else.
+    fn check_chattering(&mut self, record: &Record) {
+        let expected = self.chatters.take();
+        let said = match &record.fact {
+            Fact::Chattering { device, buzzer, .. } => Some((*device, *buzzer)),
+            _ => None,
+        };
+        if expected != said {
+            let (device, buzzer) = expected.or(said).unwrap_or_default();
+            let wrong =
+                if expected.is_some() { "chatters, and no record says so" } else { "does not chatter" };
+            self.say(record.seq, format!("buzzer {buzzer} of device {device} {wrong}"));
+        }
+    }
+
+    /// A `late` record for each such press of a group, in their order, behind the group.
+    fn check_late(&mut self, record: &Record) {
+        match &record.fact {
+            Fact::Press { .. } => {}
+            Fact::Late { press, behind_us, .. } => {
+                if self.late.pop_front() != Some(*press) {
+                    self.say(record.seq, format!("seq {press} is no press that came late here"));
+                }
+                // The latest that had left may be no press.
+                let least_us = self.latest_us.saturating_sub(record.at_us);
+                if *behind_us < least_us {
+                    let what =
+                        format!("said to be {behind_us} µs behind, but it is {least_us} µs behind a press");
+                    self.say(record.seq, what);
+                }
+            }
+            _ => {
+                if let Some(press) = self.late.pop_front() {
+                    self.late.clear();
+                    self.say(record.seq, format!("seq {press} came late, and no record says by how much"));
+                }
+            }
+        }
+    }
+
     fn check_press(&mut self, seq: u64, at_us: u64, press: &Press<'_>) {
         self.check_button(seq, press.device, press.buzzer, press.pool);
         if !self.state.is_connected(press.pool) {
@@ -239,12 +302,11 @@ impl Audit {
             self.say(seq, format!("told after a press of {} µs, and not marked late", self.latest_us));
         }
         self.latest_us = self.latest_us.max(at_us);
-        let told = Told { seq, at_us, device: press.device, without_stamp, is_tied: press.tie.is_some() };
+        let told = Told { seq, at_us, device: press.device, without_stamp, tie: press.tie };
         self.check_tie(seq, press, told, is_late);
-        self.check_contests(seq, at_us, press, told);
-        self.untold.push(told);
-        if self.untold.len() > UNTOLD_MAX {
-            self.tell_all();
+        self.check_contests(seq, press, told);
+        if is_late {
+            self.late.push_back(seq);
         }
         self.last_press = Some(told);
     }
@@ -264,28 +326,21 @@ impl Audit {
         let same = last.at_us == told.at_us && last.without_stamp == told.without_stamp && !is_late;
         // One stamp is one report, if the kernel gave it.
         let by_kernel = !self.sockets.contains(&told.device);
-        if same && !last.is_tied && (last.device != told.device || by_kernel) {
+        if same && last.tie.is_none() && (last.device != told.device || by_kernel) {
             self.say(seq, format!("it has the stamp of seq {}, and neither was drawn", last.seq));
         }
     }
 
-    fn check_contests(&mut self, seq: u64, at_us: u64, press: &Press<'_>, told: Told) {
-        let of = |contests: &Contests| contests.of(at_us, told.device, press.uncertainty_us);
-        let mut expected = of(&self.contests);
-        let mut ended = 0;
-        // Perhaps a group ended before: take as few presses for told as explain what the record says.
-        let may_have_ended = !told.is_tied || self.untold.iter().any(|before| !before.is_tied);
-        while expected != press.contests && ended < self.untold.len() && may_have_ended {
-            let Told { seq, at_us, device, .. } = self.untold[ended];
-            self.contests.tell(at_us, device, seq);
-            ended += 1;
-            expected = of(&self.contests);
+    fn check_contests(&mut self, seq: u64, press: &Press<'_>, told: Told) {
+        if self.untold.last().is_some_and(|before| !before.is_tied_with(&told)) {
+            self.tell_all();
         }
-        self.untold.drain(..ended);
+        let expected = self.contests.of(told.at_us, told.device, press.uncertainty_us);
         if expected != press.contests {
             let said = press.contests;
             self.say(seq, format!("said to contest {said:?}, but it contests {expected:?}"));
         }
+        self.untold.push(told);
     }
 
     fn tell_all(&mut self) {

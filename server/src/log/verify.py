@@ -11,6 +11,8 @@ for line in (line for name in sys.argv[1:] for line in open(name, "rb")):
     seq += 1
     if not body.startswith(b'{"v":1,"seq":%d,' % seq):
         sys.exit(f"line {number}: seq {seq} was due here")
+if not seq:
+    sys.exit(__doc__)
 spoken = ["0123456789ABCDEFGHJKMNPQRSTVWXYZ"[int(head[:20], 16) >> 75 - 5 * at & 31] for at in range(16)]
 print(f"{number} lines, each as it was written, if the last is the last that was; {head}")
 print("-".join("".join(spoken[at : at + 4]) for at in (0, 4, 8, 12)) + f"@{seq}")

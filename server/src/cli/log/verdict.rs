@@ -14,6 +14,8 @@ use super::verify::{Claim, TOLD_MAX};
 pub(super) struct Verdict {
     pub(super) begins: u64,
     pub(super) expected_begin: u64,
+    /// The log itself says that what was before was removed by configuration, and what it follows from.
+    pub(super) is_expired: bool,
     pub(super) records: u64,
     pub(super) last_seq: u64,
     pub(super) head: Option<ChainHash>,
@@ -72,7 +74,7 @@ impl Verdict {
     }
 
     fn is_beheaded(&self) -> bool {
-        self.begins != self.expected_begin
+        self.begins != self.expected_begin && !self.is_expired
     }
 
     pub(super) fn is_good(&self) -> bool {
@@ -172,6 +174,13 @@ impl fmt::Display for Verdict {
         if self.faults == 0 {
             let (begins, last) = (self.begins, self.last_seq);
             writeln!(f, "ok  seq {begins} to {last}: {} records, each as it was written", self.records)?;
+        }
+        if self.is_expired {
+            let begins = self.begins;
+            writeln!(
+                f,
+                "    what was before seq {begins} was removed by configuration, and the log says so"
+            )?;
         }
         if self.lost > 0 {
             writeln!(f, "    {} records were lost when they were made, and the log says so", self.lost)?;

@@ -17,6 +17,7 @@ use buzzer_server::log::fingerprint::Spoken;
 use buzzer_server::log::verify::{Fault, Wrong};
 use buzzer_server::log::{ChainHash, Fingerprint, Line, Verifier};
 use clap::Args;
+use serde::Deserialize;
 
 use super::records::{Records, Source, Step};
 use super::verdict::Verdict;
@@ -140,6 +141,7 @@ impl Verify {
         let mut progress = Progress::new();
         let mut audit = self.replay.then(Audit::default);
         let mut found: Vec<Discrepancy> = Vec::new();
+        let mut first = Vec::new();
         let is_named_as_log = records.reader.is_named_as_log();
         loop {
             let step = if audit.is_some() { records.next()? } else { records.next_unread()? };
@@ -170,6 +172,11 @@ impl Verify {
                 }
                 Some(Step::Unread(line)) => line,
             };
+            if line.seq == verdict.begins {
+                first = line.bytes().to_vec();
+            } else if line.kind() == Some("expired") && follows_expired(&line, &first) {
+                verdict.is_expired = true;
+            }
             claims.iter_mut().for_each(|claim| claim.look(&line));
             if let Some(claims) = checkpoints.get_mut(&line.seq) {
                 claims.iter_mut().for_each(|claim| claim.look(&line));
@@ -247,6 +254,20 @@ impl Verify {
         }
         Ok(checkpoints)
     }
+}
+
+/// Whether an `expired` record says what the first line that is left follows from, and it does.
+fn follows_expired(line: &Line<'_>, first: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Expired {
+        last_seq: u64,
+        last_hash: String,
+    }
+    let expired = serde_json::from_slice::<Expired>(line.bytes()).ok();
+    expired.zip(Line::parse(first).ok()).is_some_and(|(expired, first)| {
+        let head = expired.last_hash.parse();
+        expired.last_seq.checked_add(1) == Some(first.seq) && head.is_ok_and(|head| first.follows(&head))
+    })
 }
 
 fn place(file: &Path, line: u64) -> String {

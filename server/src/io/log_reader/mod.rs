@@ -388,12 +388,14 @@ impl LogReader {
 
     fn look_for_segments(&mut self) -> Result<(), ReadError> {
         let Some(dir) = self.dir.as_deref() else { return Ok(()) };
-        let names = names_in(dir)?;
-        let mut names: Vec<SegmentName> = names.iter().filter_map(|name| name.parse().ok()).collect();
-        names.retain(|name| self.newest.is_none_or(|newest| *name > newest));
-        names.sort_unstable();
-        self.newest = names.last().copied().or(self.newest);
-        self.queue.extend(names.iter().map(|name| dir.join(name.to_string())));
+        let mut found = segments_in(dir)?;
+        // Where a daemon goes on while the disk of the log fails; it may be that very disk that is gone by now.
+        found.extend(place::second(dir).and_then(|second| segments_in(&second).ok()).into_iter().flatten());
+        found.retain(|(name, _)| self.newest.is_none_or(|newest| *name > newest));
+        found.sort_unstable();
+        found.dedup_by_key(|(name, _)| *name);
+        self.newest = found.last().map(|(name, _)| *name).or(self.newest);
+        self.queue.extend(found.into_iter().map(|(_, path)| path));
         Ok(())
     }
 
@@ -453,6 +455,11 @@ fn note(place: &mut Option<(PathBuf, u64)>, file: &Path, number: u64) {
 
 fn segment_name(path: &Path) -> Option<SegmentName> {
     path.file_name()?.to_str()?.parse().ok()
+}
+
+fn segments_in(dir: &Path) -> Result<Vec<(SegmentName, PathBuf)>, ReadError> {
+    let names = names_in(dir)?.into_iter();
+    Ok(names.filter_map(|name| Some((name.parse().ok()?, dir.join(name)))).collect())
 }
 
 fn names_in(dir: &Path) -> Result<Vec<String>, ReadError> {

@@ -25,6 +25,12 @@ pub(super) fn journal(log_dir: &Path) -> Option<PathBuf> {
     [named, usual, beside].into_iter().flatten().find(is_there)
 }
 
+/// The directory of segments that a daemon writes while it cannot write here, if the lock names one.
+pub(super) fn second(log_dir: &Path) -> Option<PathBuf> {
+    let lock = fs::read_to_string(log_dir.join("lock")).ok()?;
+    lock.lines().nth(2).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
 /// What the journal directory of the log at this canonical path is called.
 fn name(log_dir: &Path) -> String {
     let digest = Sha256::digest(log_dir.as_os_str().as_encoded_bytes());
