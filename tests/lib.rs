@@ -14,6 +14,8 @@ pub mod harness {
     pub mod left_out;
     pub mod raw;
     pub mod reader;
+    pub mod session;
+    pub mod sim_disk;
 }
 
 pub use harness::attachment::Attachment;
@@ -22,6 +24,7 @@ pub use harness::daemon::{Daemon, Ended, Home};
 pub use harness::journal::Journal;
 pub use harness::left_out::left_out;
 pub use harness::raw::Raw;
+pub use harness::session::Session;
 
 /// How long anything may take that must happen. Not a claim about speed: a machine under load may take half of it.
 pub const PATIENCE: Duration = Duration::from_secs(20);

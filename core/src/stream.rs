@@ -164,9 +164,10 @@ impl Stream {
                     out(Event { at: judged.at, device: self.device, more: false, kind });
                 }
                 let presses = self.decoder.edges().iter().filter(|edge| edge.down).count();
-                let multiple = presses > 1 || (presses == 1 && self.pressed == Some(judged.at));
-                if presses > 0 && judged.rank == 0 {
-                    self.pressed = Some(judged.at);
+                let multiple = presses > 1 || (presses == 1 && self.pressed == Some(own));
+                // What an attachment says in two frames it says twice, whatever their stamps.
+                if presses > 0 && self.stamps == Stamps::Kernel {
+                    self.pressed = Some(own);
                 }
                 let cut = self.stamps == Stamps::Kernel && self.decoder.is_cut();
                 let mut stale = judged.flags.has(Flags::STALE_STAMP);

@@ -143,7 +143,16 @@ impl Buttons {
             | Fact::StaleStamp { .. }
             | Fact::HeapFull { .. }
             | Fact::Degraded { .. }
-            | Fact::Stop {} => {}
+            | Fact::Stop {}
+            | Fact::Uncounted { .. }
+            | Fact::Anchor { .. }
+            | Fact::Config { .. }
+            | Fact::Roster { .. }
+            | Fact::Storage { .. }
+            | Fact::Recovered { .. }
+            | Fact::Damage { .. }
+            | Fact::Lost { .. }
+            | Fact::Expired { .. } => {}
         }
     }
 

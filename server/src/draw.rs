@@ -26,18 +26,20 @@ pub fn is_tie(entrants: &[Entrant]) -> bool {
     !entrants.windows(2).all(|pair| pair[0].device == pair[1].device && pair[0].rank < pair[1].rank)
 }
 
+/// What a press drew: the smallest comes first.
+pub fn ticket(seed: [u8; 8], pool: &PoolId, buzzer: u16) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(seed);
+    hash.update(pool.as_str());
+    hash.update([0]);
+    hash.update(buzzer.to_string());
+    hash.finalize().into()
+}
+
 /// The order, as places in `entrants`.
 pub fn order(seed: [u8; 8], entrants: &[Entrant]) -> Vec<usize> {
-    let ticket = |entrant: &Entrant| -> [u8; 32] {
-        let mut hash = Sha256::new();
-        hash.update(seed);
-        hash.update(entrant.pool.as_str());
-        hash.update([0]);
-        hash.update(entrant.buzzer.to_string());
-        hash.finalize().into()
-    };
     let mut drawn: Vec<usize> = (0..entrants.len()).collect();
-    drawn.sort_by_cached_key(|place| ticket(&entrants[*place]));
+    drawn.sort_by_cached_key(|place| ticket(seed, &entrants[*place].pool, entrants[*place].buzzer));
     // A device keeps the places it drew, and fills them in the order of its own stream.
     let mut devices: Vec<u32> = entrants.iter().map(|entrant| entrant.device).collect();
     devices.sort_unstable();

@@ -27,6 +27,8 @@ pub struct Ordered {
     pub seed: Option<[u8; 8]>,
     /// What comes last, in stream order.
     pub after: Vec<Event>,
+    /// Presses that do not count.
+    pub uncounted: Vec<Event>,
 }
 
 /// A press in its place.
@@ -71,7 +73,10 @@ impl Group {
         for event in self.events.drain(..) {
             if let Kind::Press { buzzer, rank, flags, .. } = event.kind {
                 // A press of a pool that is not connected counts for nothing, in a draw neither.
-                let Some(pool) = pool_of(&event) else { continue };
+                let Some(pool) = pool_of(&event) else {
+                    ordered.uncounted.push(event);
+                    continue;
+                };
                 let entrant = Entrant { pool, buzzer: buzzer.0, device: event.device.get(), rank };
                 let list = if flags.is_without_stamp() { &mut flagged } else { &mut clean };
                 list.push(Placed { event, entrant, tied: false });
@@ -137,7 +142,7 @@ mod tests {
         let mut buzzers: Vec<_> = whole.presses.iter().map(|press| press.entrant.buzzer).collect();
         buzzers.sort_unstable();
         assert_eq!((buzzers, whole.seed), (vec![1, 2], Some([0; 8])), "9 is not connected");
-        assert_eq!((whole.before.len(), whole.after.len()), (1, 1));
+        assert_eq!((whole.before.len(), whole.after.len(), whole.uncounted.len()), (1, 1, 1));
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod outbox;
 pub mod pool;
 pub mod pool_id;
 pub mod record;
+pub mod replay;
 pub mod settle;
 pub mod state;
 pub mod v1;

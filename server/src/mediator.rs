@@ -81,6 +81,8 @@ pub struct Mediator {
     ignored: BTreeMap<(u32, u16), Ignored>,
     /// The latest time of an event that has left the reader.
     latest: KernelTime,
+    /// Presses of pools that are not connected.
+    uncounted: BTreeMap<(u32, u16), Ignored>,
     out: VecDeque<Output>,
 }
 
@@ -114,6 +116,7 @@ impl Mediator {
             waiting: BTreeMap::new(),
             ignored: BTreeMap::new(),
             latest: KernelTime::ZERO,
+            uncounted: BTreeMap::new(),
             out: VecDeque::new(),
         };
         mediator.record(now, start);
@@ -142,7 +145,8 @@ impl Mediator {
     /// When [`Mediator::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<KernelTime> {
         let connects = self.pending.iter().map(|pending| pending.deadline);
-        let sums = self.ignored.values().map(|ignored| ignored.since + IGNORED_US);
+        let sums = self.ignored.values().chain(self.uncounted.values());
+        let sums = sums.map(|ignored| ignored.since + IGNORED_US);
         let stuck = self.state.buttons().stuck_at_us().map(KernelTime::from_us);
         connects.chain(sums).chain(stuck).min()
     }
@@ -168,6 +172,11 @@ impl Mediator {
     }
 
     fn handle_group(&mut self, group: Ordered) {
+        for event in group.uncounted {
+            if let Kind::Press { buzzer, .. } = event.kind {
+                count(&mut self.uncounted, (event.device.get(), buzzer.0), event.at, true);
+            }
+        }
         group.before.into_iter().for_each(|event| self.handle_other(event));
         let mut draw = None;
         if let (Some(seed), Some(first)) = (group.seed, group.presses.first()) {
@@ -263,11 +272,7 @@ impl Mediator {
                 self.record(at, Fact::StaleStamp { device, pool, stamp_us: stamp.as_us() });
             }
             Kind::Ignored { buzzer, down } => {
-                let new = Ignored { edges: 0, since: at, last: at, down };
-                let ignored = self.ignored.entry((device, buzzer.0)).or_insert(new);
-                ignored.edges = ignored.edges.saturating_add(1);
-                ignored.last = ignored.last.max(at);
-                ignored.down = down;
+                count(&mut self.ignored, (device, buzzer.0), at, down);
             }
             Kind::Gap { since } => {
                 self.record(at, Fact::Gap { device, pool, since_us: since.as_us() });
@@ -399,6 +404,11 @@ impl Mediator {
         self.settle(now);
     }
 
+    /// Something that changes nothing and is to be read in the log: about the clock, the storage, the machine.
+    pub fn handle_note(&mut self, note: Fact, at: KernelTime) {
+        self.record(at, note);
+    }
+
     /// The process has to do without something that it asked the kernel for.
     pub fn handle_degraded(&mut self, what: &str, reason: String, now: KernelTime) {
         self.record(now, Fact::Degraded { what: what.to_owned(), reason });
@@ -492,24 +502,21 @@ impl Mediator {
         self.out.extend(askers.iter().map(|asker| Output::Tell(*asker, text.clone())));
     }
 
-    fn flush_ignored(&mut self, mut which: impl FnMut(u32, &Ignored) -> bool) {
-        let due: Vec<(u32, u16)> = self
-            .ignored
-            .iter()
-            .filter(|((device, _), ignored)| which(*device, ignored))
-            .map(|(key, _)| *key)
-            .collect();
-        for (device, buzzer) in due {
-            let Some(Ignored { edges, since, last, down }) = self.ignored.remove(&(device, buzzer)) else {
-                continue;
-            };
+    fn flush_ignored(&mut self, which: impl Fn(u32, &Ignored) -> bool) {
+        for ((device, buzzer), sum) in take_due(&mut self.ignored, &which) {
             let Some(pool) = self.state.pool_of(device).cloned() else { continue };
-            let is_new_chatter = self.state.buttons().is_new_chatter((device, buzzer), edges);
-            let (counted, since_us) = (pool.clone(), since.as_us());
-            self.record(last, Fact::Ignored { pool: counted, buzzer, device, edges, since_us, down });
+            let is_new_chatter = self.state.buttons().is_new_chatter((device, buzzer), sum.edges);
+            let (counted, edges, since_us) = (pool.clone(), sum.edges, sum.since.as_us());
+            let down = sum.down;
+            self.record(sum.last, Fact::Ignored { pool: counted, buzzer, device, edges, since_us, down });
             if is_new_chatter {
-                self.record(last, Fact::Chattering { pool, buzzer, device });
+                self.record(sum.last, Fact::Chattering { pool, buzzer, device });
             }
+        }
+        for ((device, buzzer), sum) in take_due(&mut self.uncounted, &which) {
+            let Some(pool) = self.state.pool_of(device).cloned() else { continue };
+            let (presses, since_us, reason) = (sum.edges, sum.since.as_us(), "not_connected".to_owned());
+            self.record(sum.last, Fact::Uncounted { pool, buzzer, device, presses, since_us, reason });
         }
     }
 
@@ -527,6 +534,22 @@ impl Mediator {
         self.out.extend(news.iter().map(|item| Output::TellAll(v1::event(item), askers.to_vec())));
         seq
     }
+}
+
+/// Adds one to a sum.
+fn count(sums: &mut BTreeMap<(u32, u16), Ignored>, button: (u32, u16), at: KernelTime, down: bool) {
+    let sum = sums.entry(button).or_insert(Ignored { edges: 0, since: at, last: at, down });
+    sum.edges = sum.edges.saturating_add(1);
+    sum.last = sum.last.max(at);
+    sum.down = down;
+}
+
+/// Takes the sums that are due, in the order of their buttons.
+fn take_due(
+    sums: &mut BTreeMap<(u32, u16), Ignored>,
+    which: impl Fn(u32, &Ignored) -> bool,
+) -> Vec<((u32, u16), Ignored)> {
+    sums.extract_if(.., |(device, _), sum| which(*device, sum)).collect()
 }
 
 #[cfg(test)]

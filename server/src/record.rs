@@ -241,6 +241,105 @@ pub enum Fact {
     },
     /// The process ended because it was asked to.
     Stop {},
+    /// Presses that did not count, summed over up to a second.
+    Uncounted {
+        /// The pool.
+        pool: PoolId,
+        /// The buzzer.
+        buzzer: u16,
+        /// The device they came from.
+        device: u32,
+        /// How many.
+        presses: u32,
+        /// The stamp of the first of them.
+        since_us: u64,
+        /// `not_connected`: their pool was not.
+        reason: String,
+    },
+    /// Both clocks at one moment: `at_us` and the wall's. Made at start, with the first record after 60 s, and when somebody
+    /// set the wall clock.
+    Anchor {
+        /// µs since 1970, as the box believed it.
+        wall_us: u64,
+        /// The clocks were read within so many µs of each other.
+        bracket_us: u64,
+        /// Whether the wall clock is kept by a time server; `null`: not known.
+        synced: Option<bool>,
+    },
+    /// What the order of presses depends on, as configured, key by key. Comes in parts, so that no line is too long.
+    Config {
+        /// From 1.
+        part: u32,
+        /// How many there are.
+        parts: u32,
+        /// `key = value`, as in the configuration file; what was not set has the value that holds.
+        settings: Vec<String>,
+    },
+    /// A device of a pool is on the machine.
+    Roster {
+        /// The pool.
+        pool: PoolId,
+        /// What it calls itself.
+        name: String,
+        /// Where it is: node and USB port.
+        place: String,
+    },
+    /// The log's own storage has a fault, or has none any more.
+    Storage {
+        /// What was tried or found.
+        what: String,
+        /// What the kernel answered.
+        errno: Option<i32>,
+        /// Which file or directory.
+        file: String,
+        /// The first record that is not durable because of it; 0: none.
+        first_seq: u64,
+        /// The last one that was tried, or that is durable now.
+        last_seq: u64,
+        /// What is done about it.
+        done: String,
+    },
+    /// Bytes at the end of a segment were no lines of this log; they were moved to a file of their own.
+    Recovered {
+        /// The segment.
+        segment: String,
+        /// How many.
+        bytes: u64,
+        /// Their SHA-256.
+        sha256: String,
+        /// The last record before them.
+        last_good_seq: u64,
+        /// Where they are now.
+        file: String,
+    },
+    /// A line of the log is damaged, and lines behind it are not. It was left as it is.
+    Damage {
+        /// The segment.
+        segment: String,
+        /// The line in it, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Records that were made, and told, but could not be kept: journal and memory were full. This record follows from
+    /// the one before `first_seq`, by its hash, and its own `seq` is `last_seq` + 1.
+    Lost {
+        /// The first.
+        first_seq: u64,
+        /// The last.
+        last_seq: u64,
+    },
+    /// Old segments are removed, because the configuration says so.
+    Expired {
+        /// The first that goes.
+        first_segment: String,
+        /// The last.
+        last_segment: String,
+        /// The last record in it.
+        last_seq: u64,
+        /// That record's hash: what is left of the log follows from it.
+        last_hash: String,
+    },
 }
 
 impl Serialize for PoolId {

@@ -107,10 +107,25 @@ impl State {
         self.seq = record.seq;
         self.buttons.apply(record);
         self.apply_pools(record, tell);
-        if matches!(record.fact, Fact::Attach { .. } | Fact::Detach { .. } | Fact::Connect { .. }) {
+        let changes = matches!(
+            record.fact,
+            Fact::Start { .. } | Fact::Attach { .. } | Fact::Detach { .. } | Fact::Connect { .. }
+        );
+        if changes {
             let counting = self.devices.values().filter(|device| self.is_connected(&device.pool));
             self.uncertainty_us_max = counting.map(|device| device.uncertainty_us).max().unwrap_or(0);
         }
+    }
+
+    /// Whether a record of this kind can change what is left of the state after the next `start`. Devices and buttons
+    /// are not.
+    pub fn outlives_start(kind: &[u8]) -> bool {
+        matches!(kind, b"start" | b"connect")
+    }
+
+    /// Takes a record that does not outlive a start. The state is complete again after the next `start`.
+    pub const fn skip_to(&mut self, seq: u64) {
+        self.seq = seq;
     }
 
     fn apply_pools(&mut self, record: &Record, mut tell: impl FnMut(News)) {
@@ -173,7 +188,16 @@ impl State {
             | Fact::StaleStamp { .. }
             | Fact::HeapFull { .. }
             | Fact::Degraded { .. }
-            | Fact::Stop {} => {}
+            | Fact::Stop {}
+            | Fact::Uncounted { .. }
+            | Fact::Anchor { .. }
+            | Fact::Config { .. }
+            | Fact::Roster { .. }
+            | Fact::Storage { .. }
+            | Fact::Recovered { .. }
+            | Fact::Damage { .. }
+            | Fact::Lost { .. }
+            | Fact::Expired { .. } => {}
         }
     }
 }

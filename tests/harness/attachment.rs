@@ -30,6 +30,17 @@ pub fn frame(at: KernelTime, key: KeyCode, down: bool) -> Vec<u8> {
 }
 
 impl Attachment {
+    /// Attaches buzzer 1, if the daemon lives.
+    pub fn try_open(socket: &Path) -> Option<Self> {
+        let mut attachment = Self { stream: UnixStream::connect(socket).ok()? };
+        attachment.stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
+        let greeting = format!("{{\"name\":\"test\",\"buzzers\":{{\"{FIRST_KEY}\":1}}}}\n");
+        let sent = attachment.try_send(greeting.as_bytes());
+        let mut line = String::new();
+        let answered = BufReader::new(&attachment.stream).read_line(&mut line);
+        (sent && answered.is_ok() && line.trim_end() == r#"{"ok":true}"#).then_some(attachment)
+    }
+
     /// Connects and says nothing.
     pub fn connect(socket: &Path) -> Self {
         let stream = UnixStream::connect(socket).expect("the pool's socket");

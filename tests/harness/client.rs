@@ -23,6 +23,14 @@ pub struct Client {
 }
 
 impl Client {
+    /// Connects to `/`, if the daemon lives.
+    pub fn try_open(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
+        let (socket, _) = tungstenite::client(format!("ws://{address}/"), stream).ok()?;
+        Some(Self { socket })
+    }
+
     /// Connects to `/`, asking for nothing.
     pub fn open(address: SocketAddr) -> Self {
         Self::open_with(address, "/", &[]).expect("101 Switching Protocols").0
@@ -51,6 +59,12 @@ impl Client {
             Err(HandshakeError::Failure(Error::Http(response))) => Err(response),
             Err(error) => panic!("no answer: {error}"),
         }
+    }
+
+    /// Has the kernel keep little of what this client does not read: a few KiB instead of what it likes.
+    pub fn keep_little(&self) {
+        rustix::net::sockopt::set_socket_recv_buffer_size(self.socket.get_ref(), 4096)
+            .expect("a small buffer");
     }
 
     /// Sends a text message.

@@ -2,16 +2,19 @@
 //! Guarantee: each [`Home`] is a directory of its own, so tests run side by side; a daemon is killed by its own pid when
 //! it is dropped.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 
+use buzzer_core::io::sys;
+use buzzer_core::time::Micros;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{Attachment, Client, Journal, PATIENCE, Raw};
@@ -128,6 +131,7 @@ impl Home {
         for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM", "STATE_DIRECTORY", "BUZZERD_LOG"] {
             command.env_remove(name);
         }
+        command.env("RUNTIME_DIRECTORY", self.path().join("run"));
         if let Some(boot) = &self.boot {
             command.env("BUZZERD_BOOT_ID", boot);
         }
@@ -136,13 +140,43 @@ impl Home {
 
     /// Starts the daemon and waits until it listens.
     pub fn serve(&self) -> Daemon {
-        let mut child = self.command(&["serve"]).spawn().expect("buzzerd starts");
+        Daemon::spawn(self.command(&["serve"]))
+    }
+
+    /// Starts the daemon through another program, which becomes it: `strace -D`, or a shell that ends in `exec "$@"`. Waits
+    /// until it listens.
+    ///
+    /// # Errors
+    /// How it ended, if it ended before that.
+    pub fn serve_under(&self, wrapper: &[String]) -> Result<Daemon, Ended> {
+        let serve = self.command(&["serve"]);
+        let mut command = Command::new(&wrapper[0]);
+        command.args(&wrapper[1..]).arg(serve.get_program()).args(serve.get_args());
+        for (name, value) in serve.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the wrapper starts");
         let stderr = child.stderr.take().expect("its stderr");
         let mut daemon = Daemon { child, stderr: follow(stderr), said: Vec::new(), address: None };
-        let line = daemon.wait_said("listening: ws://");
-        let address = line.split("ws://").nth(1).and_then(|rest| rest.trim_end_matches('/').parse().ok());
-        daemon.address = Some(address.unwrap_or_else(|| panic!("an address in {line:?}")));
-        daemon
+        loop {
+            match daemon.stderr.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    daemon.said.push(line.clone());
+                    if let Some((_, rest)) = line.split_once("listening: ws://") {
+                        daemon.address = rest.trim_end_matches('/').parse().ok();
+                        return Ok(daemon);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(daemon.wait()),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("neither ended nor listens:\n{}", daemon.said.join("\n"))
+                }
+            }
+        }
     }
 
     /// Starts a daemon that is to fail, and waits for its end.
@@ -185,6 +219,17 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// Starts a command of buzzerd that listens, and waits until it does.
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("buzzerd starts");
+        let stderr = child.stderr.take().expect("its stderr");
+        let mut daemon = Self { child, stderr: follow(stderr), said: Vec::new(), address: None };
+        let line = daemon.wait_said("listening: ws://");
+        let address = line.split("ws://").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
+        daemon.address = Some(address.unwrap_or_else(|| panic!("an address in {line:?}")));
+        daemon
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address.expect("it listens")
@@ -243,6 +288,36 @@ impl Daemon {
     pub fn stop(self) -> Ended {
         self.signal(Signal::TERM);
         self.wait()
+    }
+
+    /// SIGTERM, unless it has ended already, and waits for the end.
+    pub fn stop_or_gone(self) -> Ended {
+        let _ = kill_process(self.process(), Signal::TERM);
+        self.wait()
+    }
+
+    /// `/healthz`, if the daemon lives.
+    pub fn try_healthz(&self) -> Option<Value> {
+        let mut stream = TcpStream::connect(self.address()).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        serde_json::from_str(body).ok()
+    }
+
+    /// Asks for `/healthz` until it is like this, and gives it.
+    pub fn wait_healthz(&self, what: &str, like: impl Fn(&Value) -> bool) -> Value {
+        let patience = sys::now() + Micros::from_us(PATIENCE.as_micros() as u64);
+        loop {
+            let page = self.try_healthz().expect("a page of JSON");
+            if like(&page) {
+                return page;
+            }
+            assert!(sys::now() < patience, "{what}: {page}");
+            thread::yield_now();
+        }
     }
 
     /// SIGKILL, and waits for the end.

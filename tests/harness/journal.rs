@@ -1,13 +1,14 @@
 //! The log as a reader of files sees it. In: a log directory. Out: its records. Guarantee: only whole lines are looked
-//! at; waiting is for the kernel's word that the file has grown.
+//! at, and every line is checked against the chain; waiting is for the kernel's word that a file has grown.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use buzzer_server::io::log_file::LOG_NAME;
-use buzzer_server::log;
+use buzzer_server::io::disk::Disk;
+use buzzer_server::io::event_log::{LOCK_NAME, read_stream};
+use buzzer_server::log::{ChainHash, Line, SegmentName, journal, recovery};
 use buzzer_server::record::{Fact, Record};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
@@ -31,27 +32,87 @@ impl Journal {
         &self.dir
     }
 
-    /// The file.
-    pub fn file(&self) -> PathBuf {
-        self.dir.join(LOG_NAME)
+    /// Its segments, in the order of the log.
+    pub fn segments(&self) -> Vec<PathBuf> {
+        let names = self.names();
+        let mut names: Vec<SegmentName> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        names.sort_unstable();
+        names.iter().map(|name| self.dir.join(name.to_string())).collect()
     }
 
-    /// Its bytes.
+    /// The last of them.
+    pub fn segment(&self) -> PathBuf {
+        self.segments().pop().expect("a segment")
+    }
+
+    /// All files of the log directory.
+    pub fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.dir).expect("the log directory");
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.expect("an entry").file_name().into_string().expect("a text"))
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Where its journal lies.
+    pub fn runtime(&self) -> PathBuf {
+        let lock = std::fs::read_to_string(self.dir.join(LOCK_NAME)).expect("the lock");
+        lock.lines().nth(1).expect("a journal directory").into()
+    }
+
+    /// Its bytes: the segments, and the journal's lines that follow.
     pub fn bytes(&self) -> Vec<u8> {
-        std::fs::read(self.file()).expect("the log")
+        read_stream(&self.dir).expect("the log")
     }
 
-    /// Every record so far. Their numbers must be dense, in every test.
-    pub fn records(&self) -> Vec<Record> {
-        let bytes = self.bytes();
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        let lines = bytes[..whole].split_inclusive(|byte| *byte == b'\n');
-        let records: Vec<Record> =
-            lines.map(|line| log::decode(line.trim_ascii_end()).expect("a record")).collect();
-        for (record, seq) in records.iter().zip(1..) {
-            assert_eq!(record.seq, seq, "numbers are dense");
-        }
+    /// Has it recovered as the next start would, and gives the last record's number. Nobody may write to it meanwhile.
+    pub fn recover(&self) -> u64 {
+        let dirs = [Disk::open(&self.dir).expect("the log directory")];
+        let journal = Disk::open(&self.runtime()).expect("the journal's directory");
+        let found = recovery::recover(&dirs, &journal, &journal::header("0", "0")).expect("a log");
+        assert_eq!(found.notes, [], "a crash of the process leaves nothing to be set aside");
+        found.state.seq()
+    }
+
+    /// Has it recovered, whatever there is to be said about it. False: no journal was made yet.
+    pub fn recover_quietly(&self) -> bool {
+        let lock = std::fs::read_to_string(self.dir.join(LOCK_NAME)).unwrap_or_default();
+        let Some(journal) = lock.lines().nth(1) else { return false };
+        let dirs = [Disk::open(&self.dir).expect("the log directory")];
+        let journal = Disk::open(Path::new(journal)).expect("the journal's directory");
+        recovery::recover(&dirs, &journal, &journal::header("0", "0")).expect("a log");
+        true
+    }
+
+    /// How many presses a reader finds.
+    pub fn try_presses(&self) -> usize {
+        records(&read_stream(&self.dir).unwrap_or_default())
+            .iter()
+            .filter(|record| matches!(record.fact, Fact::Press { .. }))
+            .count()
+    }
+
+    /// The segments alone, as `cat` gives them.
+    pub fn segment_bytes(&self) -> Vec<u8> {
+        self.segments().iter().flat_map(|path| std::fs::read(path).expect("a segment")).collect()
+    }
+
+    /// The presses in the segments alone.
+    pub fn segment_presses(&self) -> Vec<Record> {
+        let mut records = records(&self.segment_bytes());
+        records.retain(|record| matches!(record.fact, Fact::Press { .. }));
         records
+    }
+
+    /// Every record so far. Their numbers must be dense and their hashes follow, in every test.
+    pub fn records(&self) -> Vec<Record> {
+        records(&self.bytes())
+    }
+
+    /// Visits every record so far, without keeping them: a log of millions does not fit twice into memory.
+    pub fn for_each(&self, mut visit: impl FnMut(&Record)) {
+        each(&self.bytes(), |record| visit(&record));
     }
 
     /// The buzzers of all presses so far, in order.
@@ -76,24 +137,37 @@ impl Journal {
         self.wait_until("attachments", all);
     }
 
-    /// Waits until there are so many presses, however long the log is: every line is looked at once.
+    /// Waits until there are so many presses in the segments, however long the log is: every line is looked at once.
     pub fn wait_presses(&self, presses: u64) {
         let watch = self.watch();
-        let mut lines = BufReader::new(File::open(self.file()).expect("the log"));
+        let (mut place, mut lines) = (0, None);
         let (mut line, mut found) = (Vec::new(), 0);
         while found < presses {
-            if lines.read_until(b'\n', &mut line).expect("the log") == 0 {
-                wait(&watch, &format!("{presses} presses; there are {found}"));
-            } else if line.ends_with(b"\n") {
+            let segments = self.segments();
+            if lines.is_none() {
+                lines = segments.get(place).map(|path| BufReader::new(File::open(path).expect("a segment")));
+            }
+            let read = lines.as_mut().map_or(0, |lines| lines.read_until(b'\n', &mut line).expect("the log"));
+            if line.ends_with(b"\n") {
                 found += u64::from(line.windows(14).any(|part| part == br#""kind":"press""#));
                 line.clear();
+            } else if read == 0 && lines.is_some() && segments.len() > place + 1 {
+                // It was full before the next one had a name.
+                place += 1;
+                lines = None;
+            } else if read == 0 {
+                wait(&watch, &format!("{presses} presses; there are {found}"));
             }
         }
     }
 
     fn watch(&self) -> OwnedFd {
         let watch = inotify::init(inotify::CreateFlags::CLOEXEC).expect("inotify");
-        inotify::add_watch(&watch, self.file(), inotify::WatchFlags::MODIFY).expect("the log");
+        let changes =
+            inotify::WatchFlags::MODIFY | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CREATE;
+        inotify::add_watch(&watch, &self.dir, changes).expect("the log");
+        // A daemon that has ended has none.
+        let _ = inotify::add_watch(&watch, self.runtime(), changes);
         watch
     }
 
@@ -108,6 +182,31 @@ impl Journal {
             }
             wait(&watch, &format!("{what}; the last: {:?}", records.last()));
         }
+    }
+}
+
+/// Takes a stream of lines apart.
+pub fn records(bytes: &[u8]) -> Vec<Record> {
+    let mut records = Vec::new();
+    each(bytes, |record| records.push(record));
+    records
+}
+
+fn each(bytes: &[u8], mut visit: impl FnMut(Record)) {
+    let (mut head, mut seq) = (ChainHash::START, 0);
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    for line in bytes[..whole].split_inclusive(|byte| *byte == b'\n') {
+        let line = Line::parse(line.trim_ascii_end()).expect("a line");
+        assert!(line.follows(&head), "seq {}: chained to the line before it", line.seq);
+        head = line.hash;
+        let record = line.record().expect("a record");
+        if let Fact::Lost { first_seq, last_seq } = record.fact {
+            assert_eq!(first_seq, seq + 1, "a hole is named from its beginning");
+            seq = last_seq;
+        }
+        assert_eq!(record.seq, seq + 1, "numbers are dense");
+        seq = record.seq;
+        visit(record);
     }
 }
 

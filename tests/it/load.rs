@@ -28,7 +28,7 @@ const BATCH: u64 = 4;
 const UNSEEN_MAX: u64 = 16;
 
 /// One load at a time: two would only measure each other.
-static ALONE: Mutex<()> = Mutex::new(());
+pub(crate) static ALONE: Mutex<()> = Mutex::new(());
 
 #[test]
 fn a_flood_is_logged_whole_with_the_mediators_own_stamps() {
@@ -240,7 +240,7 @@ fn logged(home: &Home, stamps: &str, pressed: u64, took: Micros) -> Vec<u16> {
 }
 
 /// The pace of a presser; no test waits for an effect with it.
-fn wait_until(time: KernelTime) {
+pub(crate) fn wait_until(time: KernelTime) {
     let us = time.as_us().cast_signed();
     let time = Timespec { tv_sec: us / 1_000_000, tv_nsec: us % 1_000_000 * 1000 };
     clock_nanosleep_absolute(ClockId::Monotonic, &time).expect("a time");

@@ -3,11 +3,18 @@
 
 mod bad_input;
 mod campaign;
+mod concurrent;
 mod crash;
 mod doctor;
 mod faults;
 mod foreign;
+mod golden;
 mod load;
+mod log_audit;
+mod log_disk;
+mod log_explain;
+mod log_faults;
+mod log_replay;
 mod memory;
 mod pools;
 mod reader;

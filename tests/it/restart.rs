@@ -1,7 +1,7 @@
 //! The log over several starts. In: daemons that are stopped, killed and started again on one home. Out: what is kept,
 //! set aside or refused. Guarantee: a log that a test damages is compared byte for byte afterwards.
 
-use buzzer_server::record::Fact;
+use buzzer_server::record::{Fact, Record};
 use buzzer_tests::harness::client::connected;
 use buzzer_tests::{Daemon, Home};
 use rustix::process::Signal;
@@ -116,50 +116,72 @@ fn a_connected_pool_stays_connected_over_a_restart_but_not_over_a_boot() {
 #[test]
 fn a_torn_last_line_is_set_aside_and_the_log_goes_on() {
     let home = Home::desk("");
-    drop(home.serve().desk());
+    assert_eq!(home.serve().stop().code, Some(0));
     let journal = home.journal();
     let whole = journal.bytes();
     let last = whole.split_inclusive(|byte| *byte == b'\n').next_back().unwrap();
-    for cut in [1, last.len() / 2, last.len() - 1] {
+    for (cut, n) in [1, last.len() / 2, last.len() - 1].into_iter().zip(1..) {
         let before = journal.bytes();
-        std::fs::write(journal.file(), [&before[..], &last[..cut]].concat()).unwrap();
+        std::fs::write(journal.segment(), [&before[..], &last[..cut]].concat()).unwrap();
         let mut daemon = home.serve();
         daemon.assert_alive();
-        let aside = journal.dir().join(format!("buzzerd.jsonl.torn-{}", before.len()));
+        let aside = format!("{}.torn-{n}", journal.segment().display());
         assert_eq!(std::fs::read(aside).unwrap(), &last[..cut]);
         let after = journal.bytes();
         assert!(after.starts_with(&before) && after.len() > before.len());
-        journal.records();
+        let recovered = |record: &&Record| match &record.fact {
+            Fact::Recovered { bytes, file, .. } => {
+                *bytes == cut as u64 && file.ends_with(&format!(".torn-{n}"))
+            }
+            _ => false,
+        };
+        assert_eq!(journal.records().iter().filter(recovered).count(), 1);
         let ended = daemon.stop();
-        assert!(ended.stderr.contains("the last line was incomplete"), "{}", ended.stderr);
+        assert_eq!(ended.code, Some(0), "find {n}: {}", ended.stderr);
+        assert!(ended.stderr.contains("are no lines of this log"), "{}", ended.stderr);
     }
 }
 
 #[test]
-fn a_damaged_line_stops_the_start_with_its_number() {
+fn damage_in_the_middle_is_left_as_it_is_and_the_log_goes_on_behind_it() {
     let home = Home::desk("");
     assert_eq!(home.serve().stop().code, Some(0));
     let journal = home.journal();
-    let whole = journal.bytes();
-    let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
-    assert!(lines.len() >= 2);
-    let newer = [lines[0], &b"{\"v\":2,\"seq\":2}\n"[..]].concat();
-    for (damaged, line) in [
-        ([lines[0], &b"garbage\n"[..]].concat(), 2),
-        ([&b"\n"[..], lines[0]].concat(), 1),
-        ([&lines[0][1..], lines[1]].concat(), 1),
-        (lines[1].to_vec(), 1),
-        ([lines[0], lines[0]].concat(), 2),
-        (newer, 2),
-    ] {
-        std::fs::write(journal.file(), &damaged).unwrap();
-        let ended = home.refused();
-        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-        let place = format!("{}: line {line}: ", journal.file().display());
-        assert!(ended.stderr.contains(&place), "{place}\n{}", ended.stderr);
-        assert_eq!(journal.bytes(), damaged, "left as it is");
-        assert!(!home.socket("desk").exists(), "nothing was listened on");
-    }
+    let (first, whole) = (journal.segment(), journal.bytes());
+    let second = whole.iter().position(|byte| *byte == b'\n').unwrap() + 20;
+    let mut damaged = whole.clone();
+    damaged[second] ^= 1;
+    std::fs::write(&first, &damaged).unwrap();
+    let ended = home.serve().stop();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(std::fs::read(&first).unwrap(), damaged, "left as it is");
+    let segments = journal.segments();
+    assert_eq!(segments.len(), 2, "it goes on in a new one");
+    let goes_on = std::fs::read(&segments[1]).unwrap();
+    std::fs::write(&first, &whole).unwrap();
+    // With the bit put right again, the whole is a log without a gap.
+    let records = journal.records();
+    assert!(journal.bytes().ends_with(&goes_on));
+    assert!(records.iter().any(|record| match &record.fact {
+        Fact::Damage { segment, line, .. } => first.ends_with(segment) && *line == 2,
+        _ => false,
+    }));
+}
+
+#[test]
+fn a_log_of_a_newer_buzzerd_stops_the_start_with_its_line() {
+    let home = Home::desk("");
+    assert_eq!(home.serve().stop().code, Some(0));
+    let journal = home.journal();
+    let newer = [&journal.bytes()[..], b"{\"v\":2,\"seq\":2}\n"].concat();
+    let line = newer.split_inclusive(|byte| *byte == b'\n').count();
+    std::fs::write(journal.segment(), &newer).unwrap();
+    let ended = home.refused();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let place = format!("000001-1.jsonl: line {line}: format version 2 is newer");
+    assert!(ended.stderr.contains(&place), "{place}\n{}", ended.stderr);
+    assert_eq!(std::fs::read(journal.segment()).unwrap(), newer, "left as it is");
+    assert!(!home.socket("desk").exists(), "nothing was listened on");
 }
 
 #[test]

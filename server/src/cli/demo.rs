@@ -2,7 +2,6 @@
 //! Guarantee: nothing is pretended: each press goes through the attachment socket, the ring, the log and WebSocket of
 //! a daemon like any other; what is printed was read from its frames and its log.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -17,8 +16,8 @@ use buzzer_core::io::sys;
 use buzzer_core::keys::KeyCode;
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::config::Config;
+use buzzer_server::io::event_log;
 use buzzer_server::io::host;
-use buzzer_server::io::log_file::LOG_NAME;
 use buzzer_server::log;
 use clap::Args;
 use crossterm::event::{Event, KeyCode as Key, KeyEventKind, KeyModifiers};
@@ -51,7 +50,7 @@ impl Demo {
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM)
             .context("stopping the daemon")?;
         running.join().map_err(|_| anyhow!("the server thread panicked"))?.context("the daemon")?;
-        println!("The log stays in {}", dir.join(LOG_NAME).display());
+        println!("The log stays in {}", dir.display());
         Ok(played?)
     }
 }
@@ -81,7 +80,7 @@ fn play(dir: &Path, address: SocketAddr, seconds: Option<Duration>) -> Result<()
     let keyboard = std::io::stdin().is_terminal();
     println!("buzzerd demo: pool \"demo\", buzzers 1 and 2 on one device, 3 and 4 on another");
     println!("  WebSocket  ws://{address}/");
-    println!("  log        {}", dir.join(LOG_NAME).display());
+    println!("  log        {}", dir.display());
     println!("  raw frames curl -sN -H 'Connection: Upgrade' -H 'Upgrade: websocket' \\");
     println!(
         "               -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: YnV6emVyZCBkZW1vIGtleQ==' \\"
@@ -141,22 +140,24 @@ fn attach(socket: &Path, name: &str, first: u16) -> Result<UnixStream> {
 fn watch(dir: &Path, address: SocketAddr, done: mpsc::Sender<()>) -> Result<Receiver<String>> {
     let stream = TcpStream::connect(address).context("connecting")?;
     let (mut socket, _) = tungstenite::client(format!("ws://{address}/"), stream).context("WebSocket")?;
-    let mut log = BufReader::new(File::open(dir.join(LOG_NAME)).context("the log")?);
+    let dir = dir.to_owned();
     let (send, lines) = mpsc::channel();
     thread::Builder::new().name("watch".into()).spawn(move || {
-        let mut story = Story::default();
+        let (mut story, mut seen) = (Story::default(), 0);
         while let Ok(message) = socket.read() {
             if !message.is_text() {
                 continue;
             }
-            let mut line = Vec::new();
-            while log.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            // A demo's log is short enough to be read anew for each frame.
+            let Ok(stream) = event_log::read_stream(&dir) else { continue };
+            let new = stream.get(seen..).unwrap_or_default();
+            seen = stream.len();
+            for line in new.split_inclusive(|byte| *byte == b'\n') {
                 if let Ok(record) = log::decode(line.trim_ascii_end()) {
                     for line in story.lines(&record) {
                         let _ = send.send(line);
                     }
                 }
-                line.clear();
             }
         }
         drop(done);

@@ -5,6 +5,7 @@ mod demo;
 mod devices;
 mod doctor;
 mod identify;
+mod log;
 pub(crate) mod logger;
 mod measure;
 mod serve;
@@ -31,6 +32,7 @@ Try it now:        buzzerd demo
 What is plugged in: buzzerd devices
 Fit for a match?   buzzerd doctor
 Run it:            buzzerd serve            (ws://127.0.0.1:7400/)
+What happened?     buzzerd log show
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration."
 )]
@@ -55,6 +57,8 @@ enum Command {
     Devices(devices::Devices),
     /// Check this machine before a match: what is fit, what is not, and the command that cures it. Opens no device
     Doctor(doctor::Doctor),
+    /// The log: is it whole, what does it say, what does it prove? For a judge or a moderator, also beside a running daemon
+    Log(log::Log),
 }
 
 /// How a command ended badly.
@@ -81,6 +85,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(demo) => demo.run(),
         Command::Devices(devices) => devices.run(&config()?),
         Command::Doctor(doctor) => doctor.run(&config()?),
+        Command::Log(log) => log.run(config),
     }
 }
 

@@ -4,7 +4,7 @@
 use anyhow::{Context, anyhow};
 use buzzer_server::config::{Config, PoolSource};
 use buzzer_server::io::daemon::Daemon;
-use buzzer_server::io::log_file::LogFile;
+use buzzer_server::io::event_log::EventLog;
 use clap::Args;
 
 use super::Failure;
@@ -22,9 +22,9 @@ impl Serve {
 pub(super) fn start(config: &Config) -> Result<Daemon, Failure> {
     raise_descriptor_limit();
     let dir = config.log.dir.as_deref().ok_or_else(|| anyhow!("no log directory"))?;
-    let (log, state, head) = LogFile::open(dir).map_err(anyhow::Error::from)?;
-    log::info!("log: {} (seq {})", log.path().display(), state.seq());
-    let daemon = Daemon::start(config, log, state, head).map_err(anyhow::Error::from)?;
+    let opened = EventLog::open(&config.log, dir).map_err(anyhow::Error::from)?;
+    log::info!("log: {} (seq {})", dir.display(), opened.state.seq());
+    let daemon = Daemon::start(config, opened).map_err(anyhow::Error::from)?;
     for address in daemon.addresses() {
         log::info!("listening: ws://{address}/");
     }

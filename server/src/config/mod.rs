@@ -7,6 +7,7 @@
 mod document;
 mod origin;
 mod pools;
+pub mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +39,10 @@ pub const DEBOUNCE_US_MAX: Micros = Micros::from_us(1_000_000);
 pub const UNCERTAINTY_US_MAX: Micros = Micros::from_us(1_000_000);
 /// The longest wake-up that can be asked for; no processor sleeps deeper.
 pub const CPU_DMA_LATENCY_US_MAX: Micros = Micros::from_us(10_000);
+/// The least that `log.keep_bytes` can ask for: two segments.
+pub const KEEP_BYTES_MIN: u64 = 16 << 20;
+/// The largest number that TOML has.
+const NUMBER_MAX: u64 = i64::MAX.cast_unsigned();
 /// The longest socket path: `sun_path` has 108 bytes, one of them the final zero (`include/uapi/linux/un.h`).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
@@ -71,6 +76,12 @@ pub struct ServerConfig {
 pub struct LogConfig {
     /// Directory of the log, absolute. `None`: the file does not say.
     pub dir: Option<PathBuf>,
+    /// Where the log goes on if that directory fails, absolute.
+    pub second_dir: Option<PathBuf>,
+    /// Segments that were last written so many days ago may be removed.
+    pub keep_days: Option<u64>,
+    /// The oldest segments may be removed beyond so many bytes.
+    pub keep_bytes: Option<u64>,
 }
 
 /// `[order]`
@@ -183,7 +194,7 @@ impl Config {
                 allowed_origins: Vec::new(),
                 cpu_dma_latency_us: None,
             },
-            log: LogConfig { dir: Some(state_dir) },
+            log: LogConfig { dir: Some(state_dir), second_dir: None, keep_days: None, keep_bytes: None },
             order: OrderConfig { settle_us: SETTLE_US_DEFAULT, debounce_us: DEBOUNCE_US_DEFAULT },
             pools: Vec::new(),
         }
@@ -250,9 +261,22 @@ fn listen(place: &Place<'_>) -> Result<Vec<SocketAddr>, Refusal> {
 }
 
 fn log(table: &Table<'_>) -> Result<LogConfig, Refusal> {
-    table.only(&["dir"])?;
-    let dir = table.get("dir").map(|place| absolute_path(&place, "the absolute path of a directory"));
-    Ok(LogConfig { dir: dir.transpose()? })
+    table.only(&["dir", "second_dir", "keep_days", "keep_bytes"])?;
+    let dir = |name| {
+        let place = table.get(name);
+        place.map(|place| absolute_path(&place, "the absolute path of a directory")).transpose()
+    };
+    let number =
+        |name, least, unit| table.get(name).map(|place| place.number(least..=NUMBER_MAX, unit)).transpose();
+    let (keep_days, keep_bytes) =
+        (number("keep_days", 1, "days")?, number("keep_bytes", KEEP_BYTES_MIN, "bytes")?);
+    let log = LogConfig { dir: dir("dir")?, second_dir: dir("second_dir")?, keep_days, keep_bytes };
+    if let Some(place) = table.get("second_dir")
+        && log.dir == log.second_dir
+    {
+        return Err(place.expected("another directory than log.dir, on another disk"));
+    }
+    Ok(log)
 }
 
 fn order(table: &Table<'_>) -> Result<OrderConfig, Refusal> {

@@ -81,7 +81,11 @@ fn an_empty_file_says_what_no_file_says_but_for_the_directory() {
     assert_eq!((no_file.order.settle_us.as_us(), no_file.order.debounce_us.as_us()), (2000, 15_000));
     assert_eq!(no_file.pools, []);
     for text in ["", "# nothing\n", "pool = []", "[server]\n[log]\n[order]\n"] {
-        assert_eq!(parsed(text), Config { log: LogConfig { dir: None }, ..no_file.clone() }, "{text}");
+        assert_eq!(
+            parsed(text),
+            Config { log: LogConfig { dir: None, ..no_file.log.clone() }, ..no_file.clone() },
+            "{text}"
+        );
     }
 }
 
@@ -251,7 +255,15 @@ fn a_key_nobody_knows_is_refused() {
             ("[[pools]]\n", 1, "pools", "did you mean pool?"),
             ("[server]\nport = 1", 2, "server.port", "expected one of listen, allowed_origins"),
             ("[server]\n\"a\\nb\" = 1\nport = 1", 2, "server.\"a\\nb\"", "unknown key \"a\\nb\""),
-            ("[log]\nDIR = \"/x\"", 2, "log.DIR", "expected one of dir; did you mean dir?"),
+            (
+                "[log]\nDIR = \"/x\"",
+                2,
+                "log.DIR",
+                "expected one of dir, second_dir, keep_days, keep_bytes; did you mean dir?",
+            ),
+            ("[log]\nkeep_days = 0", 2, "log.keep_days", "found the number 0"),
+            ("[log]\nkeep_bytes = 1000", 2, "log.keep_bytes", "found the number 1000"),
+            ("[log]\ndir = \"/x\"\nsecond_dir = \"/x\"", 3, "log.second_dir", "on another disk"),
             ("[order]\nsettle_ms = 2", 2, "order.settle_ms", "did you mean settle_us?"),
         ],
     );

@@ -54,10 +54,15 @@ fn status(address: &str, health: &Health, log: &LogDir) -> Finding {
     const CHECK: &str = "daemon";
     let found = format!("running on {address}, {}", health.status);
     if health.status != "ok" {
+        let found = format!("{found}: {}", health.storage.as_deref().unwrap_or("why is not known"));
         let why = "The log does not take records: buzzes are told, but not kept.";
         return Finding::fail(CHECK, found, why).cure("journalctl -u buzzerd -e");
     }
-    match health.log.as_deref().and_then(|file| file.parent()) {
+    if let Some(storage) = health.storage.as_deref().filter(|storage| *storage != "ok") {
+        let why = "The log is still kept; what is wrong should be put right before the match.";
+        return Finding::warn(CHECK, format!("{found}, but {storage}"), why).cure("journalctl -u buzzerd -e");
+    }
+    match health.log.as_deref() {
         Some(dir) if dir != log.path => {
             let found = format!("{found}, but its log is in {}", dir.display());
             let why = "The daemon runs with another configuration than the one that was checked here.";
@@ -203,7 +208,11 @@ mod tests {
                 vec![("daemon", Fail), ("presses so far", Fine)],
             ),
             (
-                is(Health { log: Some("/srv/buzzerd.jsonl".into()), ..health() }),
+                is(Health { storage: Some("only 12 MiB".to_owned()), ..health() }),
+                vec![("daemon", Warn), ("presses so far", Fine)],
+            ),
+            (
+                is(Health { log: Some("/srv".into()), ..health() }),
                 vec![("daemon", Warn), ("presses so far", Fine)],
             ),
             (is(Health { late: Some(3), ..health() }), vec![("daemon", Fine), ("late presses", Warn)]),

@@ -226,8 +226,10 @@ pub enum Daemon {
 pub struct Health {
     /// `ok`, or what is not.
     pub status: String,
-    /// Its log file.
+    /// Its log directory.
     pub log: Option<PathBuf>,
+    /// `ok`, or what is wrong with the log's storage.
+    pub storage: Option<String>,
     /// Presses handed over.
     pub presses: Option<u64>,
     /// Presses that came later than the settle window allows.
@@ -311,7 +313,8 @@ pub(super) mod tests {
                 address,
                 Health {
                     status: "ok".to_owned(),
-                    log: Some("/var/lib/buzzerd/buzzerd.jsonl".into()),
+                    log: Some("/var/lib/buzzerd".into()),
+                    storage: Some("ok".to_owned()),
                     presses: Some(12),
                     late: Some(0),
                     late_us_max: Some(0),

@@ -17,6 +17,7 @@ impl Health {
         Some(Self {
             status: page.get("status")?.as_str()?.to_owned(),
             log: page.get("log").and_then(Value::as_str).map(Into::into),
+            storage: page.get("storage").and_then(Value::as_str).map(Into::into),
             presses: number("presses"),
             late: number("late"),
             late_us_max: number("late_us_max"),
@@ -35,10 +36,10 @@ mod tests {
     #[test]
     fn a_page_is_read_and_nothing_else() {
         let page = "HTTP/1.1 503 Service Unavailable\r\nA: b\r\n\r\n\
-                    {\"status\":\"log failing\",\"seq\":3,\"log\":\"/l/buzzerd.jsonl\",\"late\":2}\n";
+                    {\"status\":\"log failing\",\"seq\":3,\"log\":\"/l\",\"storage\":\"full\",\"late\":2}\n";
         let health = Health::parse(page).unwrap();
         assert_eq!((health.status.as_str(), health.late, health.gaps), ("log failing", Some(2), None));
-        assert_eq!(health.log.as_deref(), Some("/l/buzzerd.jsonl".as_ref()));
+        assert_eq!(health.log.as_deref(), Some("/l".as_ref()));
         for other in [
             "",
             "HTTP/1.1 200 OK\r\n\r\n",

@@ -32,7 +32,7 @@ fn directory(log: &LogDir, daemon: &Daemon) -> Finding {
         "Every press is written there before anybody is told; without it the daemon does not start.";
     let path = log.path.display();
     if let Daemon::Running(_, health) = daemon
-        && health.log.as_deref().and_then(|file| file.parent()) == Some(&log.path)
+        && health.log.as_deref() == Some(&log.path)
     {
         return Finding::ok(CHECK, format!("{path}, the running daemon writes there"), WHY);
     }
@@ -51,7 +51,7 @@ fn directory(log: &LogDir, daemon: &Daemon) -> Finding {
 
 fn space(log: &LogDir) -> Finding {
     const CHECK: &str = "disk space";
-    const WHY: &str = "On a full disk presses are still told, but no longer kept.";
+    const WHY: &str = "16 MiB are set aside for the match at hand; beyond, on a full disk, presses are told but no longer kept.";
     let free = match log.free_bytes {
         Ok(free) => free,
         Err(ref missing) => return Finding::unknown(CHECK, missing, WHY),
@@ -86,7 +86,7 @@ fn file_system(log: &LogDir) -> Finding {
         "overlay" | "aufs" => "This is a container's own layer: the log is gone with the container.",
         "vfat" | "exfat" | "msdos" => "This kind keeps no journal: a power cut may damage the log.",
         "nfs" | "nfs4" | "cifs" | "smb3" | "9p" | "ceph" | "fuse.sshfs" => {
-            "This is another computer's disk: a network that stalls delays every buzz."
+            "This is another computer's disk: when the network goes, so does the log."
         }
         _ => return Finding::ok(CHECK, kind, "On a local disk the log outlasts a power cut."),
     };
@@ -116,7 +116,7 @@ fn sync(syncs: &Read<Vec<Micros>>) -> Finding {
 
 fn runtime(runtime: &Runtime) -> Finding {
     const CHECK: &str = "runtime directory";
-    const WHY: &str = "Sockets and short-lived files belong into memory, where no disk can stall them.";
+    const WHY: &str = "Before a buzz is told it is written there; in memory no disk can stall that, and a crash does not lose it.";
     const CURE: &str =
         "RuntimeDirectory=buzzerd in [Service] of the unit, or log in so that XDG_RUNTIME_DIR is set";
     let Some(dir) = &runtime.dir else {

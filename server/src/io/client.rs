@@ -113,6 +113,11 @@ impl Client {
         self.blocked = false;
     }
 
+    /// Whether nothing waits for it, here or in its socket's buffer.
+    pub fn is_told(&self, outbox: &Outbox<Utf8Bytes>) -> bool {
+        !self.blocked && outbox.is_told(&self.cursor)
+    }
+
     /// Whether it is no longer told anything.
     pub fn is_closing(&self) -> bool {
         self.state != State::Open

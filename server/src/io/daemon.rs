@@ -27,33 +27,40 @@ use buzzer_core::stamp::Stamps;
 use buzzer_core::time::{KernelTime, Micros};
 use mio::{Events, Interest, Poll, Token, Waker};
 use sd_notify::NotifyState;
+use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::attachments::{Attached, Attachments};
 use super::cpu_latency::{CPU_LATENCY_PATH, CpuLatency};
+use super::event_log::{EventLog, Opened};
 use super::follow::Follower;
 use super::hardware::{self, Hardware};
 use super::host;
 use super::listen::{self, ListenError};
-use super::log_file::LogFile;
+use super::log_proof;
 use super::peers::Peers;
 use super::vitals::{Vitals, index};
+use super::wall_clock::WallClock;
+use crate::config::settings::settings;
 use crate::config::{Config, PoolSource, VirtualStamps};
 use crate::http::Route;
-use crate::log::{self, ChainHash};
 use crate::mediator::{Announced, Mediator, Output};
-use crate::record::Fact;
-use crate::state::State;
+use crate::record::{Fact, Record};
 
 /// Events taken from the ring before every client has had its turn.
 const EVENTS_MAX: usize = 256;
 /// Clients have this long to answer the close frame when the daemon stops.
 const STOP_US: Micros = Micros::from_ms(2000);
+/// Turns with unserved clients, each of which serves 64, before the writer is woken all the same.
+const TURNS_UNWRITTEN_MAX: u32 = 16;
+/// Bytes of settings in one `config` record, as JSON: with the rest it stays a short line.
+const SETTINGS_BYTES_MAX: usize = 6000;
 
 const WAKE: Token = Token(0);
 const SIGNAL: Token = Token(1);
+const CLOCK: Token = Token(2);
 /// More tokens than virtual pools and attachments can need lie between the two.
 const ATTACHMENTS: usize = 0x1_0000;
 const PEERS: usize = 0x10_0000;
@@ -67,9 +74,9 @@ pub enum DaemonError {
     /// A thread, epoll or a signal handler could not be made, or epoll failed.
     #[error("the kernel refused what buzzerd cannot do without: {0}")]
     Kernel(#[from] io::Error),
-    /// The log's last lines may not be on the disk.
-    #[error("the log could not be synced: {0}")]
-    Sync(io::Error),
+    /// The log's last lines are not on the disk.
+    #[error("{0}")]
+    NotDurable(String),
 }
 
 /// Everything that runs.
@@ -86,25 +93,27 @@ pub struct Daemon {
     taken: usize,
     device_ids: Arc<AtomicU32>,
     mediator: Mediator,
-    log: LogFile,
-    /// The hash of the last line that was made.
-    head: ChainHash,
-    lines: Vec<u8>,
+    log: EventLog,
+    /// What is to be appended next.
+    records: Vec<Record>,
+    clock: WallClock,
     /// What follows from logged records and is still to be done.
     told: VecDeque<Output>,
     vitals: Vitals,
     cpu_latency: CpuLatency,
     follower: Option<Follower>,
+    /// Turns since the writer was woken.
+    turns_unwritten: u32,
     stopping: Option<KernelTime>,
 }
 
 impl Daemon {
-    /// Opens every socket, starts the threads, records the start. `state` is the fold of `log`, `head`
-    /// the hash of its last line.
+    /// Opens every socket, starts the threads, records the start.
     ///
     /// # Errors
     /// [`DaemonError`]; the process should end then.
-    pub fn start(config: &Config, log: LogFile, state: State, head: ChainHash) -> Result<Self, DaemonError> {
+    pub fn start(config: &Config, opened: Opened) -> Result<Self, DaemonError> {
+        let Opened { log, state, notes } = opened;
         let poll = Poll::new()?;
         let registry = poll.registry();
         let listeners: Result<Vec<_>, _> =
@@ -115,6 +124,8 @@ impl Daemon {
         let mut signals = Signals::new([SIGTERM, SIGINT])?;
         registry.register(&mut signals, SIGNAL, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(registry, WAKE)?);
+        log.wake_server(Arc::clone(&waker));
+        let clock = WallClock::new(registry, CLOCK)?;
         let (sender, ring) = ring::ring(RING_EVENTS);
         let reader_stats = Arc::new(ReaderStats::default());
         let settle_us = config.order.settle_us;
@@ -124,14 +135,15 @@ impl Daemon {
         let hardware = Hardware::start(config, &waker, &reader, &device_ids)?;
         let start = sys::now();
         let fact = Fact::Start {
-            log: format!("{:032x}", u128::from_be_bytes(host::random())),
-            boot: host::boot_id()?,
+            log: log.id().to_owned(),
+            boot: log.boot().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             wall_us: host::wall_us(),
             settle_us: settle_us.as_us(),
             realtime: lacks.realtime.is_none(),
         };
-        let mediator = Mediator::new(state, hardware::pools(config), fact, start);
+        let mut mediator = Mediator::new(state, hardware::pools(config), fact, start);
+        notes.into_iter().chain(configuration(config)).for_each(|note| mediator.handle_note(note, start));
         let mut daemon = Self {
             poll,
             signals,
@@ -145,16 +157,18 @@ impl Daemon {
             device_ids,
             mediator,
             log,
-            head,
-            lines: Vec::new(),
+            records: Vec::new(),
+            clock,
             told: VecDeque::new(),
             follower: Follower::new(&reader_stats, lacks.realtime.is_none()),
             vitals: Vitals::new(start, settle_us, reader_stats),
             cpu_latency: CpuLatency::new(Path::new(CPU_LATENCY_PATH), config.server.cpu_dma_latency_us),
+            turns_unwritten: 0,
             stopping: None,
         };
         daemon.tell_lacks(&lacks, start);
         daemon.obey(start);
+        daemon.checkpoint();
         Ok(daemon)
     }
 
@@ -198,6 +212,13 @@ impl Daemon {
             }
             self.obey(now);
             self.peers.serve(now);
+            // Behind the frames: nobody waits for what the writer does. With thousands of clients, not behind all of them.
+            if self.peers.all_served() || self.turns_unwritten >= TURNS_UNWRITTEN_MAX {
+                self.turns_unwritten = 0;
+                self.log.wake_writer();
+            } else {
+                self.turns_unwritten += 1;
+            }
             if watchdog.is_some() {
                 let _ = sd_notify::notify(&[NotifyState::Watchdog]);
             }
@@ -237,6 +258,10 @@ impl Daemon {
                 if self.signals.pending().next().is_some() && self.stopping.is_none() {
                     self.stop(now);
                 }
+            }
+            CLOCK => {
+                let (at, anchor) = self.clock.handle_set();
+                self.mediator.handle_note(anchor, at);
             }
             Token(PEERS..) => {
                 let (vitals, mediator, log) = (&self.vitals, &self.mediator, &self.log);
@@ -305,7 +330,8 @@ impl Daemon {
         }
     }
 
-    /// Has every record as a line, the rest in its order. Whether some pool's devices may be others now.
+    /// Takes what the mediator says: records for the log, the rest in its order. Whether some pool's devices may be others
+    /// now.
     fn take_outputs(&mut self) -> bool {
         let mut changed = false;
         while let Some(output) = self.mediator.poll_output() {
@@ -315,7 +341,7 @@ impl Daemon {
                         record.fact,
                         Fact::Attach { .. } | Fact::Detach { .. } | Fact::Connect { .. }
                     );
-                    log::encode(&record, &mut self.head, &mut self.lines);
+                    self.records.push(record);
                 }
                 output => self.told.push_back(output),
             }
@@ -348,17 +374,7 @@ impl Daemon {
     /// than may wait for a client that reads as fast as it can.
     fn obey(&mut self, now: KernelTime) {
         let burst = !self.told.is_empty();
-        self.lines.clear();
-        if self.take_outputs()
-            && let Err(reason) = self.cpu_latency.follow(self.mediator.state().is_played())
-        {
-            ::log::warn!(
-                "the processors may sleep deeply while a pool is connected ({reason}): presses may be stamped later by what waking takes"
-            );
-            self.mediator.handle_degraded("cpu_dma_latency", reason, now);
-            self.take_outputs();
-        }
-        self.log.append(&self.lines);
+        self.log_all(now);
         if burst && !self.peers.all_served() {
             return;
         }
@@ -385,6 +401,45 @@ impl Daemon {
         }
     }
 
+    /// Appends all records, and those that the log itself gives reason for.
+    fn log_all(&mut self, now: KernelTime) {
+        loop {
+            if self.take_outputs()
+                && let Err(reason) = self.cpu_latency.follow(self.mediator.state().is_played())
+            {
+                ::log::warn!(
+                    "the processors may sleep deeply while a pool is connected ({reason}): presses may be stamped later by what \
+                     waking takes"
+                );
+                self.mediator.handle_degraded("cpu_dma_latency", reason, now);
+                self.take_outputs();
+            }
+            let hole = self.log.hole();
+            self.log.append(&self.records);
+            let is_due = !self.records.is_empty() && self.clock.is_due(now);
+            self.records.clear();
+            // Each can give reason for another, but not for itself: its kind of news is told by then.
+            if let Some(hole) = hole.and_then(|_| self.log.hole()) {
+                let lost = Fact::Lost { first_seq: hole.first_seq, last_seq: self.mediator.state().seq() };
+                self.mediator.handle_note(lost, now);
+                if let Some(Output::Record(lost)) = self.mediator.poll_output() {
+                    self.log.end_hole(&lost);
+                }
+                continue;
+            }
+            if is_due {
+                let (at, anchor) = self.clock.anchor();
+                self.mediator.handle_note(anchor, at);
+                continue;
+            }
+            let news = self.log.news();
+            if news.is_empty() {
+                return;
+            }
+            news.into_iter().for_each(|fact| self.mediator.handle_note(fact, now));
+        }
+    }
+
     /// Begins to end: nobody new, a close frame for everybody.
     fn stop(&mut self, now: KernelTime) {
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
@@ -405,7 +460,14 @@ impl Daemon {
         self.drain();
         self.mediator.handle_stop(sys::now());
         self.obey(sys::now());
-        self.log.sync().map_err(DaemonError::Sync)
+        let last_seq = self.mediator.state().seq();
+        self.checkpoint();
+        self.log.finish(last_seq).map_err(DaemonError::NotDurable)
+    }
+
+    /// Signs where the log stands.
+    fn checkpoint(&self) {
+        log_proof::checkpoint(self.log.dir(), self.log.id(), self.mediator.state().seq(), *self.log.head());
     }
 
     fn drain(&mut self) {
@@ -420,4 +482,23 @@ impl fmt::Debug for Daemon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Daemon").field("mediator", &self.mediator).finish_non_exhaustive()
     }
+}
+
+/// The configuration, in as many records as it takes.
+fn configuration(config: &Config) -> Vec<Fact> {
+    let mut parts: Vec<Vec<String>> = vec![Vec::new()];
+    let mut bytes = 0;
+    for setting in settings(config) {
+        // As JSON, where one character can take six bytes.
+        let more = json!(setting).to_string().len() + 1;
+        if bytes + more > SETTINGS_BYTES_MAX {
+            parts.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += more;
+        parts.last_mut().into_iter().for_each(|part| part.push(setting.clone()));
+    }
+    let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+    let record = |(settings, part)| Fact::Config { part, parts: count, settings };
+    parts.into_iter().zip(1..).map(record).collect()
 }

@@ -25,6 +25,7 @@ use crate::config::{Config, MatchConfig, PoolSource};
 use crate::mediator::{Announced, Mediator, Output};
 use crate::pool::PoolSpec;
 use crate::pool_id::PoolId;
+use crate::record::Fact;
 
 /// Where device nodes are.
 pub const INPUT_DIR: &str = "/dev/input";
@@ -188,6 +189,11 @@ impl Hardware {
             }
         }
         log::info!("{}: present: {}", self.pool_name(slot), found.identity.describe());
+        if let Some(pool) = self.pools.get(&slot).cloned() {
+            let identity = &found.identity;
+            let (name, place) = (identity.name.clone(), format!("{} {}", identity.node, identity.phys));
+            mediator.handle_note(Fact::Roster { pool, name, place }, now);
+        }
         self.found.insert(slot, found);
         mediator.handle_present(slot, new, now);
     }

@@ -50,6 +50,8 @@ pub struct Peers {
     gone: Vec<ClientId>,
     outbox: Outbox<Utf8Bytes>,
     closed: bool,
+    /// A client whose socket takes nothing is waited for.
+    patient: bool,
 }
 
 #[derive(Debug)]
@@ -98,7 +100,14 @@ impl Peers {
             gone: Vec::new(),
             outbox: Outbox::default(),
             closed: false,
+            patient: false,
         })
+    }
+
+    /// Waits for clients whose sockets take nothing, however long. Whoever asks for this tells nothing more until
+    /// [`Peers::all_told`], or they fall behind the outbox and are lost all the same.
+    pub const fn be_patient(&mut self) {
+        self.patient = true;
     }
 
     /// The addresses that are listened on, ports filled in.
@@ -114,6 +123,14 @@ impl Peers {
     /// Whether every client has been sent all there is, or cannot take it.
     pub fn all_served(&self) -> bool {
         self.to_serve.is_empty()
+    }
+
+    /// Whether every client was told everything: nothing waits for one, not even one that cannot take it now.
+    pub fn all_told(&self) -> bool {
+        self.peers.iter().all(|(_, peer)| match &peer.speaks {
+            Speaks::WebSocket(client, _) => client.is_closing() || client.is_told(&self.outbox),
+            Speaks::Http(..) | Speaks::Nothing => true,
+        })
     }
 
     /// Whether there is work for the next turn.
@@ -287,13 +304,18 @@ impl Peers {
 
     /// Accepts nobody any more and ends everybody.
     pub fn close_all(&mut self, now: KernelTime) {
+        self.end_all(CloseCode::Away, "buzzerd is stopping", now);
+    }
+
+    /// The same, with another reason.
+    pub fn end_all(&mut self, code: CloseCode, reason: &str, now: KernelTime) {
         self.closed = true;
         for listener in &mut self.listeners {
             let _ = self.registry.deregister(listener);
         }
         let ids: Vec<ClientId> = self.clients.keys().copied().collect();
         for id in ids {
-            self.close(id, CloseCode::Away, "buzzerd is stopping", now);
+            self.close(id, code, reason, now);
         }
     }
 
@@ -338,6 +360,7 @@ impl Peers {
             Standing::Idle if self.is_ending(key) => {}
             Standing::Idle => self.set_deadline(key, None),
             Standing::More => self.queue_read(key),
+            Standing::Blocked if self.patient => self.set_deadline(key, None),
             Standing::Blocked => self.set_deadline(key, Some(now + BLOCKED_US)),
             Standing::Lost => {
                 if let Speaks::WebSocket(client, _) = &mut self.peers[key].speaks {

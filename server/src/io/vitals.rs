@@ -8,8 +8,9 @@ use buzzer_core::io::reader::ReaderStats;
 use buzzer_core::time::{KernelTime, Micros};
 use serde_json::json;
 
+use super::event_log::EventLog;
 use super::handshake::Page;
-use super::log_file::LogFile;
+use crate::log::writer::Health;
 use crate::mediator::Mediator;
 use crate::settle::{self, LateWarning};
 
@@ -38,7 +39,7 @@ impl Vitals {
     }
 
     /// `/healthz`: 200 as long as buzzes are told and kept, 503 if the log does not take them.
-    pub(super) fn page(&self, mediator: &Mediator, log: &LogFile, clients: usize, now: KernelTime) -> Page {
+    pub(super) fn page(&self, mediator: &Mediator, log: &EventLog, clients: usize, now: KernelTime) -> Page {
         let state = mediator.state();
         let pools: Vec<_> = mediator
             .pools()
@@ -68,12 +69,19 @@ impl Vitals {
             }))
         });
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let (is_failing, storage) = match log.health() {
+            Health::Fine => (false, "ok".to_owned()),
+            Health::Warning(text) => (false, text),
+            Health::Failing(text) => (true, text),
+        };
         let body = json!({
-            "status": if log.is_failing() { "log failing" } else { "ok" },
+            "status": if is_failing { "log failing" } else { "ok" },
             "version": env!("CARGO_PKG_VERSION"),
             "up_us": now.since(self.start).as_us(),
             "seq": state.seq(),
-            "log": log.path().display().to_string(),
+            "durable_seq": log.durable_seq(),
+            "log": log.dir().display().to_string(),
+            "storage": storage,
             "clients": clients,
             "pools": pools,
             "buttons": buttons.collect::<Vec<_>>(),
@@ -88,7 +96,7 @@ impl Vitals {
             "ring_full": count(&self.reader.ring_full),
             "heap_full": count(&self.reader.heap_full),
         });
-        let status = if log.is_failing() { "503 Service Unavailable" } else { "200 OK" };
+        let status = if is_failing { "503 Service Unavailable" } else { "200 OK" };
         (status, "application/json", format!("{body}\n"))
     }
 }

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::chain::{ChainHash, HEX_LEN};
-use crate::record::Record;
+use crate::record::{Fact, Record};
 
 /// The version of the form that is written.
 pub const FORMAT_VERSION: u8 = 1;
@@ -16,6 +16,7 @@ pub const LINE_BYTES_MAX: usize = 8192;
 /// What stands between a line's body and its hash, and what ends it.
 const HASH_KEY: &[u8] = br#","h":""#;
 const END: &[u8] = br#""}"#;
+const KIND_KEY: &[u8] = br#""kind":""#;
 const TAIL_LEN: usize = HASH_KEY.len() + HEX_LEN + END.len();
 
 #[derive(Serialize)]
@@ -92,10 +93,20 @@ impl<'a> Line<'a> {
             return Err(if version > 1 { BadLine::Version(version) } else { BadLine::Beginning });
         }
         let (seq, _) = number(rest, br#","seq":"#).ok_or(BadLine::Beginning)?;
-        let (body, tail) = whole.split_at_checked(whole.len().wrapping_sub(TAIL_LEN)).ok_or(BadLine::Hash)?;
-        let hex = tail.strip_prefix(HASH_KEY).and_then(|hex| hex.strip_suffix(END));
-        let hash = hex.and_then(ChainHash::from_hex).ok_or(BadLine::Hash)?;
+        let (body, hash) = Self::body_and_hash(whole).ok_or(BadLine::Hash)?;
         Ok(Self { whole, body, seq, hash })
+    }
+
+    /// What the hash of a line is over, and the hash it claims, whatever the line's version.
+    pub fn body_and_hash(whole: &'a [u8]) -> Option<(&'a [u8], ChainHash)> {
+        let (body, tail) = whole.split_at_checked(whole.len().checked_sub(TAIL_LEN)?)?;
+        let hex = tail.strip_prefix(HASH_KEY)?.strip_suffix(END)?;
+        Some((body, ChainHash::from_hex(hex)?))
+    }
+
+    /// The line itself, without its newline.
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.whole
     }
 
     /// Whether it follows the line with this hash.
@@ -103,15 +114,38 @@ impl<'a> Line<'a> {
         head.of_next(self.body) == self.hash
     }
 
+    /// Its kind, if it stands where [`encode`] puts it.
+    pub fn kind(&self) -> Option<&'a str> {
+        let (_, kind) = self.at_us_and_kind()?;
+        let kind = kind.strip_prefix(KIND_KEY)?;
+        let end = kind.iter().position(|byte| *byte == b'"')?;
+        std::str::from_utf8(&kind[..end]).ok()
+    }
+
     /// What it says.
     ///
     /// # Errors
     /// [`BadLine::Form`] if that is no record.
     pub fn record(&self) -> Result<Record, BadLine> {
-        // `v` was read, but serde has to see it: what is flattened collects unknown keys otherwise.
-        let ReadLine { v, record } = serde_json::from_slice(self.whole)?;
-        debug_assert_eq!(v, FORMAT_VERSION);
-        Ok(record)
+        let Some((at_us, kind)) = self.at_us_and_kind() else {
+            // `v` was read, but serde has to see it: what is flattened collects unknown keys otherwise.
+            let ReadLine { v, record } = serde_json::from_slice(self.whole)?;
+            debug_assert_eq!(v, FORMAT_VERSION);
+            return Ok(record);
+        };
+        // Flattening makes serde collect every key and value of a record before it looks at one: that took a third of the
+        // time of reading a log.
+        let fact = serde_json::from_slice::<Fact>(&[b"{", kind, b"}"].concat())?;
+        Ok(Record { seq: self.seq, at_us, fact })
+    }
+
+    /// The time, and everything from the kind to the hash.
+    fn at_us_and_kind(&self) -> Option<(u64, &'a [u8])> {
+        let (_, rest) = number(self.body, br#"{"v":"#)?;
+        let (_, rest) = number(rest, br#","seq":"#)?;
+        let (at_us, rest) = number(rest, br#","at_us":"#)?;
+        let kind = rest.strip_prefix(b",")?;
+        kind.starts_with(KIND_KEY).then_some((at_us, kind))
     }
 }
 
@@ -121,6 +155,21 @@ impl<'a> Line<'a> {
 /// [`BadLine`] if it is no record of this version.
 pub fn decode(line: &[u8]) -> Result<Record, BadLine> {
     Line::parse(line)?.record()
+}
+
+/// The number of the first of these lines, without looking further.
+pub fn seq_of(lines: &[u8]) -> Option<u64> {
+    let (_, rest) = number(lines, br#"{"v":"#)?;
+    number(rest, br#","seq":"#).map(|(seq, _)| seq)
+}
+
+/// The kind of a line as [`encode`] writes it, without looking further: it stands behind `at_us`.
+pub fn kind_of(line: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = number(line, br#"{"v":"#)?;
+    let (_, rest) = number(rest, br#","seq":"#)?;
+    let (_, rest) = number(rest, br#","at_us":"#)?;
+    let rest = rest.strip_prefix(br#","kind":""#)?;
+    rest.iter().position(|byte| *byte == b'"').map(|end| &rest[..end])
 }
 
 /// A number behind `before`, and the rest. One number has one spelling: no sign, no leading zero.
@@ -137,7 +186,6 @@ fn number<'a>(bytes: &'a [u8], before: &[u8]) -> Option<(u64, &'a [u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Fact;
 
     fn press() -> Record {
         let fact = Fact::Press {
@@ -163,6 +211,16 @@ mod tests {
         let line = Line::parse(&lines[..lines.len() - 1]).unwrap();
         assert_eq!((line.seq, line.hash, line.record().unwrap()), (7, head, press()));
         assert!(line.follows(&ChainHash::START) && !line.follows(&head));
+    }
+
+    #[test]
+    fn a_line_that_somebody_else_wrote_may_have_its_keys_in_another_order() {
+        let body = br#"{"v":1,"seq":7,"kind":"ring_full","waiting_max":9,"new":[1],"at_us":5"#;
+        let head = ChainHash::START.of_next(body);
+        let line = [&body[..], HASH_KEY, head.as_str().as_bytes(), END].concat();
+        let want = Record { seq: 7, at_us: 5, fact: Fact::RingFull { waiting_max: 9 } };
+        assert_eq!(decode(&line).unwrap(), want);
+        assert_eq!(Line::parse(&line).unwrap().kind(), None);
     }
 
     #[test]

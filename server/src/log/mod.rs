@@ -14,10 +14,24 @@
 //!
 //! The log is one stream of lines. Segments are cuts in it, so `cat` of the files in the order of their names is the log.
 
+pub mod audit;
 pub mod chain;
+pub mod checkpoint;
+pub mod explain;
+pub mod fingerprint;
+pub mod journal;
 pub mod line;
+pub mod recovery;
 pub mod segment;
+pub mod segments;
+pub mod sentence;
+pub mod storage;
+pub mod verify;
+pub mod wall;
+pub mod writer;
 
 pub use chain::ChainHash;
+pub use fingerprint::Fingerprint;
 pub use line::{BadLine, FORMAT_VERSION, Line, decode, encode};
 pub use segment::SegmentName;
+pub use verify::Verifier;

@@ -47,6 +47,7 @@ fn fact(fact: &Fact) -> String {
         Fact::Release { buzzer, .. } => format!("release {buzzer}"),
         Fact::Proved { buzzer, .. } => format!("proved {buzzer}"),
         Fact::Ignored { buzzer, edges, .. } => format!("ignored {buzzer} {edges}"),
+        Fact::Uncounted { buzzer, presses, reason, .. } => format!("uncounted {buzzer} {presses} {reason}"),
         Fact::Gap { device, .. } => format!("gap {device}"),
         Fact::RingFull { waiting_max } => format!("ring full {waiting_max}"),
         Fact::ReaderStall { device, late_us, .. } => format!("reader stall {device} {late_us}"),
@@ -220,7 +221,26 @@ fn after_5_s_a_connect_has_failed_and_leaves_no_wish() {
     // What comes now comes too late, and its presses count for nothing.
     assert_eq!(rig.open(STAGE, 9, "stage", &[1]), ["record attach 9 stage", "detach 9"]);
     assert_eq!(rig.event(9, press(1)), [""; 0]);
-    assert_eq!(rig.event(9, Kind::Detached(Gone::Released)), ["record detach 9 released true", "ended 9"]);
+    assert_eq!(
+        rig.event(9, Kind::Detached(Gone::Released)),
+        ["record uncounted 1 1 not_connected", "record detach 9 released true", "ended 9"]
+    );
+}
+
+#[test]
+fn presses_of_a_pool_that_is_not_connected_are_summed_and_told_to_nobody() {
+    let mut rig = Rig::started();
+    assert_eq!(rig.open(STAGE, 9, "stage", &[1, 2]), ["record attach 9 stage", "detach 9"]);
+    for buzzer in [1, 2, 1, 1] {
+        assert_eq!(rig.event(9, press(buzzer)), [""; 0]);
+    }
+    assert_eq!(rig.pass(999_999), [""; 0]);
+    assert_eq!(
+        rig.pass(1),
+        ["record uncounted 1 3 not_connected", "record uncounted 2 1 not_connected"],
+        "one record a second and button"
+    );
+    assert_eq!(rig.mediator.poll_timeout(), None);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod dice;
 mod node;
 mod script;
+mod small;
 mod threads;
 mod truth;
 mod verdict;
@@ -25,7 +26,8 @@ const PRESSES: u64 = 1_000_000;
 fn play(world: World) -> Result<Count, String> {
     let played = catch_unwind(AssertUnwindSafe(|| {
         let played = threads::play(world, script::write(world))?;
-        verdict::judge(played)
+        // To write and read every line takes as long as all the rest, and has tests of its own.
+        verdict::judge(played, world.seed.is_multiple_of(8))
     }));
     played.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();

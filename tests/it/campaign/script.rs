@@ -153,6 +153,8 @@ pub(crate) struct Script {
     pub(crate) ring_events: usize,
     pub(crate) reads_max: usize,
     pub(crate) lives: Vec<Life>,
+    /// Every thread wakes in one µs, but for the reader after these times: it stalls for so long, once each.
+    pub(crate) exact: Option<Vec<(u64, u64)>>,
 }
 
 /// An edge of a key, or a repeat: when, which, value.
@@ -166,7 +168,7 @@ pub(crate) fn write(world: World) -> Script {
     let reads_max = dice.pick(&[1, 2, 64, 64]);
     let races = races(world, &mut dice);
     let lives = (0..world.devices).flat_map(|slot| lives(world, slot, settle_us, &races)).collect();
-    Script { settle_us, ring_events, reads_max, lives }
+    Script { settle_us, ring_events, reads_max, lives, exact: None }
 }
 
 /// When the races begin.
@@ -191,7 +193,7 @@ fn lives(world: World, slot: u64, settle_us: u64, races: &[u64]) -> Vec<Life> {
         dice.pick(&[Stamps::Kernel, Stamps::Kernel, Stamps::Kernel, Stamps::Sender, Stamps::Receipt]);
     let floods = world.has(fault::FLOOD);
     // What a socket holds waits there; the kernel would drop most of a flood.
-    let stamps = if floods && slot % 4 != 0 { Stamps::Sender } else { stamps };
+    let stamps = if floods && !slot.is_multiple_of(4) { Stamps::Sender } else { stamps };
     let keys = dice.between(1, KEYS_MAX.into()) as u16;
     // Some share their numbers with the device before: two witnesses of one buzzer.
     let number = if dice.one_in(6) { slot / 2 * 2 } else { slot };

@@ -63,6 +63,7 @@ struct Threads {
     now: u64,
     settle_us: u64,
     reads_max: usize,
+    exact: Option<Vec<(u64, u64)>>,
     // The kernel and the truth.
     nodes: Vec<Node>,
     truths: Vec<Truth>,
@@ -106,6 +107,7 @@ pub(crate) fn play(world: World, script: Script) -> Result<Played, String> {
         now: START,
         settle_us: script.settle_us,
         reads_max: script.reads_max,
+        exact: script.exact,
         nodes: Vec::new(),
         truths: Vec::new(),
         order: Order::new(Micros::from_us(script.settle_us)),
@@ -146,7 +148,8 @@ impl Threads {
             if self.reader_due.is_none()
                 && let Some(ready) = self.next_ready()
             {
-                self.reader_due = Some(ready.max(self.now) + self.wake_latency());
+                let ready = ready.max(self.now);
+                self.reader_due = Some(ready + self.wake_latency(ready));
             }
             match (self.reader_due, self.server_due) {
                 (Some(due), server) if server.is_none_or(|server| due < server) => {
@@ -187,7 +190,14 @@ impl Threads {
     }
 
     /// How long the reader takes to run when it can.
-    fn wake_latency(&mut self) -> u64 {
+    fn wake_latency(&mut self, ready: u64) -> u64 {
+        if let Some(stalls) = &mut self.exact {
+            let stall = stalls.first().copied().filter(|(us, _)| *us <= ready);
+            let us = stall.map_or(0, |(_, us)| us);
+            stalls.drain(..usize::from(stall.is_some()));
+            self.ran_late_us += us;
+            return 1 + us;
+        }
         match self.dice.below(200) {
             0 if self.world.has(fault::STALL) => {
                 let us = self.dice.between(5000, 250_000);
@@ -203,6 +213,10 @@ impl Threads {
 
     /// Time passes while the reader works.
     fn tick(&mut self) {
+        if self.exact.is_some() {
+            self.now += 1;
+            return;
+        }
         self.now += match self.dice.below(400) {
             0 if self.world.has(fault::STALL) => {
                 let us = self.dice.between(500, 90_000);
@@ -374,7 +388,7 @@ impl Threads {
             }
             if truth.gap {
                 let (down, after) = node.key_state(self.now);
-                self.now = after + self.dice.below(5);
+                self.now = after + if self.exact.is_some() { 1 } else { self.dice.below(5) };
                 let keys: KeyBits = (0..16).filter(|n| down >> n & 1 == 1).map(|n| key(1 + n)).collect();
                 truth.resync(down, self.now);
                 source.stream.resync(&keys, at(self.now), &mut out);
@@ -398,6 +412,8 @@ impl Threads {
         self.now += 1;
         if published && self.server_due.is_none() {
             let latency = match self.dice.below(10) {
+                // With a ring of one event, so long that it is full.
+                _ if self.exact.is_some() => 30,
                 0 if self.world.has(fault::SLOW_SERVER) => self.dice.between(1000, 60_000),
                 0 if self.world.has(fault::FLOOD) => self.dice.between(500_000, 2_000_000),
                 _ => self.dice.between(2, 80),
@@ -432,7 +448,11 @@ impl Threads {
             self.mediator.handle_timeout(at(self.now));
         }
         // Sometimes it has other things to do in between.
-        let mut left = if self.world.has(fault::SLOW_SERVER) { self.dice.between(1, 40) } else { 4096 };
+        let mut left = if self.exact.is_none() && self.world.has(fault::SLOW_SERVER) {
+            self.dice.between(1, 40)
+        } else {
+            4096
+        };
         while let Some(event) = self.receiver.pop() {
             let seed = self.dice.next();
             self.mediator.handle_event(event, || seed.to_be_bytes());

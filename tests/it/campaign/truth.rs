@@ -191,9 +191,10 @@ impl Truth {
         let mut press = self.judge(frame.stamp, clocks);
         (self.last, self.last_is_own, self.rank) = (press.at, !press.stale, press.rank);
         let presses = self.edges.iter().filter(|(_, down, _)| *down).count();
-        let several = presses > 1 || presses == 1 && self.pressed_at == Some(press.at);
-        if presses > 0 && press.rank == 0 {
-            self.pressed_at = Some(press.at);
+        let several = presses > 1 || presses == 1 && self.pressed_at == Some(frame.stamp);
+        // What an attachment says in two frames is never one report.
+        if presses > 0 && self.stamps == Stamps::Kernel {
+            self.pressed_at = Some(frame.stamp);
         }
         press.made = frame.made;
         // A stamp that is false and yet believed (its sender made it up; the kernel's is younger than what could be told)

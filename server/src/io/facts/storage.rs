@@ -121,13 +121,13 @@ mod tests {
     fn a_disk_is_tried_with_a_file_that_is_gone_afterwards() {
         let tree = Tree::new();
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("buzzerd.jsonl"), "log").unwrap();
+        fs::write(dir.path().join("000001-1.jsonl"), "log").unwrap();
         let times = syncs(&tree.places, dir.path()).unwrap();
         assert!(!times.is_empty() && times.len() <= SYNCS);
         let names: Vec<_> =
             fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(names, ["buzzerd.jsonl"]);
-        assert_eq!(fs::read_to_string(dir.path().join("buzzerd.jsonl")).unwrap(), "log");
+        assert_eq!(names, ["000001-1.jsonl"]);
+        assert_eq!(fs::read_to_string(dir.path().join("000001-1.jsonl")).unwrap(), "log");
         assert!(syncs(&tree.places, &dir.path().join("none")).is_err());
     }
 

@@ -1,0 +1,151 @@
+//! `buzzerd log explain`. In: a log and a window of it. Out: who was first, by how much, how sure that is, and what else happened,
+//! as a page or as one JSON object. Guarantee: exit code 0 only with a verdict on a log without damage.
+
+use std::cmp::Ordering;
+
+use anyhow::{Context, anyhow};
+use buzzer_core::io::sys;
+use buzzer_server::config::Config;
+use buzzer_server::io::host;
+use buzzer_server::log::explain::window::{Found, Span};
+use buzzer_server::log::explain::{Asked, Chain, Damage, GAP_US, Scan, Story, page};
+use buzzer_server::log::verify::Wrong;
+use buzzer_server::log::{ChainHash, Fingerprint};
+use clap::Args;
+
+use super::records::{Records, Source, Step};
+use super::time::{self, Moment, Zone};
+use crate::cli::Failure;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without further options it explains the last race: from the first press after a quiet gap to the last before the next.
+
+The last race          buzzerd log explain
+The one with seq 1234  buzzerd log explain --around 1234
+
+Nobody is named first if evidence is missing: damage, lost events, a device that went with unread presses, a restart
+or two boots in the window. What is known is shown all the same.
+
+Exit codes: 0 a verdict, 1 no verdict or the log is damaged, 2 wrong usage, or not a log, of a newer version, empty or
+unreadable.")]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    source: Source,
+    /// The race that this record belongs to; its number, as in the log and in `log show`
+    #[arg(long, value_name = "SEQ")]
+    around: Option<u64>,
+    /// Everything from this time on: 19:30, 19:30:05.25, "2026-11-24 19:30" or 2026-11-24T18:30:00Z; without a date: the
+    /// last time it was so late
+    #[arg(long, value_name = "TIME", value_parser = time::parse, conflicts_with = "around")]
+    from: Option<Moment>,
+    /// Until this time
+    #[arg(long, value_name = "TIME", value_parser = time::parse, conflicts_with = "around")]
+    to: Option<Moment>,
+    /// A race begins with the first press after so many seconds without one. Nobody hits on for longer once it shows
+    /// who was first, and the next question takes longer to read
+    #[arg(long, value_name = "SECONDS", value_parser = seconds_us, default_value = "3")]
+    gap: u64,
+    /// One JSON object instead of a page
+    #[arg(long)]
+    json: bool,
+    /// Times in UTC instead of this computer's zone
+    #[arg(long)]
+    utc: bool,
+}
+
+/// Seconds, as µs: 1 ms to an hour.
+fn seconds_us(text: &str) -> Result<u64, String> {
+    let seconds: Option<f64> = text.parse().ok().filter(|seconds| (0.001..=3600.0).contains(seconds));
+    seconds.map(|seconds| (seconds * 1e6) as u64).ok_or_else(|| "expected 0.001 to 3600 seconds".to_owned())
+}
+
+impl Explain {
+    pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
+        debug_assert_eq!(GAP_US, 3_000_000, "the default of --gap");
+        let around = self.around;
+        let asked = match (around, self.from, self.to) {
+            (Some(seq), ..) => Asked::Around(seq),
+            (None, None, None) => Asked::LastRace,
+            (None, from, to) => Asked::Span(span(Zone::new(self.utc), from, to)),
+        };
+        let mut records = self.source.open(config)?;
+        let (found, chain) = scan(&mut records, Scan::new(asked, self.gap))?;
+        let Some((first, last)) = found.seqs else {
+            return Err(nothing(&found));
+        };
+        if let Some(seq) = around
+            && !(first..=last).contains(&seq)
+        {
+            return Err(Failure::Usage(anyhow!(
+                "seq {seq} is not in this log, which holds seq {first} to {last}"
+            )));
+        }
+        let here =
+            found.origin.as_ref().is_some_and(|origin| host::boot_id().is_ok_and(|boot| boot == origin.boot));
+        let is_damaged = found.damages_count > 0;
+        let story = Story::tell(found, chain, here.then(|| sys::now().as_us()));
+        if self.json {
+            println!("{}", serde_json::to_string(&story).context("the story as JSON")?);
+        } else {
+            print!("{}", page::text(&story, Zone::new(self.utc).get()));
+        }
+        if story.verdict.is_some() && !is_damaged { Ok(()) } else { Err(Failure::Told) }
+    }
+}
+
+fn span(zone: Zone, from: Option<Moment>, to: Option<Moment>) -> Span {
+    let is_daily = [&from, &to].into_iter().flatten().any(|moment| matches!(moment, Moment::Daily(_)));
+    let place = move |wall_us| {
+        if from.as_ref().is_some_and(|from| zone.is_before(wall_us, from)) {
+            Ordering::Less
+        } else if to.as_ref().is_some_and(|to| !zone.is_before(wall_us, to)) {
+            Ordering::Greater
+        } else {
+            Ordering::Equal
+        }
+    };
+    Span { place: Box::new(place), is_daily }
+}
+
+/// One pass over the whole log.
+fn scan(records: &mut Records, mut scan: Scan) -> Result<(Found, Chain), Failure> {
+    let (mut chain, mut head) = (Chain::default(), ChainHash::START);
+    while let Some(step) = records.next()? {
+        match step {
+            Step::Record(record, line) => {
+                chain.see(line.seq);
+                head = line.hash;
+                scan.feed(record);
+            }
+            Step::Unknown(line, _) | Step::Unread(line) => {
+                chain.see(line.seq);
+                head = line.hash;
+                scan.unknown(line.seq, line.kind().unwrap_or_default().to_owned());
+            }
+            Step::Fault(raw, fault) => {
+                let place = format!("{} line {}", raw.file.display(), raw.number);
+                if matches!(fault.wrong, Wrong::Newer(_)) {
+                    return Err(Failure::Usage(anyhow!("{place}: {fault}")));
+                }
+                scan.damage(Damage { place, why: fault.wrong.to_string(), after_seq: chain.seq });
+            }
+        }
+    }
+    chain.hash = head.to_string();
+    chain.fingerprint = Fingerprint::of(&head).to_string();
+    chain.incomplete_bytes = records.reader.partial().map_or(0, |partial| partial.bytes.len() as u64);
+    chain.is_written = records.reader.is_written();
+    if let Some(remark) = records.reader.take_remark() {
+        log::warn!("{remark}");
+    }
+    Ok((scan.finish(), chain))
+}
+
+/// There is not one record.
+fn nothing(found: &Found) -> Failure {
+    Failure::Usage(match found.damages.first() {
+        Some(damage) => anyhow!("{}: {}; nothing here can be read as a log", damage.place, damage.why),
+        None => anyhow!("the log is empty"),
+    })
+}

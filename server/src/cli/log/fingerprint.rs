@@ -1,0 +1,100 @@
+//! `buzzerd log fingerprint`. In: a log, perhaps a record. Out: 16 characters to read out, print or write on the score sheet.
+//! Guarantee: given only for a log whose chain holds up to there.
+
+use std::io::Write;
+
+use anyhow::anyhow;
+use buzzer_server::config::Config;
+use buzzer_server::io::{host, log_proof};
+use buzzer_server::log::checkpoint::Checkpoint;
+use buzzer_server::log::{ChainHash, Fingerprint};
+use buzzer_server::record::Fact;
+use clap::Args;
+use serde_json::json;
+
+use super::records::{Source, Step};
+use super::stdout::Stdout;
+use crate::cli::Failure;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Read it out or write it on the score sheet after a round: whoever changes one byte of the log up to there, or cuts off its \
+end, is found out by
+
+  buzzerd log verify --against 7K3Q-9MZT-2WXA-H04E@1234")]
+pub(crate) struct Print {
+    #[command(flatten)]
+    source: Source,
+    /// After this record [default: the last]
+    #[arg(long)]
+    seq: Option<u64>,
+    /// Also write a checkpoint: a text that says so, signed with the key of the log directory
+    #[arg(long)]
+    sign: bool,
+    /// One JSON object, with the whole hash
+    #[arg(long)]
+    json: bool,
+}
+
+impl Print {
+    pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
+        let mut records = self.source.open(config)?;
+        if self.sign && records.dir.is_none() {
+            return Err(Failure::Usage(anyhow!("--sign needs the log directory: its key is there")));
+        }
+        let (mut log, mut last): (String, Option<(u64, ChainHash)>) = Default::default();
+        while last.is_none_or(|(last, _)| self.seq != Some(last)) {
+            let Some(step) = records.next_unread()? else { break };
+            let line = match step {
+                Step::Unread(line) | Step::Record(_, line) | Step::Unknown(line, _) => line,
+                Step::Fault(raw, fault) => {
+                    let place = format!("{}: line {}", raw.file.display(), raw.number);
+                    return Err(Failure::Failed(anyhow!(
+                        "{place}: {fault}; no fingerprint is given of a damaged log (--seq takes one of the part before)"
+                    )));
+                }
+            };
+            last = Some((line.seq, line.hash));
+            if self.sign
+                && line.kind() == Some("start")
+                && let Ok(record) = line.record()
+                && let Fact::Start { log: id, .. } = record.fact
+            {
+                log = id;
+            }
+        }
+        let first = records.reader.opened_seq();
+        let Some((seq, head)) = last else {
+            return Err(Failure::Usage(anyhow!("the log is empty: not one record was written yet")));
+        };
+        if self.seq.is_some_and(|wanted| wanted != seq) {
+            return Err(Failure::Usage(anyhow!("the log has seq {first} to {seq}")));
+        }
+        let fingerprint = Fingerprint::of(&head);
+        let signed = match &records.dir {
+            Some(dir) if self.sign => {
+                let checkpoint = Checkpoint { log: log.clone(), seq, head, wall_us: host::wall_us() };
+                let written = log_proof::write_checkpoint(dir, &checkpoint);
+                Some(written.map_err(anyhow::Error::from)?.display().to_string())
+            }
+            _ => None,
+        };
+        let mut out = Stdout::new();
+        let printed = if self.json {
+            let object = json!({
+                "seq": seq,
+                "fingerprint": fingerprint.to_string(),
+                "head": head.to_string(),
+                "checkpoint": signed,
+            });
+            writeln!(out, "{object}")
+        } else {
+            writeln!(out, "{fingerprint}@{seq}")
+        };
+        printed.or_else(super::stdout::unless_gone)?;
+        if let Some(path) = signed.filter(|_| !self.json) {
+            eprintln!("signed: {path}");
+        }
+        out.flush()
+    }
+}

@@ -1,0 +1,96 @@
+//! A log for the commands that read it. In: paths of the command line. Out: its lines, checked against the chain, and what
+//! they say. Guarantee: damage is told with file and line and never passed over in silence; a kind that a later buzzerd
+//! added is told apart from damage.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use buzzer_server::config::Config;
+use buzzer_server::io::log_reader::{LogReader, RawLine, ReadError};
+use buzzer_server::log::verify::Fault;
+use buzzer_server::log::{BadLine, Line, Verifier};
+use buzzer_server::record::Record;
+use clap::Args;
+
+use crate::cli::Failure;
+
+/// Which log.
+#[derive(Debug, Args)]
+pub(crate) struct Source {
+    /// The log's directory, or its .jsonl files in their order [default: log.dir of the configuration]
+    #[arg(value_name = "PATH")]
+    pub(super) paths: Vec<PathBuf>,
+}
+
+/// A log that is read and checked.
+#[derive(Debug)]
+pub(super) struct Records {
+    pub(super) reader: LogReader,
+    pub(super) verifier: Verifier,
+    /// The log directory, if it is one.
+    pub(super) dir: Option<PathBuf>,
+    paths: Vec<PathBuf>,
+}
+
+/// The next line.
+#[derive(Debug)]
+pub(super) enum Step<'a> {
+    /// A record, in its place.
+    Record(Record, Line<'a>),
+    /// A record of a kind that this buzzerd does not know, in its place.
+    Unknown(Line<'a>, BadLine),
+    /// A line in its place; what it says was not looked at.
+    Unread(Line<'a>),
+    /// Not the line that should stand here.
+    Fault(RawLine<'a>, Fault),
+}
+
+impl Source {
+    /// Opens it.
+    pub(super) fn open(&self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<Records, Failure> {
+        let paths = if self.paths.is_empty() {
+            vec![config()?.log.dir.ok_or_else(|| Failure::Usage(anyhow!("no log directory is configured")))?]
+        } else {
+            self.paths.clone()
+        };
+        let reader = LogReader::open(&paths).map_err(unreadable)?;
+        let verifier = Verifier::from_seq(reader.first_seq());
+        let dir = paths.first().filter(|path| path.is_dir()).cloned();
+        Ok(Records { reader, verifier, dir, paths })
+    }
+}
+
+pub(super) fn unreadable(error: ReadError) -> Failure {
+    Failure::Usage(error.into())
+}
+
+impl Records {
+    /// The same log, from its first line.
+    pub(super) fn again(&self) -> Result<Self, ReadError> {
+        let reader = LogReader::open(&self.paths)?;
+        let verifier = Verifier::from_seq(reader.first_seq());
+        Ok(Self { reader, verifier, dir: self.dir.clone(), paths: self.paths.clone() })
+    }
+
+    /// The next line, and what it says; none at the end of what is there now.
+    pub(super) fn next(&mut self) -> Result<Option<Step<'_>>, Failure> {
+        Ok(self.next_unread()?.map(|step| match step {
+            Step::Unread(line) => match line.record() {
+                Ok(record) => Step::Record(record, line),
+                Err(error) => Step::Unknown(line, error),
+            },
+            step => step,
+        }))
+    }
+
+    /// The next line, checked, whatever it says.
+    pub(super) fn next_unread(&mut self) -> Result<Option<Step<'_>>, Failure> {
+        let Some(raw) = self.reader.next_line().map_err(unreadable)? else { return Ok(None) };
+        let checked =
+            if raw.whole { self.verifier.check(raw.bytes) } else { Err(self.verifier.incomplete(raw.bytes)) };
+        Ok(Some(match checked {
+            Ok(line) => Step::Unread(line),
+            Err(fault) => Step::Fault(raw, fault),
+        }))
+    }
+}

@@ -1,0 +1,208 @@
+//! `buzzerd log replay`. In: a log. Out: its events over WebSocket, at the pace they had or another. Guarantee: nothing is served
+//! before all of it was read once and found whole.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use anyhow::anyhow;
+use buzzer_server::config::Config;
+use buzzer_server::io::replay::{Options, Replay as Served};
+use buzzer_server::pool_id::PoolId;
+use buzzer_server::record::{Fact, Record};
+use buzzer_server::replay::{Player, PoolKnown, Speed};
+use clap::Args;
+
+use super::records::{Records, Source, Step, unreadable};
+use crate::cli::Failure;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Once more, for a screen    buzzerd log replay --listen 127.0.0.1:7401
+Only one race, slowly      buzzerd log replay --listen 127.0.0.1:7401 --seq 1200..1240 --speed 0.1
+As fast as it is read      buzzerd log replay --listen 127.0.0.1:7401 --speed max
+
+It waits for a first client and ends with a close frame (code 1000) after the last event. Clients speak with it as with
+buzzerd (protocol v1). `list pools` names the pools of the recording; `connect` gets the outcome that was recorded, and
+waits up to 5 s for it. Nothing is opened and nothing is logged.
+
+Exit codes: 0 played to the end or stopped, 1 the log is damaged or it failed, 2 wrong usage, or not a log.")]
+pub(crate) struct Replay {
+    #[command(flatten)]
+    source: Source,
+    /// Where to listen, for example 127.0.0.1:7401; port 0: any free one
+    #[arg(long, value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// How fast: 1 as it was, 2 twice as fast; max (or 0): as fast as clients read, and nobody is dropped for being slow
+    #[arg(long, value_name = "X", default_value = "1")]
+    speed: Speed,
+    /// Only these records, for example 1200..1240, 1200.. or ..1240; what was before them is known, and not told
+    #[arg(long, value_name = "A..B", default_value = "..")]
+    seq: SeqRange,
+    /// Begin without waiting for a client
+    #[arg(long)]
+    now: bool,
+}
+
+/// Records, both ends included.
+#[derive(Clone, Copy, Debug)]
+struct SeqRange {
+    first: u64,
+    last: u64,
+}
+
+impl FromStr for SeqRange {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let wrong = "expected two seqs like 1200..1240, of which either may be missing, the smaller first";
+        let (first, last) = text.split_once("..").unwrap_or((text, text));
+        let number =
+            |text: &str, missing| if text.is_empty() { Ok(missing) } else { text.parse().map_err(|_| wrong) };
+        let range = Self { first: number(first, 1)?, last: number(last, u64::MAX)? };
+        if text.is_empty() || range.first > range.last { Err(wrong) } else { Ok(range) }
+    }
+}
+
+/// What the first pass over the log finds.
+#[derive(Debug, Default)]
+struct Known {
+    pools: Vec<PoolKnown>,
+    seqs: Option<(u64, u64)>,
+    /// How many are in the range.
+    records: u64,
+}
+
+impl Replay {
+    pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
+        let mut records = self.source.open(config)?;
+        let known = survey(&mut records, self.seq)?;
+        let Some((first, last)) = known.seqs else {
+            return Err(Failure::Usage(anyhow!("the log is empty")));
+        };
+        if known.records == 0 {
+            return Err(Failure::Usage(anyhow!("--seq: the log holds seq {first} to {last}")));
+        }
+        let mut player = Player::new(known.pools);
+        let mut played = Played {
+            records: records.again().map_err(unreadable)?,
+            last: self.seq.last.min(last),
+            is_over: false,
+        };
+        // What was before them.
+        let mut next = None;
+        for record in &mut played {
+            let record = record?;
+            if record.seq >= self.seq.first {
+                next = Some(Ok(record));
+                break;
+            }
+            player.skip(&record);
+        }
+        let options = Options { speed: self.speed, at_once: self.now, last_seq: played.last };
+        let records = next.into_iter().chain(played);
+        let replay = Served::start(self.listen, player, records, options).map_err(failed)?;
+        if let Some(address) = replay.address() {
+            log::info!("replay: {} records up to seq {}", known.records, options.last_seq);
+            log::info!(
+                "listening: ws://{address}/{}",
+                if self.now { "" } else { " (begins with the first client)" }
+            );
+        }
+        replay.run().map_err(failed)
+    }
+}
+
+fn failed(error: buzzer_server::io::replay::ReplayError<Failure>) -> Failure {
+    use buzzer_server::io::replay::ReplayError;
+    match error {
+        ReplayError::Read(failure) => failure,
+        ReplayError::Listen(error) => Failure::Failed(error.into()),
+        ReplayError::Kernel(error) => Failure::Failed(error.into()),
+    }
+}
+
+/// The first pass: is it whole, and which pools are there?
+fn survey(records: &mut Records, range: SeqRange) -> Result<Known, Failure> {
+    let mut known = Known::default();
+    while let Some(step) = records.next()? {
+        let seq = match step {
+            Step::Record(record, _) => {
+                if record.seq <= range.last {
+                    known.see(&record);
+                }
+                record.seq
+            }
+            Step::Unknown(line, _) | Step::Unread(line) => line.seq,
+            // What comes behind the range is of no interest.
+            Step::Fault(..) if known.seqs.is_some_and(|(_, last)| last >= range.last) => continue,
+            Step::Fault(raw, fault) => {
+                return Err(Failure::Failed(anyhow!(
+                    "{}: line {}: {fault}; only a whole log is replayed, up to there with --seq ..{}",
+                    raw.file.display(),
+                    raw.number,
+                    known.seqs.map_or(0, |(_, last)| last)
+                )));
+            }
+        };
+        known.seqs = Some((known.seqs.map_or(seq, |(first, _)| first), seq));
+        known.records += u64::from((range.first..=range.last).contains(&seq));
+    }
+    Ok(known)
+}
+
+impl Known {
+    fn see(&mut self, record: &Record) {
+        let (pool, decides): (Option<PoolId>, bool) = match &record.fact {
+            Fact::Attach { pool, .. } => (Some(pool.clone()), false),
+            Fact::Connect { pool, .. } => (Some(pool.clone()), true),
+            // A client may have asked for what is no pool.
+            Fact::Refuse { pool, .. } => {
+                (pool.parse().ok().filter(|pool| self.pools.iter().any(|known| known.id == *pool)), true)
+            }
+            _ => return,
+        };
+        let Some(pool) = pool else { return };
+        let at = self.pools.iter().position(|known| known.id == pool).unwrap_or_else(|| {
+            self.pools.push(PoolKnown { id: pool, decided_seq: 0 });
+            self.pools.len() - 1
+        });
+        if decides {
+            self.pools[at].decided_seq = record.seq;
+        }
+    }
+}
+
+/// The second pass: the records up to the end of the range.
+#[derive(Debug)]
+struct Played {
+    records: Records,
+    last: u64,
+    is_over: bool,
+}
+
+impl Iterator for Played {
+    type Item = Result<Record, Failure>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // Nothing behind the range is looked at: it may be damaged.
+        while !self.is_over {
+            return match self.records.next().transpose()? {
+                Ok(Step::Record(record, _)) => {
+                    self.is_over = record.seq >= self.last;
+                    Some(Ok(record))
+                }
+                // It has no news for anybody.
+                Ok(Step::Unknown(line, _) | Step::Unread(line)) => {
+                    self.is_over = line.seq >= self.last;
+                    continue;
+                }
+                Ok(Step::Fault(raw, fault)) => {
+                    let place = format!("{}: line {}", raw.file.display(), raw.number);
+                    Some(Err(Failure::Failed(anyhow!("{place}: {fault}"))))
+                }
+                Err(failure) => Some(Err(failure)),
+            };
+        }
+        None
+    }
+}

@@ -1,0 +1,189 @@
+//! `buzzerd log show`. In: a log and what one wants to see of it. Out: a line per record, in words with the time of day,
+//! or as JSON. Guarantee: what is damaged is told on stderr where it stands, and what can be read behind it is shown.
+
+use std::collections::VecDeque;
+use std::io::Write;
+
+use anyhow::anyhow;
+use buzzer_server::config::Config;
+use buzzer_server::log::wall::WallClock;
+use buzzer_server::log::{Line, sentence};
+use buzzer_server::record::Record;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::records::{Records, Source, Step};
+use super::stdout::Stdout;
+use super::time::{self, Moment, Zone};
+use crate::cli::Failure;
+
+/// Records that are kept back to show the last ones.
+const LAST_MAX: usize = 10_000;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  buzzerd log show --from 19:30 --to 19:45           everything in a quarter of an hour
+  buzzerd log show --pool stage --kind press -n 20   the last 20 presses of a pool
+  buzzerd log show -f                                what happens now")]
+pub(crate) struct Show {
+    #[command(flatten)]
+    source: Source,
+    /// From this time on: 19:30, 19:30:05.25, \"2026-11-24 19:30\" or 2026-11-24T18:30:00Z; without a date: on every day
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    from: Option<Moment>,
+    /// Until this time
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    to: Option<Moment>,
+    /// Records of this pool
+    #[arg(long)]
+    pool: Option<String>,
+    /// Records of this buzzer
+    #[arg(long)]
+    buzzer: Option<u16>,
+    /// Records of this kind: press, draw, attach, connect, gap and so on; may be repeated
+    #[arg(long)]
+    kind: Vec<String>,
+    /// Records with these numbers: 1200, 1200.. or 1200..1300
+    #[arg(long, value_name = "SEQ", value_parser = seqs)]
+    seq: Option<(u64, u64)>,
+    /// Only the last so many of them
+    #[arg(short = 'n', long, value_name = "RECORDS", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    last: Option<u16>,
+    /// Go on with what comes, until Ctrl-C
+    #[arg(short, long)]
+    follow: bool,
+    /// Times in UTC instead of this computer's zone
+    #[arg(long)]
+    utc: bool,
+    /// One JSON object a line: the record, and its time of day as \"wall\"
+    #[arg(long)]
+    json: bool,
+}
+
+/// `7`, `7..` or `7..9`.
+fn seqs(text: &str) -> Result<(u64, u64), String> {
+    let bad = || format!("{text:?} is no range of numbers: expected 1200, 1200.. or 1200..1300");
+    let (first, last) = match text.split_once("..") {
+        None => (text, text),
+        Some((first, "")) => (first, "18446744073709551615"),
+        Some((first, last)) => (first, last),
+    };
+    let (first, last) = (first.parse().map_err(|_| bad())?, last.parse().map_err(|_| bad())?);
+    if first <= last { Ok((first, last)) } else { Err(bad()) }
+}
+
+impl Show {
+    pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
+        let mut records = self.source.open(config)?;
+        let (zone, mut wall) = (Zone::new(self.utc), WallClock::default());
+        let mut out = Stdout::new();
+        let mut kept: VecDeque<String> = VecDeque::new();
+        let mut keeps = self.last.map(usize::from);
+        let mut is_damaged = false;
+        loop {
+            while let Some(step) = records.next()? {
+                let text = match step {
+                    Step::Record(record, line) => {
+                        wall.take(&record);
+                        let wall_us = wall.wall_us(record.at_us);
+                        self.wants(&line, wall_us, &zone)
+                            .then(|| self.text(&line, Some(&record), wall_us, &zone))
+                    }
+                    Step::Unknown(line, _) => {
+                        self.wants(&line, None, &zone).then(|| self.text(&line, None, None, &zone))
+                    }
+                    Step::Unread(_) => None,
+                    Step::Fault(raw, fault) => {
+                        is_damaged = true;
+                        out.flush()?;
+                        eprintln!("buzzerd: {}: line {}: {fault}", raw.file.display(), raw.number);
+                        None
+                    }
+                };
+                let Some(text) = text else { continue };
+                match keeps {
+                    None => writeln!(out, "{text}").or_else(super::stdout::unless_gone)?,
+                    Some(last) => {
+                        if kept.len() == last.min(LAST_MAX) {
+                            kept.pop_front();
+                        }
+                        kept.push_back(text);
+                    }
+                }
+            }
+            keeps = None;
+            for text in kept.drain(..) {
+                writeln!(out, "{text}").or_else(super::stdout::unless_gone)?;
+            }
+            out.flush()?;
+            if let Some(remark) = records.reader.take_remark() {
+                eprintln!("buzzerd: {remark}");
+            }
+            if !self.follow {
+                break;
+            }
+            records.reader.wait().map_err(super::records::unreadable)?;
+        }
+        self.check_range(&records)?;
+        if is_damaged { Err(Failure::Told) } else { Ok(()) }
+    }
+
+    /// Nothing was shown because nothing is there: that is no empty answer.
+    fn check_range(&self, records: &Records) -> Result<(), Failure> {
+        let (first, last) = (records.reader.opened_seq(), records.verifier.next_seq() - 1);
+        if records.verifier.records() + records.verifier.faults() == 0 {
+            return Err(Failure::Usage(anyhow!("the log is empty: not one record was written yet")));
+        }
+        match self.seq {
+            Some((from, to)) if from > last || to < first => {
+                Err(Failure::Usage(anyhow!("the log has seq {first} to {last}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn wants(&self, line: &Line<'_>, wall_us: Option<u64>, zone: &Zone) -> bool {
+        if self.seq.is_some_and(|(first, last)| !(first..=last).contains(&line.seq)) {
+            return false;
+        }
+        let in_time = |wall_us| {
+            self.from.as_ref().is_none_or(|from| !zone.is_before(wall_us, from))
+                && self.to.as_ref().is_none_or(|to| zone.is_before(wall_us, to))
+        };
+        if (self.from.is_some() || self.to.is_some()) && !wall_us.is_some_and(in_time) {
+            return false;
+        }
+        if self.kind.is_empty() && self.pool.is_none() && self.buzzer.is_none() {
+            return true;
+        }
+        // By its keys, so that kinds of a later buzzerd are found as well.
+        let Ok(record) = serde_json::from_slice::<Value>(line.bytes()) else { return false };
+        let text = |key: &str| record.get(key).and_then(Value::as_str).unwrap_or_default();
+        (self.kind.is_empty() || self.kind.iter().any(|kind| kind == text("kind")))
+            && self.pool.as_deref().is_none_or(|pool| pool == text("pool"))
+            && self.buzzer.is_none_or(|buzzer| record.get("buzzer") == Some(&json!(buzzer)))
+    }
+
+    fn text(&self, line: &Line<'_>, record: Option<&Record>, wall_us: Option<u64>, zone: &Zone) -> String {
+        if self.json {
+            return with_wall(line, wall_us);
+        }
+        let time = wall_us.map_or_else(|| " ".repeat(26), |wall_us| zone.show(wall_us));
+        let said = match record {
+            Some(record) => sentence::of(&record.fact),
+            None => format!(
+                "(not known to this buzzerd) {}",
+                String::from_utf8_lossy(line.bytes()).escape_debug()
+            ),
+        };
+        format!("{time}  {:>6}  {said}", line.seq)
+    }
+}
+
+/// The line with its time of day, the other keys as they are.
+pub(super) fn with_wall(line: &Line<'_>, wall_us: Option<u64>) -> String {
+    let text = String::from_utf8_lossy(line.bytes());
+    let wall = json!(wall_us.and_then(time::utc));
+    format!("{{\"wall\":{wall},{}", text.strip_prefix('{').unwrap_or(&text))
+}

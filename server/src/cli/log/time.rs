@@ -1,0 +1,104 @@
+//! Times of day on the command line. In: what a moderator types, and µs since 1970. Out: the other. Guarantee: the zone of
+//! this computer, or UTC if asked; a time without a date means that time on every day.
+
+use jiff::civil::{DateTime, Time};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ZonedDateTime};
+
+/// A moment, or a time of every day.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Moment {
+    Once(Timestamp),
+    Local(DateTime),
+    Daily(Time),
+}
+
+/// `19:30`, `19:30:05.25`, `2026-11-24 19:30`, `2026-11-24T18:30:00Z`.
+pub(super) fn parse(text: &str) -> Result<Moment, String> {
+    if let Ok(timestamp) = text.parse() {
+        return Ok(Moment::Once(timestamp));
+    }
+    // jiff takes a date alone as midnight, which is as good; but a time alone is no date.
+    if text.contains('-')
+        && let Ok(local) = text.parse()
+    {
+        return Ok(Moment::Local(local));
+    }
+    text.parse().map(Moment::Daily).map_err(|_| {
+        format!(
+            "{text:?} is no time: expected 19:30, 19:30:05.25, \"2026-11-24 19:30\" or 2026-11-24T18:30:00Z"
+        )
+    })
+}
+
+/// A time zone to show and compare times in.
+#[derive(Clone, Debug)]
+pub(super) struct Zone(TimeZone);
+
+impl Zone {
+    pub(super) fn new(utc: bool) -> Self {
+        Self(if utc { TimeZone::UTC } else { TimeZone::system() })
+    }
+
+    /// For others to format with.
+    pub(super) const fn get(&self) -> &TimeZone {
+        &self.0
+    }
+
+    fn zoned(&self, wall_us: u64) -> Option<ZonedDateTime> {
+        let timestamp = Timestamp::from_microsecond(i64::try_from(wall_us).ok()?).ok()?;
+        Some(timestamp.to_zoned_datetime(self.0.clone()))
+    }
+
+    /// `2026-11-24 19:30:05.123456`.
+    pub(super) fn show(&self, wall_us: u64) -> String {
+        self.zoned(wall_us).map_or_else(|| "?".to_owned(), |zoned| zoned.strftime("%F %T.%6f").to_string())
+    }
+
+    /// Whether a time is before a moment.
+    pub(super) fn is_before(&self, wall_us: u64, moment: &Moment) -> bool {
+        let Some(zoned) = self.zoned(wall_us) else { return false };
+        match moment {
+            Moment::Once(timestamp) => zoned.timestamp() < *timestamp,
+            Moment::Local(local) => zoned.datetime() < *local,
+            Moment::Daily(time) => zoned.time() < *time,
+        }
+    }
+}
+
+/// RFC 3339 in UTC, for programs.
+pub(super) fn utc(wall_us: u64) -> Option<String> {
+    let timestamp = Timestamp::from_microsecond(i64::try_from(wall_us).ok()?).ok()?;
+    Some(format!("{timestamp:.6}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WALL_US: u64 = 1_790_000_000_123_456; // 2026-09-21T14:13:20.123456Z
+
+    #[test]
+    fn what_people_type_is_a_time() {
+        let zone = Zone::new(true);
+        assert_eq!(zone.show(WALL_US), "2026-09-21 14:13:20.123456");
+        assert_eq!(utc(WALL_US).unwrap(), "2026-09-21T14:13:20.123456Z");
+        for (text, before) in [
+            ("14:13", false),
+            ("14:13:20.123456", false),
+            ("14:13:20.123457", true),
+            ("14:14", true),
+            ("2026-09-21 14:13", false),
+            ("2026-09-21 14:14", true),
+            ("2026-09-22", true),
+            ("2026-09-21T16:13:20+02:00", false),
+            ("2026-09-21T16:13:21+02:00", true),
+        ] {
+            let moment = parse(text).unwrap();
+            assert_eq!(zone.is_before(WALL_US, &moment), before, "{text}: {moment:?}");
+        }
+        for text in ["", "noon", "25:00", "2026-13-01"] {
+            assert!(parse(text).unwrap_err().contains("expected 19:30"), "{text}");
+        }
+    }
+}

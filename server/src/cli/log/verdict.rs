@@ -1,0 +1,212 @@
+//! What `log verify` found. In: faults, claims, counts. Out: a page for people or a JSON object. Guarantee: the first line
+//! that is wrong comes first, and every line of the page that is bad news begins with `NO`.
+
+use std::fmt;
+
+use buzzer_server::log::verify::Fault;
+use buzzer_server::log::{BadLine, ChainHash, Fingerprint, Verifier};
+use serde_json::{Value, json};
+
+use super::verify::{Claim, TOLD_MAX};
+
+/// The whole of it.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    pub(super) begins: u64,
+    pub(super) expected_begin: u64,
+    /// The log itself says that what was before was removed by configuration, and what it follows from.
+    pub(super) is_expired: bool,
+    pub(super) records: u64,
+    pub(super) last_seq: u64,
+    pub(super) head: Option<ChainHash>,
+    pub(super) lost: u64,
+    pub(super) faults: u64,
+    /// The first faults and discrepancies, in words.
+    pub(super) told: Vec<String>,
+    pub(super) discrepancies: u64,
+    pub(super) told_discrepancies: Vec<String>,
+    /// Records that were read over, and the first of them.
+    pub(super) unknown: u64,
+    pub(super) first_unknown: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) checkpoints: Vec<Claim>,
+    pub(super) bad_checkpoints: Vec<String>,
+    pub(super) claims: Vec<Claim>,
+    /// Where an incomplete line is, and its bytes.
+    pub(super) partial: Option<(String, usize)>,
+    pub(super) is_written: bool,
+    pub(super) remark: Option<String>,
+}
+
+impl Verdict {
+    pub(super) fn take(&mut self, verifier: &Verifier) {
+        self.records = verifier.records();
+        self.last_seq = verifier.next_seq() - 1;
+        self.head = verifier.head().copied();
+        self.lost = verifier.lost();
+    }
+
+    pub(super) fn fault(&mut self, place: String, fault: &Fault) {
+        self.faults += 1;
+        if self.told.len() < TOLD_MAX {
+            self.told.push(format!("{place}: {fault}"));
+        }
+    }
+
+    pub(super) fn discrepancy(&mut self, text: String) {
+        if self.told_discrepancies.len() < TOLD_MAX {
+            self.told_discrepancies.push(text);
+        }
+    }
+
+    pub(super) fn unknown(&mut self, seq: u64, error: &BadLine) {
+        self.unknown += 1;
+        self.first_unknown.get_or_insert_with(|| format!("seq {seq}: {error}"));
+    }
+
+    /// A line that is being written is no damage; one that nobody writes any more is cut off.
+    fn is_cut_off(&self) -> bool {
+        self.partial.is_some() && !self.is_written
+    }
+
+    fn unmet(&self) -> impl Iterator<Item = &Claim> {
+        self.checkpoints.iter().chain(&self.claims).filter(|claim| claim.met.is_none())
+    }
+
+    fn is_beheaded(&self) -> bool {
+        self.begins != self.expected_begin && !self.is_expired
+    }
+
+    pub(super) fn is_good(&self) -> bool {
+        self.faults == 0
+            && self.discrepancies == 0
+            && self.bad_checkpoints.is_empty()
+            && self.unmet().next().is_none()
+            && !self.is_cut_off()
+            && !self.is_beheaded()
+    }
+
+    fn why_unmet(&self, claim: &Claim) -> String {
+        match claim.seq {
+            Some(seq) if seq > self.last_seq => {
+                let last = self.last_seq;
+                format!("it knows seq {seq}, this log ends with seq {last}: its end was cut off, or lost")
+            }
+            Some(seq) => {
+                format!("seq {seq} is another record in this log: it, or one before it, was changed")
+            }
+            None => "no record of this log has it".to_owned(),
+        }
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let claim = |claim: &Claim| {
+            json!({
+                "what": claim.what,
+                "seq": claim.seq,
+                "met": claim.met,
+                "why": claim.met.is_none().then(|| self.why_unmet(claim)),
+            })
+        };
+        let claims = |claims: &[Claim]| claims.iter().map(claim).collect::<Vec<_>>();
+        json!({
+            "good": self.is_good(),
+            "first_seq": self.begins,
+            "last_seq": self.last_seq,
+            "records": self.records,
+            "head": self.head.map(|head| head.to_string()),
+            "fingerprint": self.head.map(|head| Fingerprint::of(&head).to_string()),
+            "faults": self.faults,
+            "first_faults": self.told,
+            "discrepancies": self.discrepancies,
+            "first_discrepancies": self.told_discrepancies,
+            "lost": self.lost,
+            "unknown": self.unknown,
+            "key": self.key,
+            "checkpoints": claims(&self.checkpoints),
+            "bad_checkpoints": self.bad_checkpoints,
+            "against": claims(&self.claims),
+            "incomplete_bytes": self.partial.as_ref().map(|(_, bytes)| bytes),
+            "being_written": self.is_written,
+            "remark": self.remark,
+        })
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, fault) in self.told.iter().enumerate() {
+            writeln!(f, "NO  {fault}{}", if at == 0 { "  <- the first line that is wrong" } else { "" })?;
+        }
+        if self.faults > self.told.len() as u64 {
+            writeln!(f, "NO  {} lines are wrong in all", self.faults)?;
+        }
+        for discrepancy in &self.told_discrepancies {
+            writeln!(f, "NO  {discrepancy}")?;
+        }
+        if self.discrepancies > self.told_discrepancies.len() as u64 {
+            writeln!(f, "NO  {} claims do not follow in all", self.discrepancies)?;
+        }
+        if self.is_beheaded() {
+            let begins = self.begins;
+            writeln!(
+                f,
+                "NO  it begins with seq {begins}, what was before is not here (if that is kept elsewhere: --begins {begins})"
+            )?;
+        }
+        for bad in &self.bad_checkpoints {
+            writeln!(f, "NO  {bad}")?;
+        }
+        for claim in self.unmet() {
+            writeln!(f, "NO  {}: {}", claim.what, self.why_unmet(claim))?;
+        }
+        match &self.partial {
+            Some((place, bytes)) if self.is_written => {
+                writeln!(f, "ok  {place}: being written: the first {bytes} bytes of a line")?;
+            }
+            Some((place, bytes)) => writeln!(
+                f,
+                "NO  {place}: cut off after {bytes} bytes, and no daemon is writing it (the next start of buzzerd sets \
+                 them aside)"
+            )?,
+            None => {}
+        }
+        if self.faults == 0 {
+            let (begins, last) = (self.begins, self.last_seq);
+            writeln!(f, "ok  seq {begins} to {last}: {} records, each as it was written", self.records)?;
+        }
+        if self.is_expired {
+            let begins = self.begins;
+            writeln!(
+                f,
+                "    what was before seq {begins} was removed by configuration, and the log says so"
+            )?;
+        }
+        if self.lost > 0 {
+            writeln!(f, "    {} records were lost when they were made, and the log says so", self.lost)?;
+        }
+        if let Some(first) = &self.first_unknown {
+            writeln!(
+                f,
+                "    {} records are of kinds that this buzzerd does not know; {first}",
+                self.unknown
+            )?;
+        }
+        let met = self.checkpoints.iter().filter(|claim| claim.met.is_some()).count();
+        if let Some(key) = &self.key {
+            writeln!(f, "ok  checkpoints: {met}, signed by {key}")?;
+        }
+        for claim in self.claims.iter() {
+            if let Some(seq) = claim.met {
+                writeln!(f, "ok  {}: this log had it at seq {seq}", claim.what)?;
+            }
+        }
+        if let Some(remark) = &self.remark {
+            writeln!(f, "    {remark}")?;
+        }
+        if let Some(head) = &self.head {
+            writeln!(f, "    {}@{}", Fingerprint::of(head), self.last_seq)?;
+        }
+        Ok(())
+    }
+}

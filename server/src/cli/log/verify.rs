@@ -1,0 +1,306 @@
+//! `buzzerd log verify`. In: a log, and what was noted of it before. Out: whether it is whole, or the first line that is not
+//! the one that was written. Guarantee: exit code 0 only if every line, every checkpoint and everything that it was to be
+//! compared with holds.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use buzzer_core::io::sys;
+use buzzer_core::time::{KernelTime, Micros};
+use buzzer_server::config::Config;
+use buzzer_server::io::log_proof;
+use buzzer_server::log::audit::{Audit, Discrepancy};
+use buzzer_server::log::checkpoint::Checkpoint;
+use buzzer_server::log::fingerprint::Spoken;
+use buzzer_server::log::verify::{Fault, Wrong};
+use buzzer_server::log::{ChainHash, Fingerprint, Line, Verifier};
+use clap::Args;
+use serde::Deserialize;
+
+use super::records::{Records, Source, Step};
+use super::verdict::Verdict;
+use crate::cli::Failure;
+
+/// How often somebody who waits is told how far it is.
+const PROGRESS_US: Micros = Micros::from_ms(500);
+/// Records between two looks at the clock.
+const PROGRESS_RECORDS: u64 = 0x4000;
+/// Faults and discrepancies that are told; the rest is counted.
+pub(super) const TOLD_MAX: usize = 20;
+/// What has so many lines and not one of a log is no log.
+const FOREIGN_LINES_MAX: u64 = 100;
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    source: Source,
+    /// Compare with what left the box before: a fingerprint (7K3Q-9MZT-2WXA-H04E@1234, the number may be left out), a hash
+    /// (64 hex digits), or the file of a checkpoint. It finds what was cut off at the end, too
+    #[arg(long, value_name = "FINGERPRINT|FILE")]
+    against: Vec<String>,
+    /// Whose signatures hold: a public key or allowed_signers file that you have from elsewhere [default: key.pub of the log
+    /// directory, which whoever changed the log could have changed as well]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// The log begins with this record, because older segments are kept elsewhere
+    #[arg(long, value_name = "SEQ")]
+    begins: Option<u64>,
+    /// Also fold the records, and derive every verdict again: draws, photo finishes, marks, who was connected
+    #[arg(long)]
+    replay: bool,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the log is compared with.
+#[derive(Debug)]
+pub(super) struct Claim {
+    /// Where it comes from.
+    pub(super) what: String,
+    /// The record that it is about.
+    pub(super) seq: Option<u64>,
+    token: Token,
+    /// The record that fits.
+    pub(super) met: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Token {
+    Short(Fingerprint),
+    Whole(ChainHash),
+}
+
+impl Claim {
+    fn new(what: String, seq: Option<u64>, token: Token) -> Self {
+        Self { what, seq, token, met: None }
+    }
+
+    fn of(what: String, checkpoint: &Checkpoint) -> Self {
+        Self::new(what, Some(checkpoint.seq), Token::Whole(checkpoint.head))
+    }
+
+    fn look(&mut self, line: &Line<'_>) {
+        let fits = match &self.token {
+            Token::Short(fingerprint) => Fingerprint::of(&line.hash) == *fingerprint,
+            Token::Whole(head) => line.hash == *head,
+        };
+        if fits && self.seq.is_none_or(|seq| seq == line.seq) {
+            self.met = Some(line.seq);
+        }
+    }
+}
+
+impl Verify {
+    pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
+        let mut records = self.source.open(config)?;
+        let begins = records.reader.first_seq();
+        let mut verdict = Verdict { begins, expected_begin: self.begins.unwrap_or(1), ..Verdict::default() };
+        if let Some(seq) = self.begins {
+            records.verifier = Verifier::from_seq(seq);
+            verdict.begins = seq;
+        }
+        let mut claims = self.claims(records.dir.as_deref())?;
+        let checkpoints = self.checkpoints(records.dir.as_deref(), &mut verdict)?;
+        let checkpoints = self.read(&mut records, &mut verdict, &mut claims, checkpoints)?;
+        verdict.is_written = records.reader.is_written();
+        verdict.partial =
+            records.reader.partial().map(|line| (place(line.file, line.number), line.bytes.len()));
+        verdict.remark = records.reader.take_remark();
+        verdict.take(&records.verifier);
+        if verdict.records == 0 && verdict.faults == 0 && verdict.partial.is_none() {
+            return Err(Failure::Usage(anyhow!("the log is empty: not one record was written yet")));
+        }
+        // What a log without its beginning does not have cannot be compared.
+        let known = |claim: &Claim| claim.seq.is_none_or(|seq| seq >= verdict.begins);
+        if let Some(claim) = claims.iter().find(|claim| !known(claim)) {
+            let seq = claim.seq.unwrap_or_default();
+            return Err(Failure::Usage(anyhow!(
+                "{}: it is about seq {seq}, and this log begins with seq {}: name the older segments too",
+                claim.what,
+                verdict.begins
+            )));
+        }
+        verdict.checkpoints = checkpoints.into_values().flatten().filter(known).collect();
+        verdict.claims = claims;
+        let mut out = io::stdout().lock();
+        let printed = if self.json { writeln!(out, "{}", verdict.json()) } else { write!(out, "{verdict}") };
+        printed.context("the result cannot be printed")?;
+        if verdict.is_good() { Ok(()) } else { Err(Failure::Told) }
+    }
+
+    fn read(
+        &self,
+        records: &mut Records,
+        verdict: &mut Verdict,
+        claims: &mut [Claim],
+        mut checkpoints: BTreeMap<u64, Vec<Claim>>,
+    ) -> Result<BTreeMap<u64, Vec<Claim>>, Failure> {
+        let mut progress = Progress::new();
+        let mut audit = self.replay.then(Audit::default);
+        let mut found: Vec<Discrepancy> = Vec::new();
+        let mut first = Vec::new();
+        let is_named_as_log = records.reader.is_named_as_log();
+        loop {
+            let step = if audit.is_some() { records.next()? } else { records.next_unread()? };
+            let line = match step {
+                None => break,
+                Some(Step::Fault(raw, fault)) => {
+                    if let Fault { wrong: Wrong::Newer(_), .. } = fault {
+                        return Err(Failure::Usage(anyhow!("{}: {fault}", place(raw.file, raw.number))));
+                    }
+                    verdict.fault(place(raw.file, raw.number), &fault);
+                    if !is_named_as_log
+                        && verdict.faults >= FOREIGN_LINES_MAX
+                        && records.verifier.records() == 0
+                    {
+                        break;
+                    }
+                    continue;
+                }
+                Some(Step::Record(record, line)) => {
+                    if let Some(audit) = &mut audit {
+                        audit.take(&record, &mut found);
+                    }
+                    line
+                }
+                Some(Step::Unknown(line, error)) => {
+                    verdict.unknown(line.seq, &error);
+                    line
+                }
+                Some(Step::Unread(line)) => line,
+            };
+            if line.seq == verdict.begins {
+                first = line.bytes().to_vec();
+            } else if line.kind() == Some("expired") && follows_expired(&line, &first) {
+                verdict.is_expired = true;
+            }
+            claims.iter_mut().for_each(|claim| claim.look(&line));
+            if let Some(claims) = checkpoints.get_mut(&line.seq) {
+                claims.iter_mut().for_each(|claim| claim.look(&line));
+            }
+            verdict.discrepancies += found.len() as u64;
+            found.drain(..).for_each(|found| verdict.discrepancy(found.to_string()));
+            progress.take(line.seq);
+        }
+        progress.finish();
+        if records.verifier.records() == 0 && verdict.faults > 0 && !is_named_as_log {
+            let first = verdict.told.first().map_or("", String::as_str);
+            return Err(Failure::Usage(anyhow!("not a log of buzzerd: {first}")));
+        }
+        Ok(checkpoints)
+    }
+
+    fn public_key(&self, dir: Option<&Path>) -> Result<ssh_key::PublicKey, Failure> {
+        let path = match (&self.key, dir) {
+            (Some(path), _) => path.clone(),
+            (None, Some(dir)) => dir.join(log_proof::PUBLIC_KEY_NAME),
+            (None, None) => {
+                return Err(Failure::Usage(anyhow!(
+                    "whose signature? name the box's public key with --key FILE"
+                )));
+            }
+        };
+        log_proof::public_key(&path).map_err(|error| Failure::Usage(error.into()))
+    }
+
+    fn claims(&self, dir: Option<&Path>) -> Result<Vec<Claim>, Failure> {
+        let mut claims = Vec::new();
+        for text in &self.against {
+            let path = Path::new(text);
+            if path.is_file() {
+                // Its key is beside the directory of checkpoints that it lies in, if no log directory is named.
+                let beside = path.parent().and_then(Path::parent).map(Path::to_owned);
+                let key = self.public_key(dir.or(beside.as_deref()))?;
+                let checkpoint = log_proof::read_checkpoint(path, &key);
+                claims.push(Claim::of(text.clone(), &checkpoint.map_err(anyhow::Error::from)?));
+            } else if let Ok(head) = text.parse() {
+                claims.push(Claim::new(format!("hash {text}"), None, Token::Whole(head)));
+            } else {
+                let spoken: Spoken = text.parse().map_err(|error| {
+                    Failure::Usage(anyhow!("--against {text}: {error}; nor is it the file of a checkpoint"))
+                })?;
+                let what = format!("fingerprint {spoken}");
+                claims.push(Claim::new(what, spoken.seq, Token::Short(spoken.fingerprint)));
+            }
+        }
+        Ok(claims)
+    }
+
+    /// The checkpoints of the log directory, by the record that they are about.
+    fn checkpoints(
+        &self,
+        dir: Option<&Path>,
+        verdict: &mut Verdict,
+    ) -> Result<BTreeMap<u64, Vec<Claim>>, Failure> {
+        let mut checkpoints: BTreeMap<u64, Vec<Claim>> = BTreeMap::new();
+        let Some(dir) = dir else { return Ok(checkpoints) };
+        let paths = log_proof::checkpoints(dir).map_err(|error| Failure::Usage(error.into()))?;
+        if paths.is_empty() {
+            return Ok(checkpoints);
+        }
+        let key = self.public_key(Some(dir))?;
+        verdict.key = Some(key.fingerprint(ssh_key::HashAlg::Sha256).to_string());
+        for path in paths {
+            match log_proof::read_checkpoint(&path, &key) {
+                Ok(checkpoint) => {
+                    let claim = Claim::of(path.display().to_string(), &checkpoint);
+                    checkpoints.entry(checkpoint.seq).or_default().push(claim);
+                }
+                Err(error) => verdict.bad_checkpoints.push(error.to_string()),
+            }
+        }
+        Ok(checkpoints)
+    }
+}
+
+/// Whether an `expired` record says what the first line that is left follows from, and it does.
+fn follows_expired(line: &Line<'_>, first: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Expired {
+        last_seq: u64,
+        last_hash: String,
+    }
+    let expired = serde_json::from_slice::<Expired>(line.bytes()).ok();
+    expired.zip(Line::parse(first).ok()).is_some_and(|(expired, first)| {
+        let head = expired.last_hash.parse();
+        expired.last_seq.checked_add(1) == Some(first.seq) && head.is_ok_and(|head| first.follows(&head))
+    })
+}
+
+fn place(file: &Path, line: u64) -> String {
+    format!("{}: line {line}", file.display())
+}
+
+/// Says how far it is, on a terminal.
+struct Progress {
+    due: Option<KernelTime>,
+    told: bool,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { due: io::stderr().is_terminal().then(|| sys::now() + PROGRESS_US), told: false }
+    }
+
+    fn take(&mut self, seq: u64) {
+        if !seq.is_multiple_of(PROGRESS_RECORDS) {
+            return;
+        }
+        let Some(due) = &mut self.due else { return };
+        let now = sys::now();
+        if *due <= now {
+            *due = now + PROGRESS_US;
+            self.told = true;
+            eprint!("\rchecked up to seq {seq}");
+        }
+    }
+
+    fn finish(&self) {
+        if self.told {
+            eprint!("\r\x1b[K");
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! The event log of a running daemon. In: records. Out: the same records in the journal at once, on the disk soon, and at
+//! start what an earlier process left. Guarantee: one process per log directory; a record is in the journal before
+//! `append` returns, or it is said that it is not.
+//!
+//! ```text
+//! <log.dir>/lock               line 1: pid of who writes here; line 2: its journal directory; line 3: its second directory
+//! <log.dir>/NNNNNN-<seq>.jsonl segments; `spare`; what was set aside: *.torn-<n>, *.aside-<n>
+//! <runtime>/<16 hex>/N.journal the journal; 16 hex: of the SHA-256 of the canonical path of log.dir
+//! ```
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::Waker;
+use sha2::{Digest, Sha256};
+
+use super::disk::{Disk, DiskFile};
+use super::writer::{self, WriterThread};
+use super::{host, retention};
+use crate::config::LogConfig;
+use crate::log::ChainHash;
+use crate::log::journal::{self, FILE_NAMES, Hole, Journal, Limits};
+use crate::log::recovery::{self, RecoveryError};
+use crate::log::segments::{SEGMENT_BYTES_MAX, Segments};
+use crate::log::storage::Directory;
+use crate::log::writer::{Health, Writer};
+use crate::record::{Fact, Record};
+use crate::state::State;
+
+/// The lock's name in the log directory.
+pub const LOCK_NAME: &str = "lock";
+/// The journal's directory where there is no runtime directory.
+const FALLBACK_NAME: &str = "journal";
+/// At the end the disk has this long.
+const FINISH: Duration = Duration::from_secs(5);
+/// A log whose segments and journal do not fit together after so many readings never will.
+const READS_MAX: u32 = 100;
+
+/// Why a log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file system said no.
+    #[error("{path}: cannot {action}: {error}")]
+    Io {
+        /// What was touched.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the kernel answered.
+        error: io::Error,
+    },
+    /// Another daemon writes here.
+    #[error("{dir}: another buzzerd (pid {pid}) writes its log here; stop it, or name another log.dir")]
+    InUse {
+        /// The log directory.
+        dir: PathBuf,
+        /// The other one.
+        pid: String,
+    },
+    /// It cannot be gone on with.
+    #[error("{dir}: {error}")]
+    Recovery {
+        /// The log directory.
+        dir: PathBuf,
+        /// Why.
+        error: RecoveryError,
+    },
+}
+
+fn fail(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |error| OpenError::Io { path, action, error }
+}
+
+/// What an open log begins with.
+#[derive(Debug)]
+pub struct Opened {
+    /// The log.
+    pub log: EventLog,
+    /// The fold of what is in it.
+    pub state: State,
+    /// What it is to say about how it was found.
+    pub notes: Vec<Fact>,
+}
+
+/// An open log.
+#[derive(Debug)]
+pub struct EventLog {
+    journal: Journal<DiskFile>,
+    writer: WriterThread,
+    dir: PathBuf,
+    journal_dir: PathBuf,
+    id: String,
+    boot: String,
+    /// What was last said of the journal.
+    was_suspended: bool,
+    /// Something was appended since the writer was last woken.
+    is_new: bool,
+    _lock: File,
+}
+
+impl EventLog {
+    /// Opens the log of a directory, makes it if there is none, and recovers what an earlier process left.
+    ///
+    /// # Errors
+    /// [`OpenError`]. The directory may have been made; nothing that was in it is lost.
+    pub fn open(config: &LogConfig, dir: &Path) -> Result<Opened, OpenError> {
+        let disk = Disk::open(dir).map_err(fail(dir, "make the log directory"))?;
+        let canonical = std::fs::canonicalize(dir).map_err(fail(dir, "find the log directory"))?;
+        let key = directory_key(&canonical);
+        let mut lock = lock(dir)?;
+        let (journal_disk, journal_dir) = journal_directory(&canonical, &key)?;
+        let second = config.second_dir.as_ref().map(|second| second.join(&key));
+        let mut dirs = vec![disk];
+        let mut words = format!("{}\n{}\n", std::process::id(), journal_dir.display());
+        if let Some(second) = &second {
+            match Disk::open(second) {
+                Ok(disk) => {
+                    dirs.push(disk);
+                    words += &format!("{}\n", second.display());
+                }
+                Err(error) => ::log::warn!("log.second_dir: {}: {error}; it is not used", second.display()),
+            }
+        }
+        let written = lock.set_len(0).and_then(|()| lock.write_all(words.as_bytes()));
+        written.map_err(fail(&dir.join(LOCK_NAME), "write the lock"))?;
+
+        let (id, boot) = (format!("{:032x}", u128::from_be_bytes(host::random())), host::boot_id());
+        let boot = boot.map_err(fail(Path::new("/proc/sys/kernel/random/boot_id"), "read the boot id"))?;
+        let header = journal::header(&id, &boot);
+        let recovered = recovery::recover(&dirs, &journal_disk, &header);
+        let recovered = recovered.map_err(|error| OpenError::Recovery { dir: dir.to_owned(), error })?;
+        let head = recovered.head;
+        let (journal, feed) = journal::open(journal_disk, header, recovered.journal, head, Limits::default());
+        let segments = Segments::new(dirs, recovered.number, SEGMENT_BYTES_MAX, recovered.resume);
+        let writer = Writer::new(feed, segments, recovered.durable_seq);
+        let retention::Expired { names, note } = retention::expired(config, dir);
+        let writer = writer::spawn(writer, names).map_err(fail(dir, "start the writer thread"))?;
+        let log = Self {
+            journal,
+            writer,
+            dir: dir.to_owned(),
+            journal_dir,
+            id,
+            boot,
+            was_suspended: false,
+            is_new: false,
+            _lock: lock,
+        };
+        Ok(Opened { log, state: recovered.state, notes: recovered.notes.into_iter().chain(note).collect() })
+    }
+
+    /// The name of this start of the process.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The kernel's name for this boot.
+    pub fn boot(&self) -> &str {
+        &self.boot
+    }
+
+    /// The log directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The hash of the last line.
+    pub const fn head(&self) -> &ChainHash {
+        self.journal.head()
+    }
+
+    /// The last record that is durable, with all before it.
+    pub fn durable_seq(&self) -> u64 {
+        self.writer.durable_seq()
+    }
+
+    /// Wakes the server when there is [`EventLog::news`].
+    pub fn wake_server(&self, waker: Arc<Waker>) {
+        self.writer.wake_server(waker);
+    }
+
+    /// Appends records: they survive a crash of this process then.
+    pub fn append(&mut self, records: &[Record]) {
+        if !records.is_empty() {
+            self.journal.append(records);
+            self.is_new = true;
+            if let Some(record) = records.iter().find(|record| matches!(record.fact, Fact::Expired { .. })) {
+                self.writer.expire_at(record.seq);
+            }
+        }
+    }
+
+    /// Has the writer bring it to the disk; to be called when what follows from the records has been sent.
+    pub fn wake_writer(&mut self) {
+        if std::mem::take(&mut self.is_new) {
+            self.writer.wake();
+        }
+    }
+
+    /// Records that could not be kept, now that there is room to say so.
+    pub fn hole(&self) -> Option<Hole> {
+        self.journal.hole()
+    }
+
+    /// Appends the record that names them.
+    pub fn end_hole(&mut self, lost: &Record) {
+        self.journal.end_hole(lost);
+        self.is_new = true;
+    }
+
+    /// What the log has to say of its own storage; it is said on stderr already.
+    pub fn news(&mut self) -> Vec<Fact> {
+        let mut news = Vec::new();
+        for report in self.writer.take_reports() {
+            ::log::error!("log: {}: {}: {}", report.file, report.what, report.done);
+            let (what, errno, file) = (report.what, report.errno, report.file);
+            let (first_seq, last_seq, done) = (report.first_seq, report.last_seq, report.done);
+            news.push(Fact::Storage { what, errno, file, first_seq, last_seq, done });
+        }
+        let why = self.journal.suspended();
+        if why.is_some() != self.was_suspended {
+            self.was_suspended = why.is_some();
+            let what = why.map_or_else(|| "the journal is written again".to_owned(), ToString::to_string);
+            let done = if why.is_some() {
+                "lines are kept in memory; until it is written again, a crash may cost what was told"
+            } else {
+                "what is told survives a crash again"
+            };
+            ::log::error!("log: {}: {what}; {done}", self.journal_dir.display());
+            let errno = match why {
+                Some(journal::Suspended::Failed(error)) => error.raw_os_error(),
+                _ => None,
+            };
+            let file = self.journal_dir.display().to_string();
+            news.push(Fact::Storage { what, errno, file, first_seq: 0, last_seq: 0, done: done.to_owned() });
+        }
+        news
+    }
+
+    /// How its storage stands: what is wrong, and whether records are in danger.
+    pub fn health(&self) -> Health {
+        if self.journal.is_losing() {
+            return Health::Failing("records are lost: journal and memory are full".to_owned());
+        }
+        if let Some(why) = self.journal.suspended() {
+            return Health::Failing(why.to_string());
+        }
+        self.writer.health()
+    }
+
+    /// Brings everything to the disk.
+    ///
+    /// # Errors
+    /// What is to be told if the disk does not take it: it stays in the journal then.
+    pub fn finish(mut self, last_seq: u64) -> Result<(), String> {
+        self.wake_writer();
+        if self.writer.finish(FINISH) {
+            // Nobody needs it any more.
+            for name in FILE_NAMES {
+                let _ = std::fs::remove_file(self.journal_dir.join(name));
+            }
+            let _ = std::fs::remove_dir(&self.journal_dir);
+            return Ok(());
+        }
+        Err(format!(
+            "the disk has not taken all records up to {last_seq}; those that are missing are in {}, and the next start \
+             takes them over, unless the machine is switched off before",
+            self.journal_dir.display()
+        ))
+    }
+}
+
+/// The name under which everything of a log directory lies elsewhere.
+pub fn directory_key(canonical: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let digest = Sha256::digest(canonical.as_os_str().as_bytes());
+    ChainHash::from_digest(digest.into()).as_str()[..16].to_owned()
+}
+
+/// Where the journal of a log directory lies: in the runtime directory, else in the log directory itself.
+pub fn journal_path(canonical: &Path) -> PathBuf {
+    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    // systemd separates several by colons.
+    let first = |dirs: std::ffi::OsString| {
+        PathBuf::from(dirs.to_string_lossy().split(':').next().unwrap_or_default().to_owned())
+    };
+    let runtime = var("RUNTIME_DIRECTORY").map(first);
+    let runtime = runtime.or_else(|| var("XDG_RUNTIME_DIR").map(|dir| PathBuf::from(dir).join("buzzerd")));
+    match runtime.filter(|dir| dir.is_absolute()) {
+        Some(runtime) => runtime.join(directory_key(canonical)),
+        None => canonical.join(FALLBACK_NAME),
+    }
+}
+
+fn journal_directory(canonical: &Path, key: &str) -> Result<(Disk, PathBuf), OpenError> {
+    let path = journal_path(canonical);
+    if path.ends_with(key) {
+        match Disk::open(&path) {
+            Ok(disk) => return Ok((disk, path)),
+            Err(error) => ::log::warn!("{}: {error}", path.display()),
+        }
+    }
+    let path = canonical.join(FALLBACK_NAME);
+    ::log::warn!(
+        "no runtime directory: the journal is in {}; if that disk stalls, so do buzzes. Set RUNTIME_DIRECTORY, or run it \
+         under systemd with RuntimeDirectory=buzzerd",
+        path.display()
+    );
+    let disk = Disk::open(&path).map_err(fail(&path, "make the journal's directory"))?;
+    Ok((disk, path))
+}
+
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join(LOCK_NAME);
+    let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let mut lock = lock.map_err(fail(&path, "open the lock"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            let mut words = String::new();
+            let _ = lock.read_to_string(&mut words);
+            let pid = words.lines().next().map(str::trim).filter(|pid| !pid.is_empty());
+            Err(OpenError::InUse { dir: dir.to_owned(), pid: pid.unwrap_or("unknown").to_owned() })
+        }
+        Err(TryLockError::Error(error)) => Err(fail(&path, "take the lock")(error)),
+    }
+}
+
+/// The stream of a log as it is at the moment: its segments, and the journal's lines that follow. Whole lines only.
+/// Read without the lock; when the writer moves on meanwhile, it is read again.
+///
+/// # Errors
+/// What the kernel answered.
+pub fn read_stream(dir: &Path) -> io::Result<Vec<u8>> {
+    for attempt in 1.. {
+        let mut stream = read_segments(dir)?;
+        let words = std::fs::read_to_string(dir.join(LOCK_NAME)).unwrap_or_default();
+        let Some(journal) = words.lines().nth(1) else { return Ok(stream) };
+        let mut files = Vec::new();
+        for name in FILE_NAMES {
+            let bytes = std::fs::read(Path::new(journal).join(name)).unwrap_or_default();
+            let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            let header = bytes.iter().position(|byte| *byte == b'\n').map_or(whole, |end| end + 1);
+            files.push(bytes[header..whole].to_vec());
+        }
+        files.sort_by_key(|lines| crate::log::line::seq_of(lines).unwrap_or(u64::MAX));
+        let mut last = last_seq(&stream);
+        let mut is_torn = false;
+        for line in files.iter().flat_map(|lines| lines.split_inclusive(|byte| *byte == b'\n')) {
+            let Some(seq) = crate::log::line::seq_of(line).filter(|seq| *seq > last) else { continue };
+            let is_hole = crate::log::line::kind_of(line) == Some(b"lost");
+            is_torn |= seq != last + 1 && !is_hole;
+            stream.extend_from_slice(line);
+            last = seq;
+        }
+        if !is_torn || attempt == READS_MAX {
+            return Ok(stream);
+        }
+    }
+    unreachable!("it is read {READS_MAX} times at most")
+}
+
+fn read_segments(dir: &Path) -> io::Result<Vec<u8>> {
+    let disk = Disk::existing(dir)?;
+    let names = disk.list()?;
+    let mut names: Vec<crate::log::SegmentName> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    names.sort_unstable();
+    let mut stream = Vec::new();
+    for name in names {
+        let mut bytes = std::fs::read(dir.join(name.to_string()))?;
+        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+        stream.extend(bytes);
+    }
+    Ok(stream)
+}
+
+fn last_seq(stream: &[u8]) -> u64 {
+    let lines = stream.strip_suffix(b"\n").unwrap_or_default();
+    let start = lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    crate::log::line::seq_of(&lines[start..]).unwrap_or_default()
+}

@@ -1,0 +1,186 @@
+//! Key and checkpoints of a log directory, as files. In: the directory, and where the log stands. Out: `key` (mode 0600),
+//! `key.pub`, `allowed_signers`, and `checkpoints/SEQ-LOG.txt` with its `.sig`. Guarantee: a key is made once and never
+//! replaced; a checkpoint is there whole, with its signature, or not at all.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use ssh_key::private::Ed25519Keypair;
+use ssh_key::{LineEnding, PrivateKey, PublicKey};
+
+use super::host;
+use crate::log::checkpoint::{BadCheckpoint, Checkpoint, NAMESPACE, SIGNER};
+use crate::log::{ChainHash, Fingerprint};
+
+/// The private key.
+pub const KEY_NAME: &str = "key";
+/// The public key.
+pub const PUBLIC_KEY_NAME: &str = "key.pub";
+/// Who may sign, as `ssh-keygen -Y verify -f` wants it.
+pub const SIGNERS_NAME: &str = "allowed_signers";
+/// Where the checkpoints are.
+pub const CHECKPOINTS_NAME: &str = "checkpoints";
+/// No text that is read here is longer.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Why there is no proof.
+#[derive(Debug, thiserror::Error)]
+pub enum ProofError {
+    /// The file system said no.
+    #[error("{path}: cannot {action}: {error}")]
+    Io {
+        /// What was touched.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the kernel answered.
+        error: io::Error,
+    },
+    /// The file is no key.
+    #[error("{path}: not a key that can be used here: {error}")]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: ssh_key::Error,
+    },
+    /// The checkpoint proves nothing.
+    #[error("{path}: {error}")]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: BadCheckpoint,
+    },
+}
+
+fn fail(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> ProofError {
+    let path = path.to_owned();
+    move |error| ProofError::Io { path, action, error }
+}
+
+/// Has the log directory say where its log stands. That it cannot is no reason not to play, so it is a warning.
+pub fn checkpoint(dir: &Path, log: &str, seq: u64, head: ChainHash) {
+    let checkpoint = Checkpoint { log: log.to_owned(), seq, head, wall_us: host::wall_us() };
+    match write_checkpoint(dir, &checkpoint) {
+        Ok(path) => ::log::info!("log: {}@{seq}, signed in {}", Fingerprint::of(&head), path.display()),
+        Err(error) => ::log::warn!("no checkpoint of the log: {error}"),
+    }
+}
+
+/// Writes a signed checkpoint and gives its file. The key is made if there is none.
+///
+/// # Errors
+/// [`ProofError`]; the log itself is not touched then, nor at all.
+pub fn write_checkpoint(dir: &Path, checkpoint: &Checkpoint) -> Result<PathBuf, ProofError> {
+    let key = key(dir)?;
+    let checkpoints = dir.join(CHECKPOINTS_NAME);
+    fs::create_dir_all(&checkpoints).map_err(fail(&checkpoints, "make the directory"))?;
+    let path = checkpoints.join(checkpoint.name() + ".txt");
+    if path.exists() {
+        // The same record of the same start: what was said about it stands.
+        return Ok(path);
+    }
+    let key_path = dir.join(KEY_NAME);
+    let signature = checkpoint.sign(&key).map_err(|error| ProofError::Key { path: key_path, error })?;
+    // The signature first: a text without one would look like a forgery.
+    write(&signature_of(&path), signature.as_bytes(), 0o640)?;
+    write(&path, checkpoint.to_string().as_bytes(), 0o640)?;
+    Ok(path)
+}
+
+/// The public key of a log directory, or the one in this file: a `.pub` file or a line of `allowed_signers`.
+///
+/// # Errors
+/// [`ProofError`].
+pub fn public_key(path: &Path) -> Result<PublicKey, ProofError> {
+    let text = read(path)?;
+    // Behind the name of the signer and its options, in `allowed_signers`.
+    let line = text.lines().find_map(|line| line.find("ssh-ed25519 ").map(|at| &line[at..]));
+    let key = PublicKey::from_openssh(line.unwrap_or(&text));
+    key.map_err(|error| ProofError::Key { path: path.to_owned(), error })
+}
+
+/// The texts of all checkpoints of a log directory, by name; none if there is no such directory.
+///
+/// # Errors
+/// [`ProofError`].
+pub fn checkpoints(dir: &Path) -> Result<Vec<PathBuf>, ProofError> {
+    let dir = dir.join(CHECKPOINTS_NAME);
+    let entries = match fs::read_dir(&dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(fail(&dir, "read"))?,
+    };
+    let paths: Result<Vec<PathBuf>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut paths = paths.map_err(fail(&dir, "read"))?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    paths.sort_unstable();
+    Ok(paths)
+}
+
+/// The checkpoint in this file, if this key signed it; the signature is beside it.
+///
+/// # Errors
+/// [`ProofError`].
+pub fn read_checkpoint(path: &Path, key: &PublicKey) -> Result<Checkpoint, ProofError> {
+    let (text, signature) = (read(path)?, read(&signature_of(path))?);
+    let checkpoint = Checkpoint::verify(&text, &signature, key);
+    checkpoint.map_err(|error| ProofError::Checkpoint { path: path.to_owned(), error })
+}
+
+/// Where the signature of this file is.
+pub fn signature_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".sig");
+    name.into()
+}
+
+/// The key of this log directory; it is made if there is none.
+fn key(dir: &Path) -> Result<PrivateKey, ProofError> {
+    let path = dir.join(KEY_NAME);
+    let bad = |error| ProofError::Key { path: path.clone(), error };
+    let key = match fs::read_to_string(&path) {
+        Ok(text) => PrivateKey::from_openssh(text).map_err(bad)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut key = PrivateKey::from(Ed25519Keypair::from_seed(&host::random()));
+            key.set_comment("buzzerd log");
+            let text = key.to_openssh(LineEnding::LF).map_err(bad)?;
+            write(&path, text.as_bytes(), 0o600)?;
+            key
+        }
+        Err(error) => return Err(fail(&path, "read the key")(error)),
+    };
+    let public = key.public_key().to_openssh().map_err(bad)?;
+    let signer = format!("{SIGNER} namespaces=\"{NAMESPACE}\" {public}\n");
+    for (name, text) in [(PUBLIC_KEY_NAME, format!("{public}\n")), (SIGNERS_NAME, signer)] {
+        let path = dir.join(name);
+        if !path.exists() {
+            write(&path, text.as_bytes(), 0o644)?;
+        }
+    }
+    Ok(key)
+}
+
+/// Writes a file that is there whole or not at all.
+fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ProofError> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    // One that a crash left behind may have other rights.
+    let _ = fs::remove_file(&new);
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(mode).open(&new);
+    let mut file = file.map_err(fail(&new, "write"))?;
+    file.write_all(bytes).and_then(|()| file.sync_data()).map_err(fail(&new, "write"))?;
+    fs::rename(&new, path).map_err(fail(path, "write"))
+}
+
+fn read(path: &Path) -> Result<String, ProofError> {
+    use std::io::Read;
+    let mut text = String::new();
+    let file = fs::File::open(path).map_err(fail(path, "read"))?;
+    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(fail(path, "read"))?;
+    Ok(text)
+}

@@ -1,0 +1,480 @@
+//! A log as it lies on a disk. In: a log directory, or files. Out: its lines, in order. Guarantee: nothing is changed and
+//! no lock is taken, so it may be read while a daemon writes; a daemon that begins a new segment or empties its journal
+//! meanwhile makes no line come twice and none go missing; memory is a few buffers, however long the log is.
+//!
+//! Of a directory the segments are read in the order of their names, then what the journal has beyond them. Lines move
+//! from the journal to the segments at any time, so at the end of the journal the segments are asked once more: a line that
+//! was in neither when looked for is in the segments by then.
+
+mod journal;
+mod place;
+mod watch;
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use self::journal::{Journal, Last, Misfit};
+use self::watch::Watch;
+use crate::log::line::LINE_BYTES_MAX;
+use crate::log::{ChainHash, Line, SegmentName};
+
+/// One read(2) of a file.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// A line of the journal that does not follow is looked at so often before it is believed.
+const MISFIT_TIMES: u32 = 3;
+
+/// Why there is nothing to read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file system said no.
+    #[error("{path}: cannot be read: {error}")]
+    Io {
+        /// What was touched.
+        path: PathBuf,
+        /// What the kernel answered.
+        error: io::Error,
+    },
+    /// The directory holds no log.
+    #[error(
+        "{0}: no log is here (a log is files like 000001-1.jsonl); name its directory, or its .jsonl files in order"
+    )]
+    NoLog(PathBuf),
+}
+
+/// A line where it lies.
+#[derive(Clone, Copy, Debug)]
+pub struct RawLine<'a> {
+    /// The line, without its newline.
+    pub bytes: &'a [u8],
+    /// The file.
+    pub file: &'a Path,
+    /// Its number in the file, from 1.
+    pub number: u64,
+    /// Whether it has an end; if not, the file ends in the middle of it, and there are later ones.
+    pub whole: bool,
+}
+
+/// Reads a log.
+#[derive(Debug)]
+pub struct LogReader {
+    /// The log directory, if it was not files that were named.
+    dir: Option<PathBuf>,
+    /// Files that come next.
+    queue: VecDeque<PathBuf>,
+    /// The last segment that was queued.
+    newest: Option<SegmentName>,
+    opened_seq: u64,
+    file: Option<Piece>,
+    /// The line that is being read, and the one that was given.
+    incoming: Vec<u8>,
+    given: Vec<u8>,
+    given_next: Vec<u8>,
+    given_place: Option<(PathBuf, u64)>,
+    stage: Stage,
+    /// Lines that were given already and are still to come in the segments, and the hash of the one before them.
+    owed: u64,
+    copied: Option<ChainHash>,
+    /// The end of a file that is not the last, in the middle of a line.
+    cut: Option<(Vec<u8>, (PathBuf, u64))>,
+    /// A line was read and is to be given.
+    is_held: bool,
+    without_journal: bool,
+    /// A line of the journal that does not follow, and how often it was met.
+    misfit: Option<(Misfit, u32)>,
+    watch: Option<Watch>,
+    remark: Option<String>,
+}
+
+/// A file that is being read.
+#[derive(Debug)]
+struct Piece {
+    path: PathBuf,
+    reader: BufReader<File>,
+    /// Lines that were read whole.
+    lines: u64,
+    /// Whether a later file was found; then this one has nothing more to come.
+    last_look: bool,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The segments come first.
+    Segments,
+    /// What the journal has beyond them.
+    Journal(Box<Journal>),
+    /// The journal has nothing: what it had may be in the segments by now.
+    OnceMore,
+}
+
+/// What reading on in the segments gave.
+enum Found {
+    Line,
+    /// A file that is not the last ends in the middle of a line.
+    Cut,
+    End,
+}
+
+fn fail(path: &Path) -> impl FnOnce(io::Error) -> ReadError {
+    let path = path.to_owned();
+    move |error| ReadError::Io { path, error }
+}
+
+impl LogReader {
+    /// Opens a log directory, or files in their order.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn open(paths: &[PathBuf]) -> Result<Self, ReadError> {
+        let mut reader = Self {
+            dir: None,
+            queue: VecDeque::new(),
+            newest: None,
+            opened_seq: 1,
+            file: None,
+            incoming: Vec::new(),
+            given: Vec::new(),
+            given_next: Vec::new(),
+            given_place: None,
+            stage: Stage::Segments,
+            owed: 0,
+            copied: None,
+            cut: None,
+            is_held: false,
+            without_journal: false,
+            misfit: None,
+            watch: None,
+            remark: None,
+        };
+        match paths {
+            [dir] if std::fs::metadata(dir).map_err(fail(dir))?.is_dir() => {
+                reader.dir = Some(dir.clone());
+                reader.look_for_segments()?;
+                if reader.queue.is_empty() {
+                    reader.queue = other_files(dir)?.into();
+                }
+                if reader.queue.is_empty() && place::journal(dir).is_none() {
+                    return Err(ReadError::NoLog(dir.clone()));
+                }
+            }
+            files => {
+                // A missing file is said before the first was read.
+                for file in files {
+                    File::open(file).map_err(fail(file))?;
+                }
+                reader.queue = files.to_vec().into();
+            }
+        }
+        reader.opened_seq = reader.first_seq();
+        Ok(reader)
+    }
+
+    /// Whether what comes first is called like a segment, so that it is a log even if its first lines are damaged.
+    pub fn is_named_as_log(&self) -> bool {
+        self.queue.front().is_some_and(|path| segment_name(path).is_some())
+    }
+
+    /// The seq that the log begins with, as the name of the first segment says; 1 if it says nothing.
+    pub fn first_seq(&self) -> u64 {
+        let first =
+            self.queue.front().and_then(|path| path.file_name()?.to_str()?.parse::<SegmentName>().ok());
+        first.map_or(1, |name| name.first_seq)
+    }
+
+    /// What [`LogReader::first_seq`] was when this was opened.
+    pub const fn opened_seq(&self) -> u64 {
+        self.opened_seq
+    }
+
+    /// The next line; none at the end of what is there now. Later there may be more.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn next_line(&mut self) -> Result<Option<RawLine<'_>>, ReadError> {
+        loop {
+            if let Stage::Journal(journal) = &mut self.stage {
+                let journal_last = journal.last();
+                if let Some((file, number)) = journal.next(&mut self.given_next) {
+                    note(&mut self.given_place, file, number);
+                    std::mem::swap(&mut self.given_next, &mut self.given);
+                    if self.owed == 0 {
+                        self.copied = Some(journal_last);
+                    }
+                    self.owed += 1;
+                    return Ok(self.given(true));
+                }
+                let Stage::Journal(journal) = std::mem::replace(&mut self.stage, Stage::OnceMore) else {
+                    continue;
+                };
+                if journal.gave_any() {
+                    self.stage = Stage::Segments;
+                }
+                self.meet(journal.into_misfit());
+            }
+            match self.read_segments()? {
+                Found::Line => return Ok(self.given(true)),
+                Found::Cut => return Ok(self.given(false)),
+                Found::End if matches!(self.stage, Stage::OnceMore) && self.misfit.is_none() => {
+                    self.stage = Stage::Segments;
+                    return Ok(None);
+                }
+                Found::End => match self.misfit.take_if(|(_, times)| *times >= MISFIT_TIMES) {
+                    Some((misfit, _)) => {
+                        self.stage = Stage::Segments;
+                        self.without_journal = true;
+                        note(&mut self.given_place, &misfit.file, misfit.number);
+                        self.given = misfit.bytes;
+                        return Ok(self.given(true));
+                    }
+                    None => match self.open_journal() {
+                        Some(journal) => self.stage = Stage::Journal(Box::new(journal)),
+                        None => return Ok(None),
+                    },
+                },
+            }
+        }
+    }
+
+    /// The daemon may be writing what is read; a line that was met several times is not on its way.
+    fn meet(&mut self, misfit: Option<Misfit>) {
+        self.misfit = misfit.map(|new| match self.misfit.take() {
+            Some((old, times)) if old == new => (old, times + 1),
+            _ => (new, 1),
+        });
+    }
+
+    fn given(&self, whole: bool) -> Option<RawLine<'_>> {
+        let (file, number) = self.given_place.as_ref()?;
+        Some(RawLine { bytes: &self.given, file, number: *number, whole })
+    }
+
+    /// An incomplete line at the end of all files: it is being written, or what wrote it was cut off. Ask when
+    /// [`LogReader::next_line`] gives none.
+    pub fn partial(&self) -> Option<RawLine<'_>> {
+        if let Some((bytes, (file, number))) = &self.cut {
+            return Some(RawLine { bytes, file, number: *number, whole: false });
+        }
+        let piece = self.file.as_ref().filter(|_| !self.incoming.is_empty())?;
+        Some(RawLine { bytes: &self.incoming, file: &piece.path, number: piece.lines + 1, whole: false })
+    }
+
+    /// What the person should know of the reading itself, once.
+    pub fn take_remark(&mut self) -> Option<String> {
+        self.remark.take()
+    }
+
+    /// Whether a daemon has this log open for writing.
+    pub fn is_written(&self) -> bool {
+        self.dir.as_deref().is_some_and(place::is_locked)
+    }
+
+    /// Waits until something may have been appended.
+    ///
+    /// # Errors
+    /// [`ReadError`], if the kernel does not tell of changes.
+    pub fn wait(&mut self) -> Result<(), ReadError> {
+        let newest = self.file.as_ref().map(|piece| piece.path.clone());
+        let path = self.dir.clone().or(newest).unwrap_or_default();
+        let watch = match &mut self.watch {
+            Some(watch) => watch,
+            empty => {
+                // Changes before the watch began are seen by reading once more.
+                let watch = empty.insert(Watch::new().map_err(fail(&path))?);
+                watch.add(&path).map_err(fail(&path))?;
+                if let Some(journal) = self.dir.as_deref().and_then(place::journal) {
+                    let _ = watch.add(&journal);
+                }
+                return Ok(());
+            }
+        };
+        watch.wait().map_err(fail(&path))?;
+        // A daemon that was started anew may have another journal.
+        if let Some(journal) = self.dir.as_deref().and_then(place::journal) {
+            let _ = watch.add(&journal);
+        }
+        Ok(())
+    }
+
+    /// Reads on in the segments: a line, the torn end of a file that is not the last, or nothing.
+    fn read_segments(&mut self) -> Result<Found, ReadError> {
+        if std::mem::take(&mut self.is_held) {
+            self.give();
+            return Ok(Found::Line);
+        }
+        loop {
+            let Some(piece) = &mut self.file else {
+                if self.queue.is_empty() {
+                    self.look_for_segments()?;
+                }
+                let Some(path) = self.queue.pop_front() else { return Ok(Found::End) };
+                self.file = Some(Piece::open(path)?);
+                continue;
+            };
+            if piece.read_line(&mut self.incoming)? {
+                if piece.lines == 1 && self.newest.is_some() {
+                    self.expect_copies();
+                }
+                if self.owed > 0 && self.is_owed() {
+                    self.incoming.clear();
+                    continue;
+                }
+                // A line that the disk took in part is whole in the next segment.
+                if let Some((bytes, place)) = self.cut.take()
+                    && !self.incoming.starts_with(&bytes)
+                {
+                    (self.given, self.given_place, self.is_held) = (bytes, Some(place), true);
+                    return Ok(Found::Cut);
+                }
+                self.give();
+                return Ok(Found::Line);
+            }
+            if piece.last_look {
+                if !self.incoming.is_empty() {
+                    let place = (piece.path.clone(), piece.lines + 1);
+                    self.cut = Some((std::mem::take(&mut self.incoming), place));
+                }
+                self.file = None;
+                continue;
+            }
+            // A later segment is begun only when this one is full: one more look finds all that it got.
+            if self.queue.is_empty() {
+                self.look_for_segments()?;
+            }
+            if self.queue.is_empty() {
+                return Ok(Found::End);
+            }
+            if let Some(piece) = &mut self.file {
+                piece.last_look = true;
+            }
+        }
+    }
+
+    /// Whether this line of a segment was given already.
+    fn is_owed(&mut self) -> bool {
+        let given = Line::parse(&self.given).map(|line| line.seq).ok();
+        let (Some(given), Ok(copy)) = (given, Line::parse(&self.incoming)) else {
+            self.owed = 0;
+            return false;
+        };
+        // The copies come in order, each follows from the one before it, and the last of them is the line that was given
+        // last: so all of them are what was given.
+        let follows = self.copied.is_none_or(|before| copy.follows(&before));
+        let is_last = copy.seq != given || self.incoming == self.given;
+        let owed = copy.seq + self.owed == given + 1 && follows && is_last;
+        (self.owed, self.copied) = if owed { (self.owed - 1, Some(copy.hash)) } else { (0, None) };
+        owed
+    }
+
+    /// After a storage error the daemon writes what may not be on the disk once more, in the next segment, whose name says
+    /// from which seq on.
+    fn expect_copies(&mut self) {
+        let first = self.file.as_ref().and_then(|piece| segment_name(&piece.path)).map(|name| name.first_seq);
+        let last = Line::parse(&self.given).map(|line| line.seq).ok();
+        if let (Some(first), Some(last)) = (first, last)
+            && first <= last
+        {
+            (self.owed, self.copied) = (last - first + 1, None);
+        }
+    }
+
+    fn give(&mut self) {
+        std::mem::swap(&mut self.incoming, &mut self.given);
+        self.incoming.clear();
+        if let Some(piece) = &self.file {
+            note(&mut self.given_place, &piece.path, piece.lines);
+        }
+    }
+
+    fn look_for_segments(&mut self) -> Result<(), ReadError> {
+        let Some(dir) = self.dir.as_deref() else { return Ok(()) };
+        let mut found = segments_in(dir)?;
+        // Where a daemon goes on while the disk of the log fails; it may be that very disk that is gone by now.
+        found.extend(place::second(dir).and_then(|second| segments_in(&second).ok()).into_iter().flatten());
+        found.retain(|(name, _)| self.newest.is_none_or(|newest| *name > newest));
+        found.sort_unstable();
+        found.dedup_by_key(|(name, _)| *name);
+        self.newest = found.last().map(|(name, _)| *name).or(self.newest);
+        self.queue.extend(found.into_iter().map(|(_, path)| path));
+        Ok(())
+    }
+
+    /// The journal, if there is one to read.
+    fn open_journal(&mut self) -> Option<Journal> {
+        let place = place::journal(self.dir.as_deref()?).filter(|_| !self.without_journal)?;
+        let last = match Line::parse(&self.given) {
+            Ok(line) => Last { seq: line.seq, hash: line.hash },
+            Err(_) if self.given_place.is_none() => Last { seq: 0, hash: ChainHash::START },
+            // To a damaged line nothing can be joined.
+            Err(_) => return None,
+        };
+        let files = match place::journal_files(&place) {
+            Ok(files) => files,
+            Err(error) => {
+                self.without_journal = true;
+                self.remark = Some(format!(
+                    "{}: the journal cannot be read ({error}); what is not on the disk yet is missing here: run this as \
+                     the daemon's user, or as root",
+                    place.display()
+                ));
+                return None;
+            }
+        };
+        (!files.is_empty()).then(|| Journal::new(files, last))
+    }
+}
+
+impl Piece {
+    fn open(path: PathBuf) -> Result<Self, ReadError> {
+        let file = File::open(&path).map_err(fail(&path))?;
+        Ok(Self { path, reader: BufReader::with_capacity(BUFFER_BYTES, file), lines: 0, last_look: false })
+    }
+
+    /// Reads on until the end of the line, newline taken off. False: there is no end yet.
+    fn read_line(&mut self, line: &mut Vec<u8>) -> Result<bool, ReadError> {
+        // What has no end for so long is no line; whoever gets it says so.
+        let room = (LINE_BYTES_MAX + 1).saturating_sub(line.len());
+        let read = (&mut self.reader).take(room as u64).read_until(b'\n', line);
+        read.map_err(fail(&self.path))?;
+        let ends = line.last() == Some(&b'\n');
+        if ends {
+            line.pop();
+        }
+        let is_line = ends || line.len() > LINE_BYTES_MAX;
+        self.lines += u64::from(is_line);
+        Ok(is_line)
+    }
+}
+
+fn note(place: &mut Option<(PathBuf, u64)>, file: &Path, number: u64) {
+    match place {
+        Some((path, at)) if path == file => *at = number,
+        place => *place = Some((file.to_owned(), number)),
+    }
+}
+
+fn segment_name(path: &Path) -> Option<SegmentName> {
+    path.file_name()?.to_str()?.parse().ok()
+}
+
+fn segments_in(dir: &Path) -> Result<Vec<(SegmentName, PathBuf)>, ReadError> {
+    let names = names_in(dir)?.into_iter();
+    Ok(names.filter_map(|name| Some((name.parse().ok()?, dir.join(name)))).collect())
+}
+
+fn names_in(dir: &Path) -> Result<Vec<String>, ReadError> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(fail(dir))? {
+        // What is not UTF-8 is none of ours.
+        names.extend(entry.map_err(fail(dir))?.file_name().into_string());
+    }
+    Ok(names)
+}
+
+/// The .jsonl files of a directory without segments, by name: what an export has, and what the first buzzerds wrote.
+fn other_files(dir: &Path) -> Result<Vec<PathBuf>, ReadError> {
+    let mut names = names_in(dir)?;
+    names.retain(|name| name.ends_with(".jsonl"));
+    names.sort_unstable();
+    Ok(names.iter().map(|name| dir.join(name)).collect())
+}

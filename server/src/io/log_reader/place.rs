@@ -1,0 +1,114 @@
+//! Where the journal of a log is, and whether somebody writes it. In: a log directory. Out: paths, a yes or no. Guarantee:
+//! nothing is locked or made, so a daemon that starts at this moment is not disturbed.
+
+use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// The journal directory of a log: the one that the lock names, else the one where a daemon would put it.
+pub(super) fn journal(log_dir: &Path) -> Option<PathBuf> {
+    let lock = fs::read_to_string(log_dir.join("lock")).unwrap_or_default();
+    let named = lock.lines().nth(1).map(PathBuf::from).filter(|path| path.is_absolute());
+    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let runtime = var("RUNTIME_DIRECTORY").or_else(|| var("XDG_RUNTIME_DIR").map(|dir| dir.join("buzzerd")));
+    let usual = runtime.and_then(|dir| Some(dir.join(name(&fs::canonicalize(log_dir).ok()?))));
+    let beside = Some(log_dir.join("journal"));
+    // One that may not be looked into is there all the same.
+    let is_there = |path: &PathBuf| match fs::metadata(path) {
+        Ok(metadata) => metadata.is_dir(),
+        Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+    };
+    [named, usual, beside].into_iter().flatten().find(is_there)
+}
+
+/// The directory of segments that a daemon writes while it cannot write here, if the lock names one.
+pub(super) fn second(log_dir: &Path) -> Option<PathBuf> {
+    let lock = fs::read_to_string(log_dir.join("lock")).ok()?;
+    lock.lines().nth(2).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// What the journal directory of the log at this canonical path is called.
+fn name(log_dir: &Path) -> String {
+    let digest = Sha256::digest(log_dir.as_os_str().as_encoded_bytes());
+    digest.iter().take(8).fold(String::new(), |mut name, byte| {
+        let _ = write!(name, "{byte:02x}");
+        name
+    })
+}
+
+/// The files of a journal.
+pub(super) fn journal_files(journal: &Path) -> io::Result<Vec<PathBuf>> {
+    // Asked for by name: a directory that cannot be listed is an error, one without them is not.
+    fs::read_dir(journal)?;
+    let files = ["0.journal", "1.journal"].map(|name| journal.join(name));
+    Ok(files.into_iter().filter(|path| path.exists()).collect())
+}
+
+/// Whether a daemon holds the lock of this directory. The kernel's list is asked: to try the lock would take it for a
+/// moment, and a daemon that starts then would be refused.
+pub(super) fn is_locked(log_dir: &Path) -> bool {
+    let path = log_dir.join("lock");
+    let (Ok(metadata), Ok(locks)) = (fs::metadata(&path), fs::read_to_string("/proc/locks")) else {
+        return false;
+    };
+    let lock = fs::read_to_string(&path).unwrap_or_default();
+    holds(&locks, metadata.ino(), lock.lines().next().unwrap_or_default())
+}
+
+/// `1: FLOCK  ADVISORY  WRITE 1234 fe:01:131 0 EOF`: pid, device and inode. The device is left out, for on btrfs and
+/// overlayfs it is not the one that stat(2) tells; the pid is 0 for a process of another container.
+fn holds(locks: &str, inode: u64, pid: &str) -> bool {
+    locks.lines().any(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let is_flock = words.next() == Some("FLOCK");
+        let (holder, file) = (words.nth(2).unwrap_or_default(), words.next().unwrap_or_default());
+        let is_file = file.rsplit(':').next().and_then(|text| text.parse().ok()) == Some(inode);
+        is_flock && is_file && (holder == pid || holder == "0" || holder == "-1")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_list_says_who_holds_the_lock() {
+        let locks =
+            "1: POSIX  ADVISORY  WRITE 7 fe:01:131 0 EOF\n2: FLOCK  ADVISORY  WRITE 42 fe:01:131 0 EOF\n";
+        assert!(holds(locks, 131, "42"));
+        assert!(!holds(locks, 131, "7"), "another kind of lock");
+        assert!(!holds(locks, 132, "42"));
+        assert!(!holds("", 131, "42"));
+    }
+
+    #[test]
+    fn a_lock_that_is_held_is_seen_and_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!is_locked(dir.path()));
+        let path = dir.path().join("lock");
+        fs::write(&path, format!("{}\n", std::process::id())).unwrap();
+        assert!(!is_locked(dir.path()));
+        let lock = fs::File::open(&path).unwrap();
+        lock.lock().unwrap();
+        assert!(is_locked(dir.path()));
+        drop(lock);
+        assert!(!is_locked(dir.path()));
+    }
+
+    #[test]
+    fn the_lock_names_the_journal_and_else_it_is_beside_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, journal) = (dir.path().join("log"), dir.path().join("run"));
+        fs::create_dir_all(log.join("journal")).unwrap();
+        fs::write(log.join("lock"), format!("1\n{}\n", journal.display())).unwrap();
+        assert_eq!(super::journal(&log), Some(log.join("journal")), "what the lock names is gone");
+        fs::create_dir(&journal).unwrap();
+        assert_eq!(super::journal(&log), Some(journal));
+        // printf /var/lib/buzzerd | sha256sum
+        assert_eq!(name(Path::new("/var/lib/buzzerd")), "a29de018752bbf6f");
+    }
+}

@@ -1,0 +1,290 @@
+//! A recording served over WebSocket. In: records, a listening address, a pace. Out: what the live server sent then, to whoever
+//! connects now. Guarantee: the sockets are the live server's own ([`super::peers`]), so are bounds and close codes; at full
+//! speed nobody is dropped for being slow: the next record waits until all have the last; the log is only read.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use buzzer_core::io::sys;
+use buzzer_core::time::{KernelTime, Micros};
+use mio::{Events, Interest, Poll, Token};
+use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+use tungstenite::protocol::frame::coding::CloseCode;
+
+use super::handshake::Page;
+use super::listen::{self, ListenError};
+use super::peers::Peers;
+use crate::http::Route;
+use crate::mediator::Output;
+use crate::record::Record;
+use crate::replay::{Pace, Player, Speed};
+
+/// Messages for all that are told before every client has had its turn, as live.
+const TOLD_MAX: usize = 256;
+/// Records that are taken in one turn: many are news to nobody.
+const RECORDS_MAX: usize = 1024;
+/// Clients have this long to answer the close frame.
+const END_US: Micros = Micros::from_ms(2000);
+/// Progress is said so often at most.
+const SAY_US: Micros = Micros::from_ms(1000);
+
+const SIGNAL: Token = Token(0);
+const PEERS: usize = 0x10;
+
+/// Why there is no replay.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError<E> {
+    /// Nothing to listen on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// epoll or a signal handler could not be made, or epoll failed.
+    #[error("the kernel refused what a replay cannot do without: {0}")]
+    Kernel(#[from] io::Error),
+    /// The recording could not be read on.
+    #[error("{0}")]
+    Read(E),
+}
+
+/// How it is to be played.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How fast.
+    pub speed: Speed,
+    /// Without waiting for a first client.
+    pub at_once: bool,
+    /// The last record, for the progress.
+    pub last_seq: u64,
+}
+
+/// A replay that listens.
+pub struct Replay<R> {
+    poll: Poll,
+    signals: Signals,
+    peers: Peers,
+    player: Player,
+    options: Options,
+    records: R,
+    /// None until it begins.
+    pace: Option<Pace>,
+    /// The next record, and when it is due.
+    next: Option<(Record, KernelTime)>,
+    is_over: bool,
+    told: VecDeque<Output>,
+    said: KernelTime,
+    stopping: Option<KernelTime>,
+}
+
+impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
+    /// Listens. `records` are those to be played; what was before them `player` has folded already.
+    ///
+    /// # Errors
+    /// [`ReplayError`].
+    pub fn start(
+        address: SocketAddr,
+        player: Player,
+        records: R,
+        options: Options,
+    ) -> Result<Self, ReplayError<E>> {
+        let poll = Poll::new()?;
+        let registry = poll.registry();
+        let mut peers = Peers::new(registry.try_clone()?, PEERS, vec![listen::tcp(address)?], Vec::new())?;
+        if options.speed == Speed::Max {
+            peers.be_patient();
+        }
+        let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        registry.register(&mut signals, SIGNAL, Interest::READABLE)?;
+        Ok(Self {
+            poll,
+            signals,
+            peers,
+            player,
+            options,
+            records,
+            pace: None,
+            next: None,
+            is_over: false,
+            told: VecDeque::new(),
+            said: KernelTime::ZERO,
+            stopping: None,
+        })
+    }
+
+    /// The address that is listened on, port filled in.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.peers.addresses().first().copied()
+    }
+
+    /// Plays until the end, SIGTERM or SIGINT.
+    ///
+    /// # Errors
+    /// [`ReplayError`].
+    pub fn run(mut self) -> Result<(), ReplayError<E>> {
+        let mut events = Events::with_capacity(256);
+        loop {
+            match self.poll.poll(&mut events, self.timeout()) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
+                _ => {}
+            }
+            let now = sys::now();
+            for event in &events {
+                self.handle_ready(event.token(), event.is_writable(), now);
+            }
+            self.peers.handle_deadlines(now);
+            let player = &mut self.player;
+            self.peers.read(now, |client, _, request| player.handle_request(client, request, now));
+            for client in self.peers.take_gone() {
+                self.player.handle_client_gone(client);
+            }
+            if self.player.poll_timeout().is_some_and(|due| due <= now) {
+                self.player.handle_timeout(now);
+            }
+            if self.stopping.is_none() {
+                self.play(now)?;
+            }
+            self.tell(now);
+            self.peers.serve(now);
+            if self.stopping.is_some_and(|deadline| deadline <= now || self.peers.clients() == 0) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if self.peers.is_busy() || self.may_go_on() && (!self.told.is_empty() || self.is_starving()) {
+            return Some(Duration::ZERO);
+        }
+        let due = self.next.as_ref().map(|(_, due)| *due).filter(|_| self.may_go_on());
+        let deadlines = [due, self.peers.next_deadline(), self.player.poll_timeout(), self.stopping];
+        let next = deadlines.into_iter().flatten().min()?;
+        Some(Duration::from_micros(next.since(sys::now()).as_us()))
+    }
+
+    /// Whether the next record, or the end, can be looked at without waiting for a time.
+    fn is_starving(&self) -> bool {
+        let is_played = self.is_over && !self.peers.all_told();
+        let has_begun = self.pace.is_some() || self.may_begin();
+        self.stopping.is_none() && has_begun && self.next.is_none() && !is_played
+    }
+
+    /// Whether somebody watches, or nobody has to.
+    fn may_begin(&self) -> bool {
+        self.options.at_once || self.peers.clients() > 0
+    }
+
+    /// Whether clients are ready for more.
+    fn may_go_on(&self) -> bool {
+        match self.options.speed {
+            Speed::Max => self.peers.all_told(),
+            Speed::Times(_) => self.peers.all_served(),
+        }
+    }
+
+    fn handle_ready(&mut self, token: Token, writable: bool, now: KernelTime) {
+        if token == SIGNAL {
+            if self.signals.pending().next().is_some() && self.stopping.is_none() {
+                self.end(CloseCode::Away, "the replay was stopped", now);
+            }
+            return;
+        }
+        let state = self.player.state();
+        let (seq, clients) = (state.seq(), self.peers.clients());
+        self.peers.handle_ready(token, writable, now, |route| page(route, seq, clients));
+    }
+
+    /// Takes records that are due, as long as clients are ready for more.
+    fn play(&mut self, now: KernelTime) -> Result<(), ReplayError<E>> {
+        if self.pace.is_none() {
+            if !self.may_begin() {
+                return Ok(());
+            }
+            ::log::info!("replay: begins, {}", self.options.speed);
+            self.pace = Some(Pace::new(self.options.speed, now));
+        }
+        let may_go_on = self.told.is_empty() && self.may_go_on();
+        let Some(pace) = self.pace.as_mut().filter(|_| may_go_on) else { return Ok(()) };
+        for _ in 0..RECORDS_MAX {
+            if self.next.is_none() && !self.is_over {
+                match self.records.next().transpose().map_err(ReplayError::Read)? {
+                    Some(record) => {
+                        let due = pace.due(&record);
+                        self.next = Some((record, due));
+                    }
+                    None => {
+                        self.is_over = true;
+                        self.player.handle_end(now);
+                    }
+                }
+            }
+            let Some((record, _)) = self.next.take_if(|(_, due)| *due <= now) else { break };
+            self.player.play(&record, now);
+            self.told.extend(std::iter::from_fn(|| self.player.poll_output()));
+            if self.said + SAY_US <= now {
+                self.said = now;
+                ::log::info!("replay: seq {} of {}", record.seq, self.options.last_seq);
+            }
+            if self.told.len() >= TOLD_MAX {
+                break;
+            }
+        }
+        self.told.extend(std::iter::from_fn(|| self.player.poll_output()));
+        if self.is_over && self.told.is_empty() && self.peers.all_told() {
+            ::log::info!("replay: has ended, seq {}", self.player.state().seq());
+            self.end(CloseCode::Normal, "the recording has ended", now);
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, now: KernelTime) {
+        self.told.extend(std::iter::from_fn(|| self.player.poll_output()));
+        let may_go_on = self.may_go_on();
+        let mut all = 0;
+        while let Some(output) = self.told.pop_front() {
+            match output {
+                // One record can make thousands of messages: they are told in parts, too.
+                Output::TellAll(..) if all == TOLD_MAX || !may_go_on => {
+                    self.told.push_front(output);
+                    break;
+                }
+                Output::TellAll(text, except) => {
+                    self.peers.tell_all(text, except);
+                    all += 1;
+                }
+                Output::Tell(client, text) => self.peers.tell(client, text),
+                Output::Close(client, reason) => self.peers.close(client, CloseCode::Policy, reason, now),
+                _ => {}
+            }
+        }
+        if all > 0 {
+            self.peers.queue_all();
+        }
+    }
+
+    fn end(&mut self, code: CloseCode, reason: &str, now: KernelTime) {
+        self.stopping = Some(now + END_US);
+        self.peers.end_all(code, reason, now);
+    }
+}
+
+impl<R> fmt::Debug for Replay<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replay").field("player", &self.player).finish_non_exhaustive()
+    }
+}
+
+fn page(route: &Route, seq: u64, clients: usize) -> Page {
+    match route {
+        Route::Health => {
+            let body = json!({"status": "replay", "seq": seq, "clients": clients});
+            ("200 OK", "application/json", format!("{body}\n"))
+        }
+        _ => {
+            let body = "buzzerd: a replay of a recorded log, over WebSocket on any path.\n";
+            ("200 OK", "text/plain; charset=utf-8", body.to_owned())
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The writer thread. In: [`Writer`], the clock, wake-ups. Out: `durable_seq`, health and reports, for the server to look
+//! at. Guarantee: waking it costs a system call only while it sleeps, and it sleeps only when there is nothing to do or
+//! when the disk has failed and is given a rest.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use buzzer_core::io::sys;
+use mio::Waker;
+use parking_lot::Mutex;
+
+use super::disk::Disk;
+use crate::log::storage::Directory;
+use crate::log::writer::{Health, Report, Turn, Writer};
+
+/// Reports that nobody has fetched: an outage makes a handful.
+const REPORTS_MAX: usize = 64;
+
+/// What the thread tells.
+#[derive(Debug, Default)]
+struct Told {
+    durable_seq: AtomicU64,
+    has_reports: AtomicBool,
+    reports: Mutex<VecDeque<Report>>,
+    health: Mutex<Health>,
+    dir: Mutex<String>,
+    waker: Mutex<Option<Arc<Waker>>>,
+    stop: AtomicBool,
+    /// Old segments may be removed when this record is durable; 0: none.
+    expire_at: AtomicU64,
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub struct WriterThread {
+    told: Arc<Told>,
+    thread: JoinHandle<()>,
+    ended: Receiver<bool>,
+}
+
+/// Starts the thread. `expired`: segments to be removed once [`WriterThread::expire_at`] is durable.
+///
+/// # Errors
+/// If there can be no further thread.
+pub fn spawn(writer: Writer<Disk, Disk>, expired: Vec<String>) -> io::Result<WriterThread> {
+    let told = Arc::new(Told::default());
+    let (end, ended) = mpsc::channel();
+    let shared = Arc::clone(&told);
+    let thread =
+        thread::Builder::new().name("writer".into()).spawn(move || run(writer, expired, &shared, &end))?;
+    Ok(WriterThread { told, thread, ended })
+}
+
+fn run(mut writer: Writer<Disk, Disk>, mut expired: Vec<String>, told: &Told, end: &Sender<bool>) {
+    loop {
+        let now = sys::now();
+        let turn = writer.turn(now);
+        publish(&mut writer, told, turn);
+        let expire_at = told.expire_at.load(Ordering::Acquire);
+        if expire_at > 0 && writer.durable_seq() >= expire_at {
+            expire(&writer, &std::mem::take(&mut expired));
+        }
+        let is_stopping = told.stop.load(Ordering::Acquire);
+        match turn {
+            Turn::Again => {}
+            Turn::Idle if is_stopping => {
+                let _ = end.send(true);
+                return;
+            }
+            Turn::Idle => thread::park(),
+            Turn::Wait(_) if is_stopping => {
+                // It was tried; what is not durable stays in the journal for the next start.
+                let _ = end.send(false);
+                return;
+            }
+            Turn::Wait(until) => thread::park_timeout(Duration::from_micros(until.since(now).as_us())),
+        }
+    }
+}
+
+/// Removes old segments, the oldest first: what is left is a log at any time.
+fn expire(writer: &Writer<Disk, Disk>, expired: &[String]) {
+    for name in expired {
+        if let Err(error) = writer.dir().remove(name) {
+            ::log::warn!("{name} is too old and stays: {error}");
+            return;
+        }
+        ::log::info!("{name} was removed: log.keep_days, log.keep_bytes");
+    }
+}
+
+fn publish(writer: &mut Writer<Disk, Disk>, told: &Told, turn: Turn) {
+    // What was durable before this process is only known to be after the first turn.
+    if turn != Turn::Again || !writer.is_failing() {
+        told.durable_seq.store(writer.durable_seq(), Ordering::Release);
+    }
+    if *told.health.lock() != *writer.health() {
+        *told.health.lock() = writer.health().clone();
+        *told.dir.lock() = writer.dir().name();
+    }
+    let mut is_new = false;
+    while let Some(report) = writer.poll_report() {
+        let mut reports = told.reports.lock();
+        if reports.len() < REPORTS_MAX {
+            reports.push_back(report);
+        }
+        is_new = true;
+    }
+    if is_new {
+        told.has_reports.store(true, Ordering::Release);
+        if let Some(waker) = &*told.waker.lock() {
+            let _ = waker.wake();
+        }
+    }
+}
+
+impl WriterThread {
+    /// There is something to write. A system call only if the thread sleeps.
+    pub fn wake(&self) {
+        self.thread.thread().unpark();
+    }
+
+    /// The record that says which segments go has this `seq`.
+    pub fn expire_at(&self, seq: u64) {
+        self.told.expire_at.store(seq, Ordering::Release);
+    }
+
+    /// Wakes the server when there is a report.
+    pub fn wake_server(&self, waker: Arc<Waker>) {
+        *self.told.waker.lock() = Some(waker);
+    }
+
+    /// The last record that is durable, with all before it.
+    pub fn durable_seq(&self) -> u64 {
+        self.told.durable_seq.load(Ordering::Acquire)
+    }
+
+    /// How it stands.
+    pub fn health(&self) -> Health {
+        self.told.health.lock().clone()
+    }
+
+    /// What there is to tell.
+    pub fn take_reports(&self) -> VecDeque<Report> {
+        if !self.told.has_reports.swap(false, Ordering::Acquire) {
+            return VecDeque::new();
+        }
+        std::mem::take(&mut *self.told.reports.lock())
+    }
+
+    /// Has it bring everything to the disk and end. False: within `patience` it could not.
+    pub fn finish(self, patience: Duration) -> bool {
+        self.told.stop.store(true, Ordering::Release);
+        self.wake();
+        // Not joined if it hangs in the kernel: the process must end all the same.
+        self.ended.recv_timeout(patience).unwrap_or(false)
+    }
+}

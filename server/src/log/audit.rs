@@ -1,0 +1,389 @@
+//! Does the log say what it must? In: records whose lines were verified, in order. Out: each [`Discrepancy`] between what a
+//! record claims and what follows from the records before it. Guarantee: everything that can be derived is derived again,
+//! with the code that decided it: who was connected, uncertainties, draws, photo finishes, marks, proved and stuck buttons. So
+//! a log that was forged as a whole, chain and all, has to tell a story without a contradiction.
+//!
+//! One thing is not in the log and so not held against it: the order of a device's own frames of one stamp, which only a
+//! socket can have. Such a device's seats in a draw are checked, not which of its buttons sits in which.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use crate::button::STUCK_US;
+use crate::contest::Contests;
+use crate::draw;
+use crate::pool_id::PoolId;
+use crate::record::{Fact, Record};
+use crate::state::State;
+
+/// A claim that does not follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discrepancy {
+    /// The record that claims it.
+    pub seq: u64,
+    /// What is wrong, in words.
+    pub what: String,
+}
+
+impl fmt::Display for Discrepancy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seq {}: {}", self.seq, self.what)
+    }
+}
+
+/// Folds a log and compares.
+#[derive(Debug, Default)]
+pub struct Audit {
+    state: State,
+    contests: Contests,
+    /// Presses of a tie, which are no contest: they are told when the last of them is there.
+    untold: Vec<Told>,
+    /// Presses that came late and have to be said so behind their group.
+    late: VecDeque<u64>,
+    draw: Option<Draw>,
+    last_press: Option<Told>,
+    /// The latest stamp of a press in this start.
+    latest_us: u64,
+    /// A button of which too many edges did not count: the next record has to say so.
+    chatters: Option<(u32, u16)>,
+    /// A release that showed a button to work: the next record has to say so.
+    proves: Option<(u32, u16)>,
+    /// Devices that frame and stamp by themselves.
+    sockets: Vec<u32>,
+    has_started: bool,
+    found: Vec<Discrepancy>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    seq: u64,
+    at_us: u64,
+    device: u32,
+    without_stamp: bool,
+    tie: Option<u64>,
+}
+
+impl Told {
+    /// Whether a draw put both in their order.
+    fn is_tied_with(&self, other: &Self) -> bool {
+        let same = self.at_us == other.at_us && self.without_stamp == other.without_stamp;
+        same && self.tie.is_some() && self.tie == other.tie
+    }
+}
+
+#[derive(Debug)]
+struct Draw {
+    seq: u64,
+    seed: Option<[u8; 8]>,
+    presses: u32,
+    drawn: Vec<Drawn>,
+}
+
+#[derive(Debug)]
+struct Drawn {
+    told: Told,
+    ticket: [u8; 32],
+}
+
+/// A `press` record's own words.
+struct Press<'a> {
+    pool: &'a PoolId,
+    buzzer: u16,
+    device: u32,
+    uncertainty_us: u64,
+    final_at_us: u64,
+    flags: &'a [String],
+    contests: &'a [u64],
+    tie: Option<u64>,
+}
+
+impl Audit {
+    /// The state after the last record.
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Takes the next record; what does not follow is added to `found`.
+    pub fn take(&mut self, record: &Record, found: &mut Vec<Discrepancy>) {
+        let seq = record.seq;
+        if !self.has_started && !matches!(record.fact, Fact::Start { .. }) {
+            // A log without its beginning: what was attached and connected is not known before the next start.
+            self.state.apply(record, |_| {});
+            return;
+        }
+        let is_press = matches!(record.fact, Fact::Press { .. });
+        if !is_press {
+            self.end_group();
+        }
+        self.check_proved(record);
+        self.check_chattering(record);
+        self.check_late(record);
+        match &record.fact {
+            Fact::Start { .. } => {
+                let state = std::mem::take(&mut self.state);
+                let found = std::mem::take(&mut self.found);
+                *self = Self { state, found, has_started: true, ..Self::default() };
+            }
+            Fact::Attach { device, stamps, .. } => {
+                if self.state.pool_of(*device).is_some() {
+                    self.say(seq, format!("device {device} is attached already"));
+                }
+                if stamps != "kernel" {
+                    self.sockets.push(*device);
+                }
+            }
+            Fact::Detach { device, pool, .. } => self.check_device(seq, *device, pool),
+            Fact::Draw { seed, presses } => {
+                let bytes = u64::from_str_radix(seed, 16).ok().filter(|_| seed.len() == 16);
+                let (seed, presses, drawn) = (bytes.map(u64::to_be_bytes), *presses, Vec::new());
+                self.draw = Some(Draw { seq, seed, presses, drawn });
+            }
+            Fact::Press { pool, buzzer, device, uncertainty_us, final_at_us, flags, contests, tie } => {
+                let press = Press {
+                    pool,
+                    buzzer: *buzzer,
+                    device: *device,
+                    uncertainty_us: *uncertainty_us,
+                    final_at_us: *final_at_us,
+                    flags,
+                    contests,
+                    tie: *tie,
+                };
+                self.check_press(seq, record.at_us, &press);
+            }
+            Fact::Release { pool, buzzer, device } => {
+                self.check_button(seq, *device, *buzzer, pool);
+                let button = self.state.buttons().get((*device, *buzzer));
+                let proves = button.is_some_and(|button| !button.proved && button.pressed);
+                self.proves = proves.then_some((*device, *buzzer));
+            }
+            Fact::Held { pool, buzzer, device } | Fact::Proved { pool, buzzer, device } => {
+                self.check_button(seq, *device, *buzzer, pool);
+            }
+            Fact::Stuck { pool, buzzer, device } => {
+                self.check_button(seq, *device, *buzzer, pool);
+                let button = self.state.buttons().get((*device, *buzzer));
+                let since = button.and_then(|button| button.held_since_us);
+                if since.is_none_or(|since| since.saturating_add(STUCK_US) > record.at_us) {
+                    self.say(seq, "this button has not been down for long enough to be stuck".to_owned());
+                }
+            }
+            Fact::Ignored { pool, device, buzzer, edges, since_us, .. } => {
+                self.check_button(seq, *device, *buzzer, pool);
+                self.check_since(record, *since_us);
+                let is_new = self.state.buttons().is_new_chatter((*device, *buzzer), *edges);
+                self.chatters = is_new.then_some((*device, *buzzer));
+            }
+            Fact::Gap { device, pool, since_us } => {
+                self.check_device(seq, *device, pool);
+                self.check_since(record, *since_us);
+            }
+            Fact::Late { device, pool, .. }
+            | Fact::StaleStamp { device, pool, .. }
+            | Fact::ReaderStall { device, pool, .. } => self.check_device(seq, *device, pool),
+            _ => {}
+        }
+        self.state.apply(record, |_| {});
+        found.append(&mut self.found);
+    }
+
+    /// The log has no more records.
+    pub fn finish(&mut self, found: &mut Vec<Discrepancy>) {
+        // A group may still be on its way in a log that is being written.
+        self.draw = None;
+        found.append(&mut self.found);
+    }
+
+    fn say(&mut self, seq: u64, what: String) {
+        self.found.push(Discrepancy { seq, what });
+    }
+
+    fn check_device(&mut self, seq: u64, device: u32, pool: &PoolId) {
+        match self.state.pool_of(device) {
+            Some(known) if known == pool => {}
+            Some(known) => {
+                let what = format!("device {device} serves pool {known}, not {pool}");
+                self.say(seq, what);
+            }
+            None => self.say(seq, format!("no device {device} is attached")),
+        }
+    }
+
+    fn check_button(&mut self, seq: u64, device: u32, buzzer: u16, pool: &PoolId) {
+        self.check_device(seq, device, pool);
+        if self.state.pool_of(device).is_some() && self.state.buttons().get((device, buzzer)).is_none() {
+            self.say(seq, format!("device {device} has no buzzer {buzzer}"));
+        }
+    }
+
+    /// `proved` follows the release that showed it, at once, and nothing else.
+    fn check_proved(&mut self, record: &Record) {
+        let expected = self.proves.take();
+        let said = match &record.fact {
+            Fact::Proved { device, buzzer, .. } => Some((*device, *buzzer)),
+            _ => None,
+        };
+        if expected == said {
+            return;
+        }
+        self.say(record.seq, match (expected, said) {
+            (Some((device, buzzer)), _) => {
+                format!("buzzer {buzzer} of device {device} was proved by the release before, and no record says so")
+            }
+            _ => "the record before this one does not prove the button".to_owned(),
+        });
+    }
+
+    fn check_since(&mut self, record: &Record, since_us: u64) {
+        if since_us > record.at_us {
+            self.say(record.seq, format!("it began {} µs after its own time", since_us - record.at_us));
+        }
+    }
+
+    /// `chattering` follows the `ignored` record that shows it, at once, and nothing else.
+    fn check_chattering(&mut self, record: &Record) {
+        let expected = self.chatters.take();
+        let said = match &record.fact {
+            Fact::Chattering { device, buzzer, .. } => Some((*device, *buzzer)),
+            _ => None,
+        };
+        if expected != said {
+            let (device, buzzer) = expected.or(said).unwrap_or_default();
+            let wrong =
+                if expected.is_some() { "chatters, and no record says so" } else { "does not chatter" };
+            self.say(record.seq, format!("buzzer {buzzer} of device {device} {wrong}"));
+        }
+    }
+
+    /// A `late` record for each such press of a group, in their order, behind the group.
+    fn check_late(&mut self, record: &Record) {
+        match &record.fact {
+            Fact::Press { .. } => {}
+            Fact::Late { press, behind_us, .. } => {
+                if self.late.pop_front() != Some(*press) {
+                    self.say(record.seq, format!("seq {press} is no press that came late here"));
+                }
+                // The latest that had left may be no press.
+                let least_us = self.latest_us.saturating_sub(record.at_us);
+                if *behind_us < least_us {
+                    let what =
+                        format!("said to be {behind_us} µs behind, but it is {least_us} µs behind a press");
+                    self.say(record.seq, what);
+                }
+            }
+            _ => {
+                if let Some(press) = self.late.pop_front() {
+                    self.late.clear();
+                    self.say(record.seq, format!("seq {press} came late, and no record says by how much"));
+                }
+            }
+        }
+    }
+
+    fn check_press(&mut self, seq: u64, at_us: u64, press: &Press<'_>) {
+        self.check_button(seq, press.device, press.buzzer, press.pool);
+        if !self.state.is_connected(press.pool) {
+            self.say(seq, format!("pool {} is not connected, its presses do not count", press.pool));
+        }
+        let has = |flag: &str| press.flags.iter().any(|name| name == flag);
+        let (is_late, without_stamp) = (has("late"), has("stale_stamp") || has("recovered"));
+        let device_us = self.state.uncertainty_us(press.device);
+        // Without a stamp of its own it may be older by a span that the log does not name.
+        if press.uncertainty_us < device_us || (press.uncertainty_us > device_us && !without_stamp) {
+            let said_us = press.uncertainty_us;
+            self.say(seq, format!("uncertainty {said_us} µs, but its device has {device_us} µs"));
+        }
+        let final_at_us = at_us + self.state.uncertainty_us_max();
+        if press.final_at_us != final_at_us {
+            let said_us = press.final_at_us;
+            self.say(seq, format!("said to be final at {said_us} µs, but that is {final_at_us} µs"));
+        }
+        if at_us < self.latest_us && !is_late {
+            self.say(seq, format!("told after a press of {} µs, and not marked late", self.latest_us));
+        }
+        self.latest_us = self.latest_us.max(at_us);
+        let told = Told { seq, at_us, device: press.device, without_stamp, tie: press.tie };
+        self.check_tie(seq, press, told, is_late);
+        self.check_contests(seq, press, told);
+        if is_late {
+            self.late.push_back(seq);
+        }
+        self.last_press = Some(told);
+    }
+
+    fn check_tie(&mut self, seq: u64, press: &Press<'_>, told: Told, is_late: bool) {
+        if let Some(tie) = press.tie {
+            match &mut self.draw {
+                Some(draw) if draw.seq == tie => {
+                    let ticket = draw::ticket(draw.seed.unwrap_or_default(), press.pool, press.buzzer);
+                    draw.drawn.push(Drawn { told, ticket });
+                }
+                _ => self.say(seq, format!("its draw, seq {tie}, does not stand directly before it")),
+            }
+            return;
+        }
+        let Some(last) = self.last_press else { return };
+        let same = last.at_us == told.at_us && last.without_stamp == told.without_stamp && !is_late;
+        // One stamp is one report, if the kernel gave it.
+        let by_kernel = !self.sockets.contains(&told.device);
+        if same && last.tie.is_none() && (last.device != told.device || by_kernel) {
+            self.say(seq, format!("it has the stamp of seq {}, and neither was drawn", last.seq));
+        }
+    }
+
+    fn check_contests(&mut self, seq: u64, press: &Press<'_>, told: Told) {
+        if self.untold.last().is_some_and(|before| !before.is_tied_with(&told)) {
+            self.tell_all();
+        }
+        let expected = self.contests.of(told.at_us, told.device, press.uncertainty_us);
+        if expected != press.contests {
+            let said = press.contests;
+            self.say(seq, format!("said to contest {said:?}, but it contests {expected:?}"));
+        }
+        self.untold.push(told);
+    }
+
+    fn tell_all(&mut self) {
+        for Told { seq, at_us, device, .. } in self.untold.drain(..) {
+            self.contests.tell(at_us, device, seq);
+        }
+    }
+
+    /// A record that is no press ends the group.
+    fn end_group(&mut self) {
+        self.tell_all();
+        self.last_press = None;
+        let Some(draw) = self.draw.take() else { return };
+        let Draw { seq, seed, presses, drawn } = draw;
+        if u32::try_from(drawn.len()) != Ok(presses) {
+            self.say(seq, format!("a draw of {presses} presses, but {} follow", drawn.len()));
+        }
+        if seed.is_none() {
+            self.say(seq, "its seed is not 16 hex digits".to_owned());
+        }
+        let alike = |a: &Drawn, b: &Drawn| {
+            a.told.at_us == b.told.at_us && a.told.without_stamp == b.told.without_stamp
+        };
+        for tied in drawn.chunk_by(alike) {
+            if let Some(wrong) = self.first_misplaced(tied) {
+                self.say(wrong, format!("the draw of seq {seq} gave this place to another press"));
+            }
+        }
+    }
+
+    /// The first of these that is not where its ticket puts it.
+    fn first_misplaced(&self, tied: &[Drawn]) -> Option<u64> {
+        let mut by_ticket: Vec<&Drawn> = tied.iter().collect();
+        by_ticket.sort_by_key(|drawn| drawn.ticket);
+        let misplaced = by_ticket.iter().zip(tied).find(|(drawn, told)| {
+            // Two devices may serve one buzzer: the same ticket. And a socket fills its seats in its own order.
+            let is_same_seat = drawn.told.device == told.told.device
+                || tied
+                    .iter()
+                    .any(|other| other.told.device == drawn.told.device && other.ticket == told.ticket);
+            let own_order = told.told.without_stamp || self.sockets.contains(&told.told.device);
+            !(drawn.ticket == told.ticket || is_same_seat && own_order)
+        });
+        misplaced.map(|(_, told)| told.told.seq)
+    }
+}

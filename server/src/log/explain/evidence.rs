@@ -1,0 +1,267 @@
+//! What else happened, and what it means for the order. In: a window and when its presses were. Out: [`Finding`]s in the
+//! log's order. Guarantee: what may have cost a press in the time that decides is said to bar a verdict; what is harmless
+//! is said to be harmless, so that nobody has to guess.
+
+use serde::Serialize;
+
+use super::roster::Roster;
+use super::window::{Began, Entry, Window};
+use super::words::{label, list, ms, quoted};
+use crate::record::Fact;
+
+/// Presses that a device had not handed over when it went were made at most so long before, µs. The reader takes a press within a
+/// millisecond and the slowest radio hands it over within 40 ms.
+const UNREAD_US: u64 = 100_000;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Its record.
+    pub seq: u64,
+    /// When, µs of CLOCK_MONOTONIC.
+    pub at_us: u64,
+    /// The same by the wall clock, µs since 1970, if there is an anchor.
+    pub wall_us: Option<u64>,
+    /// When, in the boot of the first press, from that press on, µs.
+    pub to_first_us: Option<i64>,
+    /// What.
+    pub what: String,
+    /// What it means for the order.
+    pub means: String,
+    /// Whether nobody can say because of it who was first.
+    pub bars: bool,
+}
+
+/// When it was decided: from the beginning of the quiet to the last press.
+#[derive(Clone, Copy, Debug)]
+pub struct Decisive {
+    /// The boot of the first press, counted.
+    pub boot: u32,
+    /// The first press, µs.
+    pub first_us: u64,
+    /// When the quiet before it begins.
+    pub from_us: u64,
+    /// The last press.
+    pub to_us: u64,
+    /// The first and the last press.
+    pub seqs: (u64, u64),
+}
+
+impl Decisive {
+    /// The time that decides, if anybody pressed.
+    pub fn of(window: &Window) -> Option<Self> {
+        let mut presses =
+            window.entries.iter().filter(|entry| matches!(entry.record.fact, Fact::Press { .. }));
+        let first = presses.next()?;
+        let own = presses.clone().filter(|entry| entry.boot == first.boot);
+        let last = presses.next_back().unwrap_or(first);
+        // Without a race the window begins where it was asked to.
+        let opened = window.entries.iter().find(|entry| entry.boot == first.boot).unwrap_or(first);
+        let from_us = match window.lead_us {
+            Some(lead_us) => first.record.at_us.saturating_sub(lead_us),
+            None => opened.record.at_us.min(first.record.at_us),
+        };
+        Some(Self {
+            boot: first.boot,
+            first_us: first.record.at_us,
+            from_us,
+            to_us: own.map(|entry| entry.record.at_us).fold(first.record.at_us, u64::max),
+            seqs: (first.record.seq, last.record.seq),
+        })
+    }
+
+    /// Whether a press made between these times would have been among those that decide.
+    fn touches(&self, entry: &Entry, since_us: u64) -> bool {
+        entry.boot == self.boot && since_us <= self.to_us && entry.record.at_us >= self.from_us
+    }
+}
+
+/// Everything in the window that is no press.
+pub fn of(window: &Window, decisive: Option<&Decisive>) -> Vec<Finding> {
+    let mut roster = window.roster.clone();
+    // The roster is that at the first press; who went before it is not in it any more.
+    for entry in &window.entries {
+        if let Fact::Attach { .. } = entry.record.fact {
+            roster.apply(&entry.record);
+        }
+    }
+    window.entries.iter().filter_map(|entry| finding(entry, &roster, decisive)).collect()
+}
+
+fn finding(entry: &Entry, roster: &Roster, decisive: Option<&Decisive>) -> Option<Finding> {
+    let device_name = |device: u32| match roster.get(device) {
+        Some(known) => format!("{} ({})", quoted(&known.name), known.place),
+        None => format!("device {device}"),
+    };
+    let touches = |since_us| decisive.is_some_and(|decisive| decisive.touches(entry, since_us));
+    let (seq, at_us) = (entry.record.seq, entry.record.at_us);
+    let place = |what: String, means: &str, bars: bool| {
+        let to_first_us = decisive.filter(|decisive| decisive.boot == entry.boot);
+        let to_first_us = to_first_us.map(|decisive| at_us.cast_signed() - decisive.first_us.cast_signed());
+        Finding { seq, at_us, wall_us: entry.wall_us, to_first_us, what, means: means.to_owned(), bars }
+    };
+    let not_counting = "its pool was not connected: its presses did not count";
+    let (what, means, bars): (String, &str, bool) = match &entry.record.fact {
+        Fact::Press { .. } | Fact::Draw { .. } | Fact::Release { .. } | Fact::Proved { .. } => return None,
+        Fact::Anchor { .. } | Fact::Config { .. } | Fact::Roster { .. } | Fact::Expired { .. } => {
+            return None;
+        }
+        Fact::Uncounted { pool, buzzer, presses, .. } => {
+            let what =
+                format!("{}: {presses} presses while its pool was not connected", label(pool, *buzzer));
+            (what, "they did not count", false)
+        }
+        Fact::Storage { what, file, done, .. } => {
+            let what = format!("the storage of the log: {}: {}", quoted(file), quoted(what));
+            // `done` is one of our own texts.
+            return Some(place(what, done, false));
+        }
+        Fact::Recovered { bytes, file, .. } => {
+            let what =
+                format!("{bytes} bytes at the end of the log were no lines; they are in {}", quoted(file));
+            (what, "what was told last before the machine lost power may be missing", false)
+        }
+        Fact::Damage { segment, line, why } => {
+            let what = format!("damage in {}, line {line}: {}", quoted(segment), quoted(why));
+            (what, "what the log says before this record is not proved", true)
+        }
+        Fact::Lost { first_seq, last_seq } => {
+            let what =
+                format!("records {first_seq} to {last_seq} are lost: neither disk nor memory took them");
+            (what, "presses may be missing", true)
+        }
+        Fact::Start { version, .. } => {
+            let between = decisive.is_some_and(|decisive| seq > decisive.seqs.0 && seq < decisive.seqs.1);
+            let before = decisive.is_some_and(|decisive| seq < decisive.seqs.0);
+            match entry.began {
+                Some(Began::Restart) => {
+                    let what = format!("buzzerd was started anew (version {version})");
+                    (what, "presses made while it did not run are not in the log", between || before)
+                }
+                Some(Began::Again) => (
+                    format!("buzzerd {version} was started"),
+                    "presses made while it did not run are in no log",
+                    between,
+                ),
+                _ if between => {
+                    let what = format!("the machine was started anew, and buzzerd {version}");
+                    (what, "there are presses of two boots, and their times cannot be compared", true)
+                }
+                _ => (
+                    format!("buzzerd {version} was started"),
+                    "what was pressed before it is in no log",
+                    false,
+                ),
+            }
+        }
+        Fact::Stop {} => ("buzzerd was stopped".into(), "nothing was read from here on", false),
+        Fact::Attach { pool, buzzers, device, .. } => {
+            let what = format!("pool {pool}: {} came, with buzzers {}", device_name(*device), list(buzzers));
+            (what, if entry.counts { "its presses count from here on" } else { not_counting }, false)
+        }
+        Fact::Detach { device, pool, reason, certain } => {
+            let what = format!("pool {pool}: {} went: {reason}", device_name(*device));
+            match (certain, entry.counts) {
+                (true, _) => (what, "every press that it made was read", false),
+                (false, false) => (what, not_counting, false),
+                (false, true) if touches(at_us.saturating_sub(UNREAD_US)) => {
+                    (what, "presses that it had not handed over are lost", true)
+                }
+                (false, true) => (
+                    what,
+                    "presses that it had not handed over are lost; none of them was before the last press here",
+                    false,
+                ),
+            }
+        }
+        Fact::Connect { pool, by } if !entry.counts => {
+            (format!("pool {pool} was connected (by {by})"), "its presses count from here on", false)
+        }
+        Fact::Connect { .. } => return None,
+        Fact::Refuse { pool, by, message } => {
+            let what = format!("{by} could not connect pool {}: {message}", quoted(pool));
+            (what, "it changed nothing", false)
+        }
+        Fact::Held { pool, buzzer, .. } => {
+            let what = format!("{} was down already when its device came", label(pool, *buzzer));
+            (what, "it counts only after it was released", false)
+        }
+        Fact::Stuck { pool, buzzer, .. } => {
+            let what = format!("{} has been down for more than 10 s", label(pool, *buzzer));
+            (what, "stuck, or sat on: it cannot press again before it is released", false)
+        }
+        Fact::Ignored { pool, buzzer, edges, since_us, .. } => {
+            let (edges_word, span_us) =
+                (if *edges == 1 { "edge" } else { "edges" }, at_us.saturating_sub(*since_us));
+            let within = if *edges == 1 { String::new() } else { format!(" within {}", ms(span_us)) };
+            let what = format!("{}: {edges} {edges_word}{within} did not count", label(pool, *buzzer));
+            (what, "bounce or a flickering contact: it had not been open for the debounce time", false)
+        }
+        Fact::Gap { device, since_us, .. } => {
+            let span_us = at_us.saturating_sub(*since_us);
+            let what = format!(
+                "the kernel dropped events of {} in the {} up to here",
+                device_name(*device),
+                ms(span_us)
+            );
+            match entry.counts {
+                false => (what, not_counting, false),
+                true if touches(*since_us) => (what, "presses made in that time may be missing", true),
+                true => (
+                    what,
+                    "presses made in that time may be missing; all presses here are of another time",
+                    false,
+                ),
+            }
+        }
+        Fact::ReaderStall { device, late_us, .. } => {
+            let what = format!(
+                "the reader was kept from running for {}; it read {} late",
+                ms(*late_us),
+                device_name(*device)
+            );
+            (
+                what,
+                "the stamps are the kernel's and true; a press that came too late for its place is marked late",
+                false,
+            )
+        }
+        Fact::Chattering { pool, buzzer, .. } => {
+            let what = format!("{} chatters: it makes more edges than a sound contact", label(pool, *buzzer));
+            (what, "a worn button; presses that count are listed above", false)
+        }
+        Fact::Late { press, behind_us, .. } => {
+            let what =
+                format!("the press with seq {press} came {} behind what had been told", ms(*behind_us));
+            (what, "it was told at once and marked late; what had been told stays", false)
+        }
+        Fact::StaleStamp { device, stamp_us, .. } => {
+            let off_us = at_us.cast_signed().saturating_sub(stamp_us.cast_signed());
+            let side = if off_us < 0 { "ahead of" } else { "behind" };
+            let what = format!(
+                "{} gave a stamp that cannot be true, {} {side} the time it was read",
+                device_name(*device),
+                ms(off_us.unsigned_abs())
+            );
+            (what, "what it said then is ordered by the time it was read, and marked", false)
+        }
+        Fact::HeapFull { full_us } => {
+            let what =
+                format!("the reader could read no faster than the log was written, for {}", ms(*full_us));
+            (
+                what,
+                "what came meanwhile may be late; if the kernel had to drop something, a record says so",
+                false,
+            )
+        }
+        Fact::Degraded { what, reason } => {
+            let what = format!("buzzerd had to do without {what}: {reason}");
+            (what, "the order is not touched; more may come late under load", false)
+        }
+        Fact::RingFull { waiting_max } => {
+            let what = format!("the way to the log was full; up to {waiting_max} events waited");
+            (what, "they waited in order and none was lost", false)
+        }
+    };
+    Some(place(what, means, bars))
+}

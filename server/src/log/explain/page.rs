@@ -1,0 +1,313 @@
+//! The story as a page. In: a [`Story`] and the zone of the reader's clock. Out: text of at most 100 columns.
+//! Guarantee: it can be read by somebody who has never seen one: the verdict comes first, every doubt beside what it is
+//! about, and how to check it last.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::evidence::Finding;
+use super::places::{Place, Tie};
+use super::story::{Chain, DeviceThen, Story, Verdict, buzzers_of, flag_words};
+use super::words::{label, ms, quoted, signed, wrap};
+
+/// Presses that are listed. A quiz has a few; the others are in the JSON.
+const PLACES_MAX: usize = 100;
+/// Ties that are spelled out.
+const TIES_MAX: usize = 10;
+/// Reasons that are given.
+const WHY_MAX: usize = 10;
+/// A label is cut in the table if it is longer; the pool's whole name stands below.
+const LABEL_MAX: usize = 24;
+
+/// The page.
+pub fn text(story: &Story, zone: &TimeZone) -> String {
+    let mut page = String::new();
+    head(&mut page, story, zone);
+    verdict(&mut page, story);
+    if !story.places.is_empty() {
+        order(&mut page, story);
+    }
+    for tie in story.ties.iter().take(TIES_MAX) {
+        draw(&mut page, tie, &story.places);
+    }
+    if let Some(more @ 1..) = story.ties.len().checked_sub(TIES_MAX) {
+        page.push_str(&format!("         and {more} more ties; --json has them\n"));
+    }
+    pools(&mut page, story);
+    happened(&mut page, story, zone);
+    log(&mut page, story);
+    page
+}
+
+fn head(page: &mut String, story: &Story, zone: &TimeZone) {
+    let seqs = story.seqs.map_or_else(String::new, |(first, last)| format!("seq {first} to {last}"));
+    match story.places.first() {
+        Some(first) => {
+            let when = wall(first.wall_us, zone, "%Y-%m-%d %H:%M:%S%.6f (UTC%:z)");
+            wrap(page, "", &format!("First press {when}; records {seqs}"));
+        }
+        None if story.seqs.is_some() => wrap(page, "", &format!("No press; records {seqs}")),
+        None => wrap(page, "", "No press"),
+    }
+    page.push('\n');
+}
+
+/// A point of wall time in the reader's zone.
+fn wall(wall_us: Option<u64>, zone: &TimeZone, format: &str) -> String {
+    let stamp = wall_us.and_then(|us| Timestamp::from_microsecond(us.cast_signed()).ok());
+    stamp.map_or_else(
+        || "at a time that the log does not tell".to_owned(),
+        |stamp| stamp.to_zoned_datetime(zone.clone()).strftime(format).to_string(),
+    )
+}
+
+fn verdict(page: &mut String, story: &Story) {
+    let Some(verdict) = &story.verdict else {
+        page.push_str("NO VERDICT. Who was first cannot be said from this log:\n");
+        story.why.iter().take(WHY_MAX).for_each(|why| wrap(page, "  - ", why));
+        if let Some(more @ 1..) = story.why.len().checked_sub(WHY_MAX) {
+            page.push_str(&format!("  - and {more} more reasons; --json has them\n"));
+        }
+        if !story.places.is_empty() {
+            page.push_str("What is known all the same:\n");
+        }
+        return;
+    };
+    wrap(page, "VERDICT  ", &first(verdict, story));
+    match &story.why[..] {
+        [] => page.push_str("         Certain.\n"),
+        [why] => wrap(page, "         Not certain: ", &format!("{why}.")),
+        whys => {
+            page.push_str("         Not certain:\n");
+            whys.iter().for_each(|why| wrap(page, "         - ", why));
+        }
+    }
+}
+
+fn first(verdict: &Verdict, story: &Story) -> String {
+    let name = label(&verdict.pool, verdict.buzzer);
+    let next = verdict.next_seq.and_then(|seq| story.places.iter().find(|place| place.seq == seq));
+    let next = next.map(|next| label(&next.pool, next.buzzer));
+    match (verdict.lead_us, next) {
+        (Some(0), Some(next)) if verdict.drawn => {
+            format!("{name} was drawn first; {next} has the same stamp.")
+        }
+        (Some(us @ 0..), Some(next)) => format!("{name} was first, {} before {next}.", ms(us.unsigned_abs())),
+        (Some(us), Some(next)) => {
+            format!("{name} was told first; the stamp of {next} is {} earlier.", ms(us.unsigned_abs()))
+        }
+        _ => format!("{name} was first. Nobody else pressed."),
+    }
+}
+
+fn order(page: &mut String, story: &Story) {
+    page.push('\n');
+    let labels = story.places.iter().take(PLACES_MAX).map(|place| short_label(place).chars().count());
+    let width = labels.max().unwrap_or(0).max("buzzer".len());
+    let seq_width = story.places.last().map_or(0, |place| place.seq.to_string().len()).max("seq".len());
+    page.push_str(&format!(
+        "place  {:<width$}  {:>13}  {:>13}  {:>seq_width$}  how sure\n",
+        "buzzer", "to first", "to previous", "seq"
+    ));
+    for place in story.places.iter().take(PLACES_MAX) {
+        let margin = |us: Option<i64>| us.map_or_else(|| "other boot".to_owned(), signed);
+        let is_first = place.seq == story.places[0].seq;
+        let (to_first, to_previous) = match is_first {
+            true => (String::new(), String::new()),
+            false => (margin(place.to_first_us), margin(place.to_previous_us)),
+        };
+        let rank = place.place.map_or_else(|| "again".to_owned(), |place| place.to_string());
+        let row = format!(
+            "{rank:>5}  {:<width$}  {to_first:>13}  {to_previous:>13}  {:>seq_width$}  ",
+            short_label(place),
+            place.seq
+        );
+        wrap(page, &row, &tags(place));
+        notes(place, story).iter().for_each(|note| wrap(page, "       - ", note));
+    }
+    if let Some(more @ 1..) = story.places.len().checked_sub(PLACES_MAX) {
+        page.push_str(&format!("       and {more} more presses; --json has them\n"));
+    }
+}
+
+fn short_label(place: &Place) -> String {
+    let name = label(&place.pool, place.buzzer);
+    let count = name.chars().count();
+    if count <= LABEL_MAX {
+        return name;
+    }
+    // The number is at the end, and must stay.
+    format!("\u{2026}{}", name.chars().skip(count - LABEL_MAX + 1).collect::<String>())
+}
+
+/// How sure, in a word or two.
+fn tags(place: &Place) -> String {
+    let mut tags: Vec<&str> = Vec::new();
+    if !place.contests.is_empty() || !place.contested_by.is_empty() {
+        tags.push("photo finish");
+    }
+    if place.tie.is_some() {
+        tags.push("tie, drawn");
+    }
+    tags.extend(place.flags.iter().map(|flag| match flag.as_str() {
+        "stale_stamp" => "stale stamp",
+        flag => flag,
+    }));
+    if !place.is_final {
+        tags.push("provisional");
+    }
+    if tags.is_empty() { "certain".to_owned() } else { tags.join(", ") }
+}
+
+/// Why it is not certain, both ways.
+fn notes(place: &Place, story: &Story) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !place.contests.is_empty() {
+        let older = ms(place.uncertainty_us);
+        notes.push(format!(
+            "may in truth have been before {}: it may be up to {older} older than its stamp",
+            names(&place.contests, story)
+        ));
+    }
+    if !place.contested_by.is_empty() {
+        notes.push(format!("{} may in truth have been before it", names(&place.contested_by, story)));
+    }
+    notes.extend(place.flags.iter().filter_map(|flag| flag_words(flag, place)));
+    notes
+}
+
+fn names(seqs: &[u64], story: &Story) -> String {
+    let name = |seq: &u64| match story.places.iter().find(|place| place.seq == *seq) {
+        Some(Place { place: Some(place), pool, buzzer, .. }) => {
+            format!("{} (place {place})", label(pool, *buzzer))
+        }
+        Some(place) => format!("{} (seq {seq})", label(&place.pool, place.buzzer)),
+        None => format!("seq {seq} (outside of this window)"),
+    };
+    seqs.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+fn draw(page: &mut String, tie: &Tie, places: &[Place]) {
+    let tied: Vec<&Place> =
+        tie.presses.iter().filter_map(|ticket| places.iter().find(|place| place.seq == ticket.seq)).collect();
+    let names: Vec<String> = tied.iter().map(|place| label(&place.pool, place.buzzer)).collect();
+    page.push('\n');
+    let text = format!(
+        "{} have one stamp; the hardware cannot tell them apart. The draw (seq {}, seed {}) decides: the smallest \
+         SHA-256 of seed, pool, a zero byte and buzzer comes first. To check it:",
+        names.join(", "),
+        tie.seq,
+        tie.seed
+    );
+    wrap(page, "Tie      ", &text);
+    let octal: Vec<u8> = u64::from_str_radix(&tie.seed, 16).unwrap_or(0).to_be_bytes().to_vec();
+    let octal: String = octal.iter().map(|byte| format!("\\0{byte:03o}")).collect();
+    for (place, ticket) in tied.iter().zip(&tie.presses) {
+        let pool = place.pool.as_str().replace('\'', r"'\''");
+        // A command must stay one line, to be copied.
+        page.push_str(&format!(
+            "  printf '%b%s%b%s' '{octal}' '{pool}' '\\0000' {} | sha256sum\n",
+            place.buzzer
+        ));
+        page.push_str(&format!("    {}  {}\n", ticket.sha256, label(&place.pool, place.buzzer)));
+    }
+}
+
+fn pools(page: &mut String, story: &Story) {
+    page.push_str("\nWho was there\n");
+    if story.pools.is_empty() {
+        page.push_str("  no pool was connected when this window began\n");
+    }
+    for pool in &story.pools {
+        let name =
+            if pool.pool.as_str().contains(' ') { quoted(pool.pool.as_str()) } else { pool.pool.to_string() };
+        if pool.devices.is_empty() {
+            wrap(page, &format!("  {name}: "), "connected, without a device");
+        }
+        for device in &pool.devices {
+            wrap(page, &format!("  {name}: "), &serving(device));
+            for down in &device.down {
+                let stuck = if down.stuck { ", stuck" } else { "" };
+                let text = format!("buzzer {} was down already, for {}{stuck}", down.buzzer, ms(down.for_us));
+                wrap(page, "    ", &text);
+            }
+        }
+    }
+}
+
+fn serving(device: &DeviceThen) -> String {
+    let stamped = match device.stamps.as_str() {
+        "kernel" => "stamped by the kernel",
+        "receipt" => "stamped by buzzerd when it came",
+        "sender" => "stamped by its sender",
+        other => other,
+    };
+    let older = match device.uncertainty_us {
+        0 => "a press is taken to be as old as its stamp".to_owned(),
+        us => format!("a press may be up to {} older than its stamp", ms(us)),
+    };
+    format!("{} ({}), buzzers {}; {stamped}, {older}", quoted(&device.name), device.place, buzzers_of(device))
+}
+
+fn happened(page: &mut String, story: &Story, zone: &TimeZone) {
+    page.push_str("\nWhat else happened\n");
+    if story.happened.is_empty() {
+        page.push_str("  nothing: no fault, no lost, ignored or refused press, nobody came or went\n");
+    }
+    // Of another boot than the first press, or without one, the wall clock is all there is.
+    let offset = |finding: &Finding| match finding.to_first_us {
+        Some(us) => signed(us),
+        None => wall(finding.wall_us, zone, "%H:%M:%S%.3f"),
+    };
+    let width = story.happened.iter().map(|finding| offset(finding).len()).max().unwrap_or(0);
+    for finding in &story.happened {
+        let mark = if finding.bars { '!' } else { ' ' };
+        let first = format!("{mark} {:>width$}  ", offset(finding));
+        wrap(page, &first, &format!("seq {}: {}; {}", finding.seq, finding.what, finding.means));
+    }
+}
+
+fn log(page: &mut String, story: &Story) {
+    page.push_str("\nThe log\n");
+    let Chain { seq, hash, fingerprint, first_seq, incomplete_bytes, is_written } = &story.chain;
+    if story.damages_count > 0 {
+        let times = if story.damages_count == 1 { "in one place" } else { "in several places" };
+        wrap(page, "  chain        ", &format!("DAMAGED {times} ({} lines)", story.damages_count));
+        for damage in &story.damages {
+            wrap(
+                page,
+                "               ",
+                &format!("{}, behind seq {}: {}", damage.place, damage.after_seq, damage.why),
+            );
+        }
+    } else {
+        wrap(page, "  chain        ", &format!("whole, from seq {first_seq} to {seq}"));
+    }
+    match (incomplete_bytes, is_written) {
+        (0, _) => {}
+        (_, true) => page.push_str("               a further line is being written\n"),
+        (bytes, false) => {
+            let text = format!("the last line has no end ({bytes} bytes): what wrote it was cut off");
+            wrap(page, "               ", &text);
+        }
+    }
+    if !fingerprint.is_empty() {
+        wrap(
+            page,
+            "  fingerprint  ",
+            &format!("{fingerprint}@{seq}; compare it with one that was noted then"),
+        );
+        wrap(page, "               ", &format!("(SHA-256 {hash})"));
+    }
+    if let Some(origin) = &story.origin {
+        let text = format!("buzzerd {}, start seq {}, log id {}", origin.version, origin.seq, origin.log);
+        wrap(page, "  recorded by  ", &text);
+        let text = format!("boot {}, settle window {}", origin.boot, ms(origin.settle_us));
+        wrap(page, "               ", &text);
+    }
+    wrap(
+        page,
+        "  times        ",
+        "order and margins: stamps of one boot's CLOCK_MONOTONIC, to 1 \u{b5}s; time of day: derived from the anchors in the log",
+    );
+}

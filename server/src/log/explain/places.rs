@@ -1,0 +1,165 @@
+//! Who came where. In: a window. Out: its presses with place, margins and doubts, and its ties. Guarantee: the order is
+//! the one that was told, never a new one; a margin is between stamps of one boot only; doubts go both ways, so the press that may have
+//! been beaten says so too; every draw is drawn again from its seed.
+
+use serde::Serialize;
+
+use super::window::{Entry, Window};
+use crate::draw;
+use crate::pool_id::PoolId;
+use crate::record::Fact;
+
+/// A press of the window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// From 1; `None`: its buzzer has an earlier press in this window, and that one counts.
+    pub place: Option<u32>,
+    /// The pool.
+    pub pool: PoolId,
+    /// The buzzer.
+    pub buzzer: u16,
+    /// Its record.
+    pub seq: u64,
+    /// The device it came from.
+    pub device: u32,
+    /// Its stamp, µs of CLOCK_MONOTONIC.
+    pub at_us: u64,
+    /// The same by the wall clock, µs since 1970, if there is an anchor.
+    pub wall_us: Option<u64>,
+    /// After the first press, µs; negative: its stamp is earlier. `None`: another boot.
+    pub to_first_us: Option<i64>,
+    /// After the press before it.
+    pub to_previous_us: Option<i64>,
+    /// It may in truth be so much earlier than its stamp, µs.
+    pub uncertainty_us: u64,
+    /// `late`, `stale_stamp`, `recovered`, `suspect`.
+    pub flags: Vec<String>,
+    /// Presses that this one may in truth precede.
+    pub contests: Vec<u64>,
+    /// Presses that may in truth precede this one.
+    pub contested_by: Vec<u64>,
+    /// The draw that placed it.
+    pub tie: Option<u64>,
+    /// Whether no press can come any more that contests it.
+    #[serde(rename = "final")]
+    pub is_final: bool,
+    /// The boot, counted, as in its entry.
+    #[serde(skip)]
+    pub boot: u32,
+}
+
+/// Presses of one stamp, in the order that was drawn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Tie {
+    /// The draw's record.
+    pub seq: u64,
+    /// 8 random bytes in hex.
+    pub seed: String,
+    /// The presses, in the order that was told.
+    pub presses: Vec<Ticket>,
+    /// Whether the seed gives this order.
+    pub holds: bool,
+}
+
+/// What a press drew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ticket {
+    /// The press.
+    pub seq: u64,
+    /// The SHA-256 of seed, pool, a zero byte and the buzzer, in hex; the smallest comes first.
+    pub sha256: String,
+}
+
+/// All presses of a window. Whatever was recorded until `known_us` in the boot `known_boot` is known.
+pub fn of(window: &Window, (known_boot, known_us): (u32, u64)) -> Vec<Place> {
+    let settle_us = window.origin.as_ref().map_or(0, |origin| origin.settle_us);
+    let mut places: Vec<Place> = Vec::new();
+    let mut count = 0;
+    for entry in &window.entries {
+        let at_us = entry.record.at_us;
+        let Fact::Press { pool, buzzer, device, uncertainty_us, final_at_us, flags, contests, tie } =
+            &entry.record.fact
+        else {
+            continue;
+        };
+        let again = places.iter().any(|place| (&place.pool, place.buzzer) == (pool, *buzzer));
+        count += u32::from(!again);
+        let after = |place: &Place| {
+            (place.boot == entry.boot).then(|| at_us.cast_signed() - place.at_us.cast_signed())
+        };
+        places.push(Place {
+            place: (!again).then_some(count),
+            pool: pool.clone(),
+            buzzer: *buzzer,
+            seq: entry.record.seq,
+            device: *device,
+            at_us,
+            wall_us: entry.wall_us,
+            to_first_us: places.first().map_or(Some(0), after),
+            to_previous_us: places.last().and_then(after),
+            uncertainty_us: *uncertainty_us,
+            flags: flags.clone(),
+            contests: contests.clone(),
+            contested_by: Vec::new(),
+            tie: *tie,
+            is_final: entry.boot < known_boot || final_at_us.saturating_add(settle_us) <= known_us,
+            boot: entry.boot,
+        });
+    }
+    let contests: Vec<(u64, Vec<u64>)> =
+        places.iter().map(|place| (place.seq, place.contests.clone())).collect();
+    for (by, contested) in contests {
+        for seq in contested {
+            if let Ok(at) = places.binary_search_by_key(&seq, |place| place.seq) {
+                places[at].contested_by.push(by);
+            }
+        }
+    }
+    places
+}
+
+/// The ties among these presses.
+pub fn ties(window: &Window, places: &[Place]) -> Vec<Tie> {
+    let drawn = |entry: &Entry| match &entry.record.fact {
+        Fact::Draw { seed, presses } => Some((entry.record.seq, seed.clone(), *presses)),
+        _ => None,
+    };
+    let mut ties = Vec::new();
+    for (seq, seed, presses) in window.entries.iter().filter_map(drawn) {
+        let tied: Vec<&Place> = places.iter().filter(|place| place.tie == Some(seq)).collect();
+        let whole = u32::try_from(tied.len()) == Ok(presses);
+        // One draw may serve two stamps, when a late press stands within its group.
+        for same in tied.chunk_by(|a, b| a.at_us == b.at_us && is_without_stamp(a) == is_without_stamp(b)) {
+            ties.push(tie(window, seq, &seed, same, whole));
+        }
+    }
+    ties
+}
+
+fn tie(window: &Window, seq: u64, seed: &str, tied: &[&Place], whole: bool) -> Tie {
+    let bytes = u64::from_str_radix(seed, 16).map(u64::to_be_bytes);
+    let ticket = |place: &Place| draw::ticket(bytes.clone().unwrap_or_default(), &place.pool, place.buzzer);
+    let mut by_ticket: Vec<&&Place> = tied.iter().collect();
+    by_ticket.sort_by_key(|place| ticket(place));
+    // A device keeps the places it drew. Where frames of one device can have one stamp it fills them in the order of its own
+    // stream, which the log does not hold; the kernel gives one stamp to one report only.
+    let own_order = |place: &Place| {
+        let kernel = window.roster.get(place.device).is_some_and(|device| device.stamps == "kernel");
+        !kernel || is_without_stamp(place)
+    };
+    let same = |drawn: &Place, told: &Place| {
+        drawn.device == told.device && (drawn.seq == told.seq || own_order(told))
+    };
+    let holds = by_ticket.iter().zip(tied).all(|(drawn, told)| same(drawn, told));
+    let hex = |place: &Place| ticket(place).iter().map(|byte| format!("{byte:02x}")).collect();
+    Tie {
+        seq,
+        seed: seed.to_owned(),
+        presses: tied.iter().map(|place| Ticket { seq: place.seq, sha256: hex(place) }).collect(),
+        holds: whole && bytes.is_ok() && holds,
+    }
+}
+
+fn is_without_stamp(place: &Place) -> bool {
+    place.flags.iter().any(|flag| flag == "stale_stamp" || flag == "recovered")
+}

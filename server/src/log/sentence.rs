@@ -1,0 +1,165 @@
+//! A record in words. In: a fact. Out: one line for a moderator. Guarantee: every kind has one; texts that others chose are
+//! quoted, so a device's name cannot move the cursor of a terminal.
+
+use std::fmt::Write;
+
+use crate::pool_id::PoolId;
+use crate::record::Fact;
+
+/// What happened.
+pub fn of(fact: &Fact) -> String {
+    match fact {
+        Fact::Start { log, boot, version, settle_us, realtime, .. } => {
+            let realtime = if *realtime { "" } else { ", without real-time priority" };
+            format!(
+                "buzzerd {version} started: log {}, boot {}, settle window {}{realtime}",
+                short(log),
+                short(boot),
+                ms(*settle_us)
+            )
+        }
+        Fact::Attach { device, pool, name, place, stamps, buzzers, uncertainty_us } => format!(
+            "{pool}: device {device} {name:?} serves {}, at {place:?}; {stamps} stamps, a press up to {} earlier",
+            numbers("buzzer", buzzers),
+            ms(*uncertainty_us)
+        ),
+        Fact::Detach { device, pool, reason, certain } => {
+            let certain = if *certain { "" } else { "; presses it had not shown yet are lost" };
+            format!("{pool}: device {device} is gone ({reason}){certain}")
+        }
+        Fact::Connect { pool, by } => format!("{pool}: connected, {by} asked; its presses count"),
+        Fact::Refuse { pool, by, message } => format!("connect of {pool:?} refused to {by}: {message:?}"),
+        Fact::Draw { seed, presses } => format!("draw among {presses} presses of one stamp, seed {seed}"),
+        Fact::Press { pool, buzzer, device, uncertainty_us, flags, contests, tie, .. } => {
+            let mut text = format!("{}  PRESS", button(pool, *buzzer, *device));
+            if *uncertainty_us > 0 {
+                let _ = write!(text, "  up to {} earlier", ms(*uncertainty_us));
+            }
+            if let Some(draw) = tie {
+                let _ = write!(text, "  drawn (seq {draw})");
+            }
+            if !contests.is_empty() {
+                let _ = write!(text, "  photo finish with {}", numbers("seq", contests));
+            }
+            for flag in flags {
+                let _ = write!(text, "  {}", flag.replace('_', " "));
+            }
+            text
+        }
+        Fact::Held { pool, buzzer, device } => {
+            format!("{}  held since before it was connected", button(pool, *buzzer, *device))
+        }
+        Fact::Proved { pool, buzzer, device } => {
+            format!("{}  works: pressed and released", button(pool, *buzzer, *device))
+        }
+        Fact::Stuck { pool, buzzer, device } => {
+            format!("{}  stuck: down for 10 s", button(pool, *buzzer, *device))
+        }
+        Fact::Release { pool, buzzer, device } => format!("{}  released", button(pool, *buzzer, *device)),
+        Fact::Ignored { pool, buzzer, device, edges, since_us: _, .. } => {
+            format!("{}  {edges} edges of a bouncing contact not counted", button(pool, *buzzer, *device))
+        }
+        Fact::Gap { device, pool, .. } => {
+            format!("{pool}: the kernel dropped events of device {device}, presses may be missing")
+        }
+        Fact::ReaderStall { device, pool, late_us } => {
+            format!("{pool}: device {device} was read {} late, its stamps are true", ms(*late_us))
+        }
+        Fact::Chattering { pool, buzzer, device } => {
+            format!("{}  chatters: more edges than a sound contact makes", button(pool, *buzzer, *device))
+        }
+        Fact::Late { device, press, behind_us, .. } => {
+            format!("device {device}: the press with seq {press} came {} late", ms(*behind_us))
+        }
+        Fact::StaleStamp { device, stamp_us, .. } => {
+            format!("device {device}: stamp {stamp_us} cannot be true; the time of reading counts")
+        }
+        Fact::HeapFull { full_us } => format!("the reader waited for the log for {}", ms(*full_us)),
+        Fact::Degraded { what, reason } => format!("buzzerd does without {what}: {reason:?}"),
+        Fact::RingFull { waiting_max } => {
+            format!("{waiting_max} events had to wait for the server, in order, none lost")
+        }
+        Fact::Uncounted { pool, buzzer, device, presses, reason, .. } => {
+            let why = if reason == "not_connected" { "the pool is not connected" } else { reason };
+            format!("{}  {presses} presses not counted: {why:?}", button(pool, *buzzer, *device))
+        }
+        Fact::Anchor { wall_us, bracket_us, synced } => {
+            let synced = match synced {
+                Some(true) => "kept by a time server",
+                Some(false) => "not kept by a time server",
+                None => "who keeps it is not known",
+            };
+            format!("wall clock {wall_us} µs since 1970 (within {bracket_us} µs, {synced})")
+        }
+        Fact::Config { part, parts, settings } => {
+            format!("configuration, {part} of {parts}: {:?}", settings.join("; "))
+        }
+        Fact::Roster { pool, name, place } => format!("{pool}: {name:?} is there, at {place:?}"),
+        Fact::Storage { what, file, done, .. } => format!("storage: {file:?}: {what:?}: {done:?}"),
+        Fact::Recovered { segment, bytes, last_good_seq, file, .. } => format!(
+            "{bytes} bytes behind seq {last_good_seq} in {segment:?} were no lines; they are in {file:?} now"
+        ),
+        Fact::Damage { segment, line, why } => {
+            format!("damage in {segment:?}, line {line}: {why:?}; left as it is")
+        }
+        Fact::Lost { first_seq, last_seq } => {
+            format!("records {first_seq} to {last_seq} are lost: neither disk nor memory took them")
+        }
+        Fact::Expired { first_segment, last_segment, last_seq, .. } => format!(
+            "{first_segment:?} to {last_segment:?}, up to seq {last_seq}, go: the configuration keeps no more"
+        ),
+        Fact::Stop {} => "buzzerd ended because it was asked to".to_owned(),
+    }
+}
+
+fn button(pool: &PoolId, buzzer: u16, device: u32) -> String {
+    format!("{pool} {buzzer}  (device {device})")
+}
+
+fn short(id: &str) -> &str {
+    id.get(..8).unwrap_or(id)
+}
+
+fn ms(us: u64) -> String {
+    match us % 1000 {
+        0 => format!("{} ms", us / 1000),
+        rest => format!("{}.{rest:03} ms", us / 1000),
+    }
+}
+
+fn numbers<T: ToString>(what: &str, numbers: &[T]) -> String {
+    let list: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    match list.len() {
+        0 => format!("no {what}"),
+        _ => format!("{what} {}", list.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_press_says_all_that_a_judge_asks() {
+        let press = Fact::Press {
+            pool: "stage".parse().unwrap(),
+            buzzer: 3,
+            device: 2,
+            uncertainty_us: 8250,
+            final_at_us: 0,
+            flags: vec!["late".into(), "stale_stamp".into()],
+            contests: vec![7, 9],
+            tie: Some(12),
+        };
+        assert_eq!(
+            of(&press),
+            "stage 3  (device 2)  PRESS  up to 8.250 ms earlier  drawn (seq 12)  photo finish with seq 7, 9  late  stale stamp"
+        );
+    }
+
+    #[test]
+    fn what_others_chose_cannot_move_the_cursor() {
+        let refuse = Fact::Refuse { pool: "\u{1b}[2J".into(), by: "x".into(), message: "no\n".into() };
+        assert_eq!(of(&refuse), r#"connect of "\u{1b}[2J" refused to x: "no\n""#);
+    }
+}

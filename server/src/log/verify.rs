@@ -1,0 +1,346 @@
+//! Is this the log as it was written? In: lines, in order. Out: each line again, or the [`Fault`] in it. Guarantee: a
+//! line that was changed, added, removed or moved is found at the first place where it shows, and named; what a line
+//! says is believed only after that. Only the bytes and the chain are looked at, so kinds of a later buzzerd pass too.
+//!
+//! What this cannot find: lines cut off at the end, and a chain that was recomputed as a whole. For both, compare
+//! with a fingerprint or a checkpoint that left the box before ([`super::fingerprint`], [`super::checkpoint`]).
+
+use serde::Deserialize;
+
+use super::chain::ChainHash;
+use super::line::{BadLine, Line};
+
+/// Checks a log, line after line.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    /// The seq that the next line must have.
+    next_seq: u64,
+    /// The hash that it must follow; none behind a line of which nothing can be known.
+    head: Option<ChainHash>,
+    records: u64,
+    faults: u64,
+    lost: u64,
+}
+
+/// What is wrong with a line.
+#[derive(Debug, thiserror::Error)]
+#[error("seq {expected}: {wrong}")]
+pub struct Fault {
+    /// The seq that was due here.
+    pub expected: u64,
+    /// What was found instead.
+    pub wrong: Wrong,
+}
+
+/// The ways in which a line can be wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Wrong {
+    /// It has not the form of a line.
+    #[error("{0}")]
+    Form(BadLine),
+    /// Another number was due.
+    #[error("the line says seq {found}: {}", what_jumped(*.found, *.due))]
+    Seq {
+        /// What it says.
+        found: u64,
+        /// What was due.
+        due: u64,
+    },
+    /// Its hash is not what the lines up to here give.
+    #[error(
+        "its hash does not follow from the line before it: this line was changed, or is from another log, or is not \
+         the one that stood here"
+    )]
+    Chain,
+    /// The file ends in the middle of it, and more files follow.
+    #[error("the file ends after {0} bytes of this line, and the log goes on in another file")]
+    Incomplete(usize),
+    /// A later buzzerd wrote it: the chain holds, the form is not known here.
+    #[error(
+        "format version {0} is newer than this buzzerd knows (1): use the buzzerd that wrote it, or a later one"
+    )]
+    Newer(u64),
+}
+
+fn what_jumped(found: u64, due: u64) -> &'static str {
+    if found > due { "lines before it are missing" } else { "it stood further up already, or was moved" }
+}
+
+impl Default for Verifier {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Verifier {
+    /// For a log from its first line.
+    pub const fn new() -> Self {
+        Self { next_seq: 1, head: Some(ChainHash::START), records: 0, faults: 0, lost: 0 }
+    }
+
+    /// For a log whose older part is elsewhere. Whether the first line is the one that was written cannot be known then;
+    /// all others follow from it.
+    pub const fn from_seq(seq: u64) -> Self {
+        if seq <= 1 {
+            Self::new()
+        } else {
+            Self { next_seq: seq, head: None, records: 0, faults: 0, lost: 0 }
+        }
+    }
+
+    /// Takes the next line, without its newline. After a fault the next line that has the form of one is taken as it is,
+    /// so that what follows damage can still be read and checked.
+    ///
+    /// # Errors
+    /// [`Fault`], if this is not the line that has to stand here.
+    pub fn check<'a>(&mut self, bytes: &'a [u8]) -> Result<Line<'a>, Fault> {
+        let expected = self.next_seq;
+        let checked = match Line::parse(bytes) {
+            Ok(line) => {
+                let wrong = self.wrong(&line);
+                if wrong.is_none() && self.faults == 0 {
+                    self.lost += line.seq - self.next_seq;
+                }
+                self.next_seq = line.seq.saturating_add(1);
+                self.head = Some(line.hash);
+                wrong.map_or(Ok(line), Err)
+            }
+            Err(error) => {
+                let newer = match error {
+                    BadLine::Version(version) => self.follows_in_a_newer_form(bytes).then_some(version),
+                    _ => None,
+                };
+                self.next_seq += 1;
+                self.head = None;
+                Err(newer.map_or(Wrong::Form(error), Wrong::Newer))
+            }
+        };
+        match checked {
+            Ok(line) => {
+                self.records += 1;
+                Ok(line)
+            }
+            Err(wrong) => Err(self.fault(expected, wrong)),
+        }
+    }
+
+    /// A file ended in the middle of a line, and there are later ones.
+    pub fn incomplete(&mut self, bytes: &[u8]) -> Fault {
+        let expected = self.next_seq;
+        self.head = None;
+        self.fault(expected, Wrong::Incomplete(bytes.len()))
+    }
+
+    fn fault(&mut self, expected: u64, wrong: Wrong) -> Fault {
+        self.faults += 1;
+        Fault { expected, wrong }
+    }
+
+    fn wrong(&self, line: &Line<'_>) -> Option<Wrong> {
+        // Behind a fault the next number is a guess.
+        let guessed = self.head.is_none() && self.faults > 0;
+        if line.seq != self.next_seq && !guessed && !self.is_named_loss(line) {
+            return Some(Wrong::Seq { found: line.seq, due: self.next_seq });
+        }
+        self.head.is_some_and(|head| !line.follows(&head)).then_some(Wrong::Chain)
+    }
+
+    /// Records that were made when neither journal nor memory took them are named by the next one that could be kept.
+    fn is_named_loss(&self, line: &Line<'_>) -> bool {
+        #[derive(Deserialize)]
+        struct Lost<'a> {
+            kind: &'a str,
+            first_seq: u64,
+            last_seq: u64,
+        }
+        let lost = serde_json::from_slice::<Lost<'_>>(line.bytes()).ok().filter(|lost| lost.kind == "lost");
+        lost.is_some_and(|lost| {
+            lost.first_seq == self.next_seq && lost.last_seq.checked_add(1) == Some(line.seq)
+        })
+    }
+
+    /// A flipped bit can make a version 3 of a 1; but then the hash does not follow.
+    fn follows_in_a_newer_form(&self, bytes: &[u8]) -> bool {
+        let (Some(head), Some((body, hash))) = (self.head, Line::body_and_hash(bytes)) else { return false };
+        head.of_next(body) == hash
+    }
+
+    /// The seq that the next line must have.
+    pub const fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// The hash of the last line; none before the first line of a log without its beginning, and behind damage.
+    pub const fn head(&self) -> Option<&ChainHash> {
+        self.head.as_ref()
+    }
+
+    /// Lines that were right.
+    pub const fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Records that were made and could not be kept, as the log itself says.
+    pub const fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Lines that were not.
+    pub const fn faults(&self) -> u64 {
+        self.faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::encode;
+    use crate::record::{Fact, Record};
+
+    /// A log of so many lines, without their newlines.
+    fn lines(count: u64) -> Vec<Vec<u8>> {
+        let mut head = ChainHash::START;
+        let line = |seq| {
+            let mut line = Vec::new();
+            encode(
+                &Record { seq, at_us: seq * 1000, fact: Fact::RingFull { waiting_max: 7 } },
+                &mut head,
+                &mut line,
+            );
+            line.pop();
+            line
+        };
+        (1..=count).map(line).collect()
+    }
+
+    /// The first fault: in which line, from 1, and what it says.
+    fn first_fault<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Option<(usize, String)> {
+        let mut verifier = Verifier::new();
+        let checked = lines.into_iter().zip(1..).map(|(line, number)| (number, verifier.check(line).err()));
+        let mut faults = checked.filter_map(|(number, fault)| Some((number, fault?.to_string())));
+        faults.next()
+    }
+
+    #[test]
+    fn a_whole_log_passes() {
+        let lines = lines(50);
+        let mut verifier = Verifier::new();
+        for line in &lines {
+            verifier.check(line).unwrap();
+        }
+        assert_eq!((verifier.records(), verifier.faults(), verifier.next_seq()), (50, 0, 51));
+        assert_eq!(*verifier.head().unwrap(), Line::parse(&lines[49]).unwrap().hash);
+    }
+
+    #[test]
+    fn every_flipped_bit_is_found_in_its_line() {
+        let log = lines(200);
+        let mut before = Verifier::new();
+        for (place, line) in log.iter().enumerate() {
+            // With its newline, which is the end of the line only as long as it is one. What is behind the last line is the
+            // reader's business.
+            let behind = log.get(place + 1).map_or_else(Vec::new, |next| [&b"\n"[..], next].concat());
+            for at in 0..line.len() + behind.len().min(1) {
+                for bit in 0..8 {
+                    let mut changed = [&line[..], &behind].concat();
+                    changed[at] ^= 1 << bit;
+                    let first = changed.split(|byte| *byte == b'\n').next().unwrap();
+                    assert!(before.clone().check(first).is_err(), "bit {bit} of byte {at}");
+                }
+            }
+            before.check(line).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_was_moved_removed_repeated_or_brought_from_elsewhere_is_named() {
+        let log = lines(40);
+        let all: Vec<&[u8]> = log.iter().map(Vec::as_slice).collect();
+        let mut other_head = ChainHash::START.of_next(b"another box");
+        for at in 1..all.len() - 1 {
+            let named = |lines: &[&[u8]]| first_fault(lines.iter().copied()).unwrap();
+            let mut swapped = all.clone();
+            swapped.swap(at, at + 1);
+            assert_eq!(named(&swapped).0, at + 1);
+            let mut removed = all.clone();
+            removed.remove(at);
+            let (line, text) = named(&removed);
+            assert_eq!(line, at + 1);
+            assert!(text.ends_with("lines before it are missing"), "{text}");
+            let mut repeated = all.clone();
+            repeated.insert(at, all[at - 1]);
+            let (line, text) = named(&repeated);
+            assert_eq!(line, at + 1);
+            assert!(text.contains("stood further up already"), "{text}");
+            // A line of another log, with the right number and a right hash of its own.
+            let (mut foreign, seq) = (Vec::new(), at as u64 + 1);
+            let fact = Fact::RingFull { waiting_max: 7 };
+            encode(&Record { seq, at_us: seq * 1000, fact }, &mut other_head, &mut foreign);
+            foreign.pop();
+            let mut spliced = all.clone();
+            spliced[at] = &foreign;
+            let (line, text) = named(&spliced);
+            assert_eq!(line, at + 1);
+            assert!(text.contains("does not follow"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_hole_that_the_log_names_is_no_damage_and_any_other_is() {
+        let whole = lines(3);
+        let line = |head: &ChainHash, seq: u64, fact: &str| {
+            let body = format!(r#"{{"v":1,"seq":{seq},"at_us":1,{fact}"#);
+            format!("{body},\"h\":\"{}\"}}", head.of_next(body.as_bytes()))
+        };
+        let mut before = Verifier::new();
+        for line in &whole {
+            before.check(line).unwrap();
+        }
+        let head = *before.head().unwrap();
+        for (seq, fact, is_whole) in [
+            (8, r#""kind":"lost","first_seq":4,"last_seq":7"#, true),
+            (9, r#""kind":"lost","first_seq":4,"last_seq":7"#, false),
+            (8, r#""kind":"lost","first_seq":5,"last_seq":7"#, false),
+            (8, r#""kind":"stop","first_seq":4,"last_seq":7"#, false),
+        ] {
+            let mut verifier = before.clone();
+            let line = line(&head, seq, fact);
+            assert_eq!(verifier.check(line.as_bytes()).is_ok(), is_whole, "{line}");
+            assert_eq!(verifier.lost(), if is_whole { 4 } else { 0 });
+        }
+    }
+
+    #[test]
+    fn what_follows_damage_is_checked_again() {
+        let mut log = lines(9);
+        log[3].truncate(20);
+        let mut verifier = Verifier::new();
+        let wrong: Vec<bool> = log.iter().map(|line| verifier.check(line).is_err()).collect();
+        assert_eq!(wrong, [false, false, false, true, false, false, false, false, false]);
+        assert_eq!((verifier.records(), verifier.next_seq()), (8, 10));
+    }
+
+    #[test]
+    fn a_newer_version_is_told_from_a_flipped_bit() {
+        let body = br#"{"v":2,"seq":1,"news":[]"#;
+        let hash = ChainHash::START.of_next(body);
+        let line = [&body[..], br#","h":""#, hash.as_str().as_bytes(), br#""}"#].concat();
+        let fault = Verifier::new().check(&line).unwrap_err();
+        assert!(matches!(fault.wrong, Wrong::Newer(2)), "{fault}");
+        let mut flipped = lines(1).remove(0);
+        flipped[5] ^= 2;
+        let fault = Verifier::new().check(&flipped).unwrap_err();
+        assert!(matches!(fault.wrong, Wrong::Form(BadLine::Version(3))), "{fault}");
+    }
+
+    #[test]
+    fn a_log_without_its_beginning_is_checked_from_where_it_is_said_to_begin() {
+        let log = lines(9);
+        let mut verifier = Verifier::from_seq(5);
+        for line in &log[4..] {
+            verifier.check(line).unwrap();
+        }
+        assert!(Verifier::from_seq(4).check(&log[4]).is_err());
+        assert!(Verifier::from_seq(1).check(&log[4]).is_err());
+    }
+}

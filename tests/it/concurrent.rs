@@ -1,0 +1,183 @@
+//! Order under load, with real clocks. In: 16 programs that press as fast as they are answered, each on its own thread, while
+//! every CPU is kept busy by others. Out: counts. Guarantee: each presser keeps its stamps and the times at which they were
+//! written, so every record is held against the truth: none lost, none out of order without a mark, none marked that came
+//! within the settle window.
+
+use std::hint;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread;
+
+use buzzer_core::io::sys;
+use buzzer_core::time::Micros;
+use buzzer_server::record::Fact;
+use buzzer_tests::harness::attachment::{frame, key};
+use buzzer_tests::{Attachment, Client, Home, PATIENCE};
+
+use crate::load::{ALONE, wait_until};
+
+const DEVICES: u16 = 16;
+const KEYS: u16 = 32;
+/// Presses of one device that were not told yet. All of them together fit into what may wait for one client.
+const UNSEEN_MAX: usize = 60;
+/// The default of `order.settle_us`.
+const SETTLE_US: u64 = 2000;
+
+/// So many presses of a device are written in time; then comes one that is written long after its stamp.
+const WITHHELD_EVERY: usize = 500;
+
+/// A press as its presser knows it: its stamp, and when the write had returned.
+#[derive(Clone, Copy)]
+struct Made {
+    stamp_us: u64,
+    written_us: u64,
+}
+
+/// How many presses of a device were told.
+#[derive(Default)]
+struct Seen(Mutex<usize>, Condvar);
+
+#[test]
+fn presses_of_16_devices_on_busy_cpus_are_in_the_order_of_their_stamps_or_say_late() {
+    let slow = std::env::var_os("BUZZERD_SLOW").is_some_and(|slow| slow == "1");
+    let presses = if slow { 1_000_000 } else { 100_000 } / usize::from(DEVICES);
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let home = Home::desk("stamps = \"sender\"\ndebounce_us = 0\nautoconnect = true");
+    let daemon = home.serve();
+    let attach = |device| {
+        let keys = (0..KEYS).map(|n| (key(1 + n), device * KEYS + n));
+        Attachment::open_keys(&home.socket("desk"), &format!("device {device}"), keys)
+    };
+    let devices: Vec<Attachment> = (0..DEVICES).map(attach).collect();
+    home.journal().wait_attached(devices.len());
+    let mut client = daemon.client();
+    let seen: Vec<Seen> = (0..DEVICES).map(|_| Seen::default()).collect();
+    let busy = AtomicBool::new(true);
+    let start = sys::now();
+    let devices: Vec<(Attachment, Vec<Made>)> = thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, Into::into) {
+            scope.spawn(|| {
+                while busy.load(Ordering::Relaxed) {
+                    hint::spin_loop();
+                }
+            });
+        }
+        let reader = scope.spawn(|| count(&mut client, &seen, presses * usize::from(DEVICES)));
+        let spawn = |(device, seen)| scope.spawn(move || press(device, seen, presses));
+        let pressers: Vec<_> = devices.into_iter().zip(&seen).map(spawn).collect();
+        let made = pressers.into_iter().map(|presser| presser.join()).collect::<Result<Vec<_>, _>>();
+        let read = reader.join();
+        // Before anything can fail, or the busy ones would never end.
+        busy.store(false, Ordering::Relaxed);
+        read.expect("the reader");
+        made.expect("the pressers")
+    });
+    let took = sys::now().since(start);
+    drop(daemon);
+    let made: Vec<Vec<Made>> = devices.into_iter().map(|(_, made)| made).collect();
+    judge(&home, &made, took);
+}
+
+/// Presses so often, each time with the clock of that moment (a few withhold theirs), never more than [`UNSEEN_MAX`] ahead of what was told.
+fn press(mut device: Attachment, seen: &Seen, presses: usize) -> (Attachment, Vec<Made>) {
+    let mut made = Vec::with_capacity(presses);
+    for press in 0..presses {
+        let key = key(1 + (press % usize::from(KEYS)) as u16);
+        let now = sys::now();
+        if press % WITHHELD_EVERY == WITHHELD_EVERY - 1 {
+            wait_until(now + Micros::from_us(2 * SETTLE_US));
+        }
+        device.send(&[frame(now, key, true), frame(now, key, false)].concat());
+        made.push(Made { stamp_us: now.as_us(), written_us: sys::now().as_us() });
+        seen.wait((press + 1).saturating_sub(UNSEEN_MAX));
+    }
+    seen.wait(presses);
+    (device, made)
+}
+
+/// Reads so many presses.
+fn count(client: &mut Client, seen: &[Seen], presses: usize) {
+    for _ in 0..presses {
+        let text = client.text();
+        let number = text.strip_prefix(r#"{"event":"buzz","pool":"desk","buzzer":"#);
+        let buzzer = number.and_then(|number| number.strip_suffix('}')?.parse::<u16>().ok());
+        let buzzer = buzzer.unwrap_or_else(|| panic!("{text}"));
+        seen[usize::from(buzzer / KEYS)].count();
+    }
+}
+
+impl Seen {
+    fn count(&self) {
+        *self.0.lock().expect("seen") += 1;
+        self.1.notify_one();
+    }
+
+    fn wait(&self, presses: usize) {
+        let seen = self.0.lock().expect("seen");
+        let (_seen, timeout) =
+            self.1.wait_timeout_while(seen, PATIENCE, |seen| *seen < presses).expect("seen");
+        assert!(!timeout.timed_out(), "a press was not told");
+    }
+}
+
+/// Holds every record against what was made.
+fn judge(home: &Home, made: &[Vec<Made>], took: Micros) {
+    let mut next = vec![0; made.len()];
+    let (mut latest, mut late, mut late_records, mut beyond, mut tied, mut contested) =
+        (0, 0u64, 0u64, 0u64, 0u64, 0u64);
+    let mut late_us_max = 0;
+    home.journal().for_each(|record| {
+        let (buzzer, flags, tie, contests) = match &record.fact {
+            Fact::Press { buzzer, flags, tie, contests, .. } => (*buzzer, flags, tie, contests),
+            Fact::Late { .. } => {
+                late_records += 1;
+                return;
+            }
+            _ => return,
+        };
+        let device = usize::from(buzzer / KEYS);
+        let press = next[device];
+        next[device] += 1;
+        let Made { stamp_us, written_us } = made[device][press];
+        let right = usize::from(buzzer % KEYS) == press % usize::from(KEYS) && record.at_us == stamp_us;
+        assert!(right, "press {press} of device {device}, made at {stamp_us}: {record:?}");
+        let is_late = flags == &["late"];
+        assert!(is_late || flags.is_empty(), "{record:?}");
+        // What was written in time could be read in time.
+        let is_beyond = written_us - stamp_us > SETTLE_US;
+        assert!(!is_late || is_beyond, "late, and written at {written_us}: {record:?}");
+        assert!(is_late || record.at_us >= latest, "an inversion without a mark: {record:?} behind {latest}");
+        if is_late {
+            late_us_max = late_us_max.max(written_us - stamp_us);
+        }
+        latest = latest.max(record.at_us);
+        late += u64::from(is_late);
+        beyond += u64::from(is_beyond);
+        tied += u64::from(tie.is_some());
+        contested += u64::from(!contests.is_empty());
+    });
+    let presses: usize = made.iter().map(Vec::len).sum();
+    assert_eq!(next.iter().sum::<usize>(), presses, "presses and records differ");
+    assert!(late > 0, "{beyond} presses were withheld");
+    assert_eq!(late, late_records, "each late press has a record of its own");
+    println!(
+        "{DEVICES} devices, every CPU busy: {presses} presses in {} ms, none lost, 0 inversions without a mark; {beyond} \
+         were written more than {SETTLE_US} µs after their stamp (at most {late_us_max} µs), of which {late} came behind a \
+         later one and say so; {tied} in ties, {contested} contest another. As they were written, {} were behind a later one",
+        took.as_us() / 1000,
+        inversions(made)
+    );
+}
+
+/// How many are out of order for who takes them as they come.
+fn inversions(made: &[Vec<Made>]) -> usize {
+    let mut all: Vec<Made> = made.iter().flatten().copied().collect();
+    all.sort_by_key(|made| made.written_us);
+    let mut latest = 0;
+    let behind = all.iter().filter(|made| {
+        let behind = made.stamp_us < latest;
+        latest = latest.max(made.stamp_us);
+        behind
+    });
+    behind.count()
+}
