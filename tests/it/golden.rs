@@ -26,7 +26,53 @@ const VERIFY_PY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../server/src/log/
 
 /// Records of kinds that no session of the mediator alone can have.
 fn rare() -> Vec<Fact> {
-    vec![]
+    let text = str::to_owned;
+    vec![
+        Fact::Degraded { what: text("realtime"), reason: text("Operation not permitted (os error 1)") },
+        Fact::Uncounted {
+            pool: "desk".parse().unwrap(),
+            buzzer: 4,
+            device: 2,
+            presses: 3,
+            since_us: 19_000_000,
+            reason: text("not_connected"),
+        },
+        Fact::Anchor { wall_us: 1_795_500_000_000_000, bracket_us: 1, synced: Some(true) },
+        Fact::Config { part: 1, parts: 1, settings: vec![text("order.settle_us = 2000")] },
+        Fact::Roster {
+            pool: "stage".parse().unwrap(),
+            name: text("Logitech Logitech Buzz(tm) Controller V1"),
+            place: text("event4, usb-0000:00:14.0-1/input0"),
+        },
+        Fact::Storage {
+            what: text("fdatasync failed"),
+            errno: Some(5),
+            file: text("000003-90112.jsonl"),
+            first_seq: 90_400,
+            last_seq: 90_412,
+            done: text("written again to a fresh segment"),
+        },
+        Fact::Recovered {
+            segment: text("000003-90112.jsonl"),
+            bytes: 120,
+            sha256: "0f".repeat(32),
+            last_good_seq: 90_411,
+            file: text("000003-90112.jsonl.torn-1"),
+        },
+        Fact::Damage {
+            segment: text("000002-45056.jsonl"),
+            line: 17,
+            why: text("its hash does not follow from the line before it"),
+        },
+        // Its numbers follow from where it stands.
+        Fact::Lost { first_seq: 0, last_seq: 0 },
+        Fact::Expired {
+            first_segment: text("000001-1.jsonl"),
+            last_segment: text("000001-1.jsonl"),
+            last_seq: 45_055,
+            last_hash: "a5".repeat(32),
+        },
+    ]
 }
 
 /// Every kind that this version writes, from the vocabulary itself.
@@ -118,8 +164,12 @@ fn from_session() -> Vec<u8> {
     let last = best.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty()).unwrap();
     let last = Line::parse(last).unwrap();
     let (mut head, mut seq, at_us) = (last.hash, last.seq, last.record().unwrap().at_us);
-    for fact in rare {
+    for mut fact in rare {
         seq += 1;
+        if let Fact::Lost { first_seq, last_seq } = &mut fact {
+            (*first_seq, *last_seq) = (seq, seq + 9);
+            seq += 10;
+        }
         log::encode(&Record { seq, at_us, fact }, &mut head, &mut best);
     }
     assert_eq!(missing(&best), BTreeSet::new(), "add these to `rare`");

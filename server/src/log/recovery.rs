@@ -461,8 +461,8 @@ fn set_aside<D: Directory>(
         })
     };
     if from == 0 {
-        // Not synced: if a power cut brings it back, the next start does the same again.
         dir.remove(&text).map_err(fail("remove", &text))?;
+        dir.sync().map_err(fail("sync", dir.name()))?;
     } else if !torn.is_empty() {
         let file = dir.open(&text).map_err(fail("open", &text))?;
         file.set_len(from as u64).map_err(fail("cut", &text))?;

@@ -65,20 +65,26 @@ pub fn of(fact: &Fact) -> String {
         Fact::ReaderStall { device, pool, late_us } => {
             format!("{pool}: device {device} was read {} late, its stamps are true", ms(*late_us))
         }
-        Fact::Chattering { pool, buzzer, device } => {
-            format!("{}  chatters: more edges than a sound contact makes", button(pool, *buzzer, *device))
-        }
-        Fact::Late { device, press, behind_us, .. } => {
-            format!("device {device}: the press with seq {press} came {} late", ms(*behind_us))
-        }
-        Fact::StaleStamp { device, stamp_us, .. } => {
-            format!("device {device}: stamp {stamp_us} cannot be true; the time of reading counts")
-        }
-        Fact::HeapFull { full_us } => format!("the reader waited for the log for {}", ms(*full_us)),
-        Fact::Degraded { what, reason } => format!("buzzerd does without {what}: {reason:?}"),
         Fact::RingFull { waiting_max } => {
             format!("{waiting_max} events had to wait for the server, in order, none lost")
         }
+        Fact::Chattering { pool, buzzer, device } => {
+            format!("{}  chatters: its contact is bad, have it replaced", button(pool, *buzzer, *device))
+        }
+        Fact::Late { pool, device, press, behind_us } => format!(
+            "{pool}: seq {press} of device {device} came late, its stamp is {} before one that was told already",
+            ms(*behind_us)
+        ),
+        Fact::StaleStamp { pool, device, stamp_us } => format!(
+            "{pool}: device {device} gave an impossible stamp ({stamp_us} µs), the time it was read counts instead"
+        ),
+        Fact::HeapFull { full_us } => {
+            format!(
+                "more events than there is room for, for {}: presses may be late or missing",
+                ms(*full_us)
+            )
+        }
+        Fact::Degraded { what, reason } => format!("buzzerd has to do without {what}: {reason:?}"),
         Fact::Uncounted { pool, buzzer, device, presses, reason, .. } => {
             let why = if reason == "not_connected" { "the pool is not connected" } else { reason };
             format!("{}  {presses} presses not counted: {why:?}", button(pool, *buzzer, *device))
