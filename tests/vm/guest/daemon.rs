@@ -19,6 +19,8 @@ use crate::deadline::{LIMIT, Outcome, Why, ensure, until};
 use crate::records::{self, Record};
 
 pub(crate) const ADDRESS: &str = "127.0.0.1:7400";
+/// Where each case has its folder. The guest's own: nothing else is in it.
+const CASES: &str = "/tmp";
 /// Somebody who may not open input devices: `nobody` of Debian.
 const STRANGER: u32 = 65534;
 
@@ -43,7 +45,7 @@ impl Daemon {
     }
 
     fn start_as(user: u32, name: &str, config: &str) -> Outcome<Self> {
-        let folder = Path::new("/tmp").join(name);
+        let folder = Path::new(CASES).join(name);
         for folder in [&folder, &folder.join("log"), &folder.join("run")] {
             fs::create_dir_all(folder).why(folder.display())?;
             chown(folder, Some(user), Some(user)).why(folder.display())?;
@@ -205,6 +207,15 @@ impl Drop for Daemon {
             let _ = child.wait();
         }
     }
+}
+
+/// Removes what a case left behind.
+pub(crate) fn clear() -> Outcome {
+    for entry in fs::read_dir(CASES).why(CASES)? {
+        let path = entry.why(CASES)?.path();
+        if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.why(path.display())?;
+    }
+    Ok(())
 }
 
 /// The program under test.
