@@ -5,7 +5,7 @@
 //! slower than 64 devices press is dropped by design, so here the log is the witness. *Answered*: a presser goes on when
 //! the client has seen its presses, so that every frame must arrive.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex};
 use std::thread;
 
 use buzzer_core::io::sys;
@@ -17,6 +17,8 @@ use rustix::thread::clock_nanosleep_absolute;
 use rustix::time::{ClockId, Timespec};
 use tungstenite::Message;
 
+use crate::alone;
+
 const DEVICES: u16 = 64;
 const KEYS: u16 = 32;
 /// The buzzer whose press ends a run.
@@ -26,9 +28,6 @@ const BATCH: u64 = 4;
 /// Presses of one device that the client has not seen yet. All of them together stay below what may wait for one
 /// client: 1024 frames of 47 bytes.
 const UNSEEN_MAX: u64 = 16;
-
-/// One load at a time: two would only measure each other.
-pub(crate) static ALONE: Mutex<()> = Mutex::new(());
 
 #[test]
 fn a_flood_is_logged_whole_with_the_mediators_own_stamps() {
@@ -83,7 +82,7 @@ fn hits(done: u64, count: u64) -> Vec<u8> {
 }
 
 fn flood(stamps: &str) {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let (home, daemon, devices) = home(stamps);
     let mut client = daemon.client();
     let start = sys::now();
@@ -114,7 +113,7 @@ fn flood(stamps: &str) {
 }
 
 fn answered(stamps: &str, seconds: u64, per_second: Option<u64>) {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let (home, daemon, devices) = home(stamps);
     let mut end = Attachment::open_keys(&home.socket("desk"), "end", [(key(1), END)].into_iter());
     home.journal().wait_attached(devices.len() + 1);

@@ -5,7 +5,7 @@
 
 use std::hint;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex};
 use std::thread;
 
 use buzzer_core::io::sys;
@@ -14,7 +14,8 @@ use buzzer_server::record::Fact;
 use buzzer_tests::harness::attachment::{frame, key};
 use buzzer_tests::{Attachment, Client, Home, PATIENCE};
 
-use crate::load::{ALONE, wait_until};
+use crate::alone;
+use crate::load::wait_until;
 
 const DEVICES: u16 = 16;
 const KEYS: u16 = 32;
@@ -41,7 +42,7 @@ struct Seen(Mutex<usize>, Condvar);
 fn presses_of_16_devices_on_busy_cpus_are_in_the_order_of_their_stamps_or_say_late() {
     let slow = std::env::var_os("BUZZERD_SLOW").is_some_and(|slow| slow == "1");
     let presses = if slow { 1_000_000 } else { 100_000 } / usize::from(DEVICES);
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let home = Home::desk("stamps = \"sender\"\ndebounce_us = 0\nautoconnect = true");
     let daemon = home.serve();
     let attach = |device| {
