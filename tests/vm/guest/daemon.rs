@@ -79,7 +79,7 @@ impl Daemon {
 
     /// The same, and does not wait for it.
     pub(crate) fn begin_again(&mut self) -> Outcome {
-        let said = fs::File::options().create(true).append(true).open(self.said()).why("stderr")?;
+        let said = fs::File::options().create(true).append(true).open(self.stderr()).why("stderr")?;
         let child =
             self.command(&["serve"]).stdout(Stdio::null()).stderr(said).spawn().why("buzzerd serve")?;
         self.child = Some(child);
@@ -212,14 +212,20 @@ impl Daemon {
         Ok(self.log.clone())
     }
 
+    /// What stands behind these words in the lines of stderr.
+    pub(crate) fn said(&self, words: &str) -> Outcome<Vec<String>> {
+        let said = fs::read_to_string(self.stderr()).why("stderr")?;
+        Ok(said.lines().filter_map(|line| Some(line.split_once(words)?.1.to_owned())).collect())
+    }
+
     /// The last lines of stderr, for the text of a failure.
     pub(crate) fn last_words(&self) -> String {
-        let said = fs::read_to_string(self.said()).unwrap_or_default();
+        let said = fs::read_to_string(self.stderr()).unwrap_or_default();
         let lines: Vec<&str> = said.lines().collect();
         lines[lines.len().saturating_sub(12)..].iter().map(|line| format!("\n    buzzerd: {line}")).collect()
     }
 
-    fn said(&self) -> PathBuf {
+    fn stderr(&self) -> PathBuf {
         self.folder.join("stderr")
     }
 

@@ -14,8 +14,9 @@ use buzzer_server::log::segments::SEGMENT_BYTES_MAX;
 use buzzer_server::log::{ChainHash, encode};
 use buzzer_server::record::{Fact, Record};
 use buzzer_tests::harness::sim_disk::Dice;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::client::Client;
 use crate::daemon::{self, Daemon};
 use crate::deadline::{Outcome, Why, ensure, until};
 use crate::disk::Disk;
@@ -67,6 +68,8 @@ struct Machine {
     promised: Vec<u8>,
     /// Bytes behind the last whole line that a start has found, for ever too.
     torn: Vec<Vec<u8>>,
+    /// Checkpoints that it said it had signed.
+    signed: BTreeSet<PathBuf>,
     /// Names of starts that were seen on the disk or on their way to it.
     starts: BTreeSet<String>,
     cuts: usize,
@@ -77,6 +80,7 @@ struct Machine {
 impl Machine {
     fn new(name: &'static str, journal: Journal) -> Outcome<Self> {
         let folder = daemon::folder(name);
+        remove_all(&folder)?;
         let disk = Disk::format_at(&folder.join("disk"))?;
         let log = disk.mount_point().join("log");
         let run = match journal {
@@ -92,6 +96,7 @@ impl Machine {
             button: Button::plug("power button")?,
             promised: Vec::new(),
             torn: Vec::new(),
+            signed: BTreeSet::new(),
             starts: BTreeSet::new(),
             cuts: 0,
             gone: 0,
@@ -139,7 +144,9 @@ impl Machine {
                 }
             },
         };
+        let signed = self.daemon.said("signed in ")?;
         self.disk.cut()?;
+        self.signed.extend(signed.into_iter().map(PathBuf::from));
         self.back(durable_seq)
     }
 
@@ -198,14 +205,7 @@ impl Machine {
         self.cuts += 1;
         self.daemon.crash()?;
         let written = self.stream()?;
-        let promised = lines(&written).take_while(|line| seq(line).is_ok_and(|seq| seq <= durable_seq));
-        let promised_len = promised.map(<[u8]>::len).sum();
-        ensure(durable_seq == 0 || last_seq(&written[..promised_len]) == durable_seq, || {
-            format!("seq {durable_seq} was said to be durable, and was not even written")
-        })?;
-        if promised_len > self.promised.len() {
-            self.promised = written[..promised_len].to_vec();
-        }
+        self.promise(&written, durable_seq)?;
         self.starts.extend(starts(&written)?);
         if self.journal == Journal::InMemory {
             remove_all(&self.daemon.runtime_folder())?;
@@ -213,6 +213,11 @@ impl Machine {
         self.disk.restore()?;
         let kept = self.stream()?;
         self.keeps_promise(&kept, "on the disk")?;
+        for path in &self.signed {
+            ensure(path.exists(), || format!("{} is gone", path.display()))?;
+        }
+        // What was signed must not be missing either, whether it came to say so or not.
+        self.promise(&kept, self.signed_seq()?)?;
         self.gone += last_seq(&written).saturating_sub(last_seq(&kept));
         if self.dice.permille(300) {
             self.tear(&kept)?;
@@ -226,6 +231,32 @@ impl Machine {
         Ok(())
     }
 
+    /// From now on this must be there.
+    fn promise(&mut self, stream: &[u8], durable_seq: u64) -> Outcome {
+        let promised = lines(stream).take_while(|line| seq(line).is_ok_and(|seq| seq <= durable_seq));
+        let promised = &stream[..promised.map(<[u8]>::len).sum()];
+        ensure(durable_seq == 0 || last_seq(promised) == durable_seq, || {
+            format!(
+                "seq {durable_seq} was said to be durable, and there is no more than {}",
+                last_seq(promised)
+            )
+        })?;
+        if promised.len() > self.promised.len() {
+            self.promised = promised.to_vec();
+        }
+        Ok(())
+    }
+
+    /// The last record of which a checkpoint is on the disk.
+    fn signed_seq(&self) -> Outcome<u64> {
+        let folder = self.disk.mount_point().join("log/checkpoints");
+        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let texts = names.filter(|name| name.ends_with(".txt"));
+        let seqs = texts.map(|name| name.split('-').next().unwrap_or_default().parse().why(&name));
+        Ok(seqs.collect::<Outcome<Vec<u64>>>()?.into_iter().max().unwrap_or_default())
+    }
+
     /// What was not promised may be there in part: a card writes one block, and not the next.
     fn tear(&mut self, kept: &[u8]) -> Outcome {
         let Some(last) = self.segments()?.pop() else { return Ok(()) };
@@ -236,10 +267,22 @@ impl Machine {
         file.set_len(len - cut).and_then(|()| file.sync_all()).why(last.display())
     }
 
+    /// A start remembers what was connected, unless the cut took that.
+    fn connect(&self, client: &mut Client) -> Outcome {
+        client.send(&json!({"command": "connect", "pool": "stage"}))?;
+        let (mut is_answered, mut is_there) = (false, false);
+        while !(is_answered && is_there) {
+            let frame = client.next()?;
+            is_answered |= frame["result"] == "connect";
+            is_there |= frame["event"] == "connected" || frame["buzzers"] == json!([1]);
+        }
+        Ok(())
+    }
+
     /// It is up after a cut: nothing that was promised is missing, and it plays.
     fn check_start(&mut self) -> Outcome {
         let mut client = self.daemon.client()?;
-        client.connect_pool("stage", &[1])?;
+        self.connect(&mut client)?;
         self.button.release(A)?;
         self.button.press(A)?;
         client.expect_buzz("stage", 1)?;
