@@ -8,7 +8,8 @@
 //! stands behind the last good line is a **torn tail**: it goes to `<segment>.torn-<n>`, and the segment ends at that line;
 //! unless it is the beginning of a line that the journal has, which is written over it.
 //! Bad lines that the journal still has, with all that follows, were never durable: what the segments have from there on
-//! is a torn tail, and the journal's lines take its place.
+//! is a torn tail, and the journal's lines take its place. (So too if the journal lacks some at the end that the last segment
+//! has: they were in memory only. They are appended to the journal first.)
 //! What stands between a good line and a later segment that goes on behind it is an **overhang**, see
 //! [`super::segments`]; it goes to `.torn-<n>` too.
 //!
@@ -274,12 +275,19 @@ pub fn recover<D: Directory, J: Directory>(
         }
         place = next;
     }
-    let files = journal_files(&dirs[0], journal, &mut notes)?;
+    let mut files = journal_files(&dirs[0], journal, &mut notes)?;
     if !damage.is_empty() {
         let lines = index(&files);
         // What the journal still has was not durable. If it has all from there on, it knows better than a segment that a
         // failed sync has left with a hole.
         let healed = damage.iter().position(|bad| reach(&lines, &bad.before) >= tip.seq);
+        drop(lines);
+        let healed = healed.or_else(|| {
+            let last = segments.last().map(|(_, name)| *name);
+            damage.iter().position(|bad| {
+                Some(bad.segment) == last && lead_on(&mut files, &bad.before, &bytes, tip.seq)
+            })
+        });
         if let Some(place) = healed {
             let bad = damage.swap_remove(place);
             damage.truncate(place);
@@ -572,6 +580,29 @@ fn reach(lines: &BTreeMap<u64, Vec<&[u8]>>, from: &Tip) -> u64 {
         (head, seq) = (line.hash, line.seq);
     }
     seq
+}
+
+/// Has the journal lead from there to the end of the log, if it only lacks lines at the end that the last segment has: they
+/// were in memory, for the journal took none. False: it cannot.
+fn lead_on<F: File>(files: &mut [JournalFile<F>], from: &Tip, last_segment: &[u8], end: u64) -> bool {
+    let journal_end = reach(&index(files), from);
+    let Some(last) = files.len().checked_sub(1).filter(|_| journal_end > from.seq) else { return false };
+    let whole = pieces(&files[last].bytes).filter(|piece| piece.is_whole).last();
+    let Some(whole) = whole.filter(|piece| seq_of(piece.line) == Some(journal_end)) else { return false };
+    let at = whole.end;
+    let missing =
+        |piece: &Piece<'_>| piece.is_whole && seq_of(piece.line).is_some_and(|seq| seq > journal_end);
+    let missing = pieces(last_segment).find(missing).map_or(&[][..], |piece| &last_segment[piece.start..]);
+    let missing = &missing[..missing.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)];
+    let torn = files[last].bytes.split_off(at);
+    files[last].bytes.extend_from_slice(missing);
+    let leads_on = reach(&index(files), from) >= end
+        && storage::write_all(&files[last].file, at as u64, missing).is_ok();
+    if !leads_on {
+        files[last].bytes.truncate(at);
+        files[last].bytes.extend(torn);
+    }
+    leads_on
 }
 
 /// Whether the journal has the next line, and this is the beginning of it.
