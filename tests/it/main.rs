@@ -13,6 +13,7 @@ mod log_disk;
 mod log_explain;
 mod log_faults;
 mod log_replay;
+mod log_syncs;
 mod memory;
 mod pools;
 mod reader;
