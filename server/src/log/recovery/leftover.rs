@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::aside::reject;
-use super::tip::{Tip, is_next, pieces};
+use super::tip::{Tip, pieces};
 use super::{RecoveryError, fail};
 use crate::log::journal::{FILE_NAMES, Resumed};
 use crate::log::line::{Line, seq_of};
@@ -83,9 +83,9 @@ pub(super) fn index<F>(files: &[JournalFile<F>]) -> BTreeMap<u64, Vec<&[u8]>> {
 pub(super) fn reach(lines: &BTreeMap<u64, Vec<&[u8]>>, from: &Tip) -> u64 {
     let (mut head, mut seq) = (from.head, from.seq);
     while let Some((_, next)) = lines.range(seq + 1..).next() {
-        let parsed = next.iter().filter_map(|bytes| Some((Line::parse(bytes).ok()?, *bytes)));
-        let mut following = parsed.filter(|(line, bytes)| line.follows(&head) && is_next(line, bytes, seq));
-        let Some((line, _)) = following.next() else { break };
+        let parsed = next.iter().filter_map(|bytes| Line::parse(bytes).ok());
+        let mut following = parsed.filter(|line| line.follows(&head) && line.is_next(seq + 1));
+        let Some(line) = following.next() else { break };
         (head, seq) = (line.hash, line.seq);
     }
     seq
@@ -126,8 +126,8 @@ pub(super) fn merge<D: Directory, F>(
                 // Older than the last segment: it is durable there.
                 None if (1..=log_end).contains(&seq) => continue,
                 None => match Line::parse(piece.line) {
-                    Ok(line) if line.follows(&tip.head) && is_next(&line, piece.line, tip.seq) => {
-                        tip.take(&line, piece.line);
+                    Ok(line) if line.follows(&tip.head) && line.is_next(tip.seq + 1) => {
+                        tip.take(&line);
                         true
                     }
                     _ => false,

@@ -2,8 +2,7 @@
 //! line is good only if its hash follows from the line before it and its number is the next, or says what is missing.
 
 use crate::log::ChainHash;
-use crate::log::line::{BadLine, Line, kind_of};
-use crate::record::Fact;
+use crate::log::line::{BadLine, Line};
 use crate::state::State;
 
 /// The end of the log so far.
@@ -22,9 +21,9 @@ pub(super) enum Verdict<'a> {
 
 impl Tip {
     /// Takes a good line.
-    pub(super) fn take(&mut self, line: &Line<'_>, bytes: &[u8]) {
+    pub(super) fn take(&mut self, line: &Line<'_>) {
         (self.head, self.seq) = (line.hash, line.seq);
-        let folded = kind_of(bytes).is_some_and(State::outlives_start);
+        let folded = line.kind().is_some_and(State::outlives_start);
         match folded.then(|| line.record()) {
             Some(Ok(record)) => self.state.apply(&record, |_| {}),
             _ => self.state.skip_to(line.seq),
@@ -46,21 +45,10 @@ pub(super) fn judge<'a>(bytes: &'a [u8], before: Option<(ChainHash, u64)>) -> Re
     if !line.follows(&hash) {
         return Ok(Verdict::Bad("its hash does not follow from the line before it".to_owned(), claim));
     }
-    if !is_next(&line, bytes, seq) {
+    if !line.is_next(seq + 1) {
         return Ok(Verdict::Bad(format!("seq {} follows {seq}", line.seq), claim));
     }
     Ok(Verdict::Good(line))
-}
-
-/// Numbers are dense, but for a hole that the line itself names.
-pub(super) fn is_next(line: &Line<'_>, bytes: &[u8], before: u64) -> bool {
-    line.seq == before + 1
-        || (line.seq > before
-            && kind_of(bytes) == Some(b"lost")
-            && line.record().is_ok_and(|record| {
-                matches!(record.fact, Fact::Lost { first_seq, last_seq, .. }
-                    if first_seq == before + 1 && last_seq + 1 == line.seq)
-            }))
 }
 
 pub(super) struct Piece<'a> {

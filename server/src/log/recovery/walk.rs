@@ -95,7 +95,7 @@ pub(super) fn walk<D: Directory>(
                 Verdict::Good(line) => {
                     damage.extend(pending.take());
                     before = Some((line.hash, line.seq));
-                    tip.take(&line, piece.line);
+                    tip.take(&line);
                     last_good = Tail { segment: place, from: piece.end };
                     if line.seq + 1 >= earliest[place + 1]
                         && let Some(behind) = next_behind(place + 1, &line.hash, line.seq)
