@@ -4,6 +4,7 @@
 mod burst;
 mod concurrent;
 mod load;
+mod seen;
 mod stall;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -210,7 +210,7 @@ impl Machine {
         self.promise(&written, durable_seq)?;
         self.starts.extend(starts(&written)?);
         if self.journal == Journal::InMemory {
-            remove_all(&self.daemon.runtime_folder())?;
+            remove_all(self.daemon.runtime_folder())?;
         }
         self.disk.restore()?;
         let kept = self.stream()?;
