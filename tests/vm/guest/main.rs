@@ -23,6 +23,7 @@ mod opening;
 mod order;
 mod powercut;
 mod presses;
+mod promise;
 mod records;
 mod uhid;
 mod uinput;

@@ -5,9 +5,8 @@
 //! next start; `buzzerd log verify` finds one whole chain; bytes that were no whole line lie in a file of their own, for
 //! good; the start has a name that was never used; and the next press is told. `BUZZERD_SLOW=1`: twenty times as many cuts.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use buzzer_server::log::segments::SEGMENT_BYTES_MAX;
@@ -20,6 +19,7 @@ use crate::client::Client;
 use crate::daemon::{self, Daemon};
 use crate::deadline::{Outcome, Why, ensure, until};
 use crate::disk::Disk;
+use crate::promise::Promise;
 use crate::uinput::{A, Button, let_pass};
 
 /// Contacts that do not bounce: the tests press faster than people.
@@ -65,14 +65,7 @@ struct Machine {
     disk: Disk,
     button: Button,
     is_down: bool,
-    /// What must be there for ever.
-    promised: Vec<u8>,
-    /// Bytes behind the last whole line that a start has found, for ever too.
-    torn: Vec<Vec<u8>>,
-    /// Checkpoints that it said it had signed.
-    signed: BTreeSet<PathBuf>,
-    /// Names of starts that were seen on the disk or on their way to it.
-    starts: BTreeSet<String>,
+    log: Promise,
     cuts: usize,
     /// Records that were written and are gone; they were not promised.
     gone: u64,
@@ -92,14 +85,11 @@ impl Machine {
             name,
             dice: Dice(0),
             journal,
-            daemon: Daemon::to_start_at(name, log, run, CONFIG)?,
+            daemon: Daemon::to_start_at(name, log.clone(), run, CONFIG)?,
             disk,
             button: Button::plug("power button")?,
             is_down: false,
-            promised: Vec::new(),
-            torn: Vec::new(),
-            signed: BTreeSet::new(),
-            starts: BTreeSet::new(),
+            log: Promise::of(log),
             cuts: 0,
             gone: 0,
         })
@@ -141,14 +131,14 @@ impl Machine {
             Moment::Busy(records) => return self.busy(*records),
             Moment::SegmentChange => loop {
                 let durable_seq = self.edge_durably()?;
-                if self.segments()?.len() > 1 {
+                if self.log.segments()?.len() > 1 {
                     break durable_seq;
                 }
             },
         };
         let signed = self.daemon.said("signed in ")?;
         self.disk.cut()?;
-        self.signed.extend(signed.into_iter().map(PathBuf::from));
+        self.log.signed(signed);
         self.back(durable_seq)
     }
 
@@ -206,67 +196,18 @@ impl Machine {
     fn back(&mut self, durable_seq: u64) -> Outcome {
         self.cuts += 1;
         self.daemon.crash()?;
-        let written = self.stream()?;
-        self.promise(&written, durable_seq)?;
-        self.starts.extend(starts(&written)?);
+        let written = self.log.is_written(durable_seq)?;
         if self.journal == Journal::InMemory {
             remove_all(self.daemon.runtime_folder())?;
         }
         self.disk.restore()?;
-        let kept = self.stream()?;
-        self.keeps_promise(&kept, "on the disk")?;
-        for path in &self.signed {
-            ensure(path.exists(), || format!("{} is gone", path.display()))?;
-        }
-        // What was signed must not be missing either, whether it came to say so or not.
-        self.promise(&kept, self.signed_seq()?)?;
-        self.gone += last_seq(&written).saturating_sub(last_seq(&kept));
+        let kept = self.log.is_kept_by_the_disk()?;
+        self.gone += written.saturating_sub(kept);
         if self.dice.permille(300) {
-            self.tear(&kept)?;
+            self.log.tear(&mut self.dice)?;
         }
-        let kept = self.stream()?;
-        let torn = &kept[whole(&kept)..];
         // A journal that was not lost may have the whole line.
-        if !torn.is_empty() && self.journal == Journal::InMemory {
-            self.torn.push(torn.to_vec());
-        }
-        Ok(())
-    }
-
-    /// From now on this must be there.
-    fn promise(&mut self, stream: &[u8], durable_seq: u64) -> Outcome {
-        let promised = lines(stream).take_while(|line| seq(line).is_ok_and(|seq| seq <= durable_seq));
-        let promised = &stream[..promised.map(<[u8]>::len).sum()];
-        ensure(durable_seq == 0 || last_seq(promised) == durable_seq, || {
-            format!(
-                "seq {durable_seq} was said to be durable, and there is no more than {}",
-                last_seq(promised)
-            )
-        })?;
-        if promised.len() > self.promised.len() {
-            self.promised = promised.to_vec();
-        }
-        Ok(())
-    }
-
-    /// The last record of which a checkpoint is on the disk.
-    fn signed_seq(&self) -> Outcome<u64> {
-        let folder = self.disk.mount_point().join("log/checkpoints");
-        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let texts = names.filter(|name| name.ends_with(".txt"));
-        let seqs = texts.map(|name| name.split('-').next().unwrap_or_default().parse().why(&name));
-        Ok(seqs.collect::<Outcome<Vec<u64>>>()?.into_iter().max().unwrap_or_default())
-    }
-
-    /// What was not promised may be there in part: a card writes one block, and not the next.
-    fn tear(&mut self, kept: &[u8]) -> Outcome {
-        let Some(last) = self.segments()?.pop() else { return Ok(()) };
-        let len = fs::metadata(&last).why(last.display())?.len();
-        let spare = (kept.len() - self.promised.len()).min(usize::try_from(len).why("length")?);
-        let cut = self.dice.below(spare) as u64;
-        let file = File::options().write(true).open(&last).why(last.display())?;
-        file.set_len(len - cut).and_then(|()| file.sync_all()).why(last.display())
+        if self.journal == Journal::InMemory { self.log.notice_torn() } else { Ok(()) }
     }
 
     /// A start remembers what was connected, unless the cut took that.
@@ -293,60 +234,7 @@ impl Machine {
         let words = || String::from_utf8_lossy(&[&verify.stdout[..], &verify.stderr].concat()).into_owned();
         ensure(verify.status.success(), || format!("log verify: {}: {}", verify.status, words()))?;
         self.all_is_durable()?;
-        let stream = self.stream()?;
-        self.keeps_promise(&stream, "after the start")?;
-        let starts = starts(&stream)?;
-        let unique: BTreeSet<&String> = starts.iter().collect();
-        let last = starts.last().ok_or("no start in the log")?;
-        ensure(unique.len() == starts.len() && !self.starts.contains(last), || {
-            format!("{last}: a start of this name was there before")
-        })?;
-        let mut aside = Vec::new();
-        for path in self.files()? {
-            if path.to_string_lossy().contains(".torn-") {
-                aside.push(fs::read(&path).why(path.display())?);
-            }
-        }
-        self.torn.iter().try_for_each(|torn| {
-            ensure(aside.contains(torn), || format!("{} bytes of a torn tail are gone", torn.len()))
-        })
-    }
-
-    fn keeps_promise(&self, stream: &[u8], when: &str) -> Outcome {
-        let equal = stream.iter().zip(&self.promised).take_while(|(kept, promised)| kept == promised).count();
-        ensure(equal == self.promised.len(), || {
-            format!(
-                "{when}: the log was durable up to {}, and is so up to {}: {} of {} bytes",
-                last_seq(&self.promised),
-                last_seq(&stream[..equal]),
-                equal,
-                self.promised.len()
-            )
-        })
-    }
-
-    fn files(&self) -> Outcome<Vec<PathBuf>> {
-        let log = self.disk.mount_point().join("log");
-        if !log.exists() {
-            // The power went before there was one.
-            return Ok(Vec::new());
-        }
-        let entries = fs::read_dir(&log).why(log.display())?;
-        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        files.sort();
-        Ok(files)
-    }
-
-    fn segments(&self) -> Outcome<Vec<PathBuf>> {
-        let mut files = self.files()?;
-        files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
-        Ok(files)
-    }
-
-    fn stream(&self) -> Outcome<Vec<u8>> {
-        let segments = self.segments()?;
-        let segments = segments.iter().map(|path| fs::read(path).why(path.display()));
-        Ok(segments.collect::<Outcome<Vec<_>>>()?.concat())
+        self.log.is_kept_by_a_start()
     }
 
     fn end(&self, cuts: usize) -> Outcome {
@@ -354,7 +242,7 @@ impl Machine {
             "    {}: {} cuts, {} torn tails, {} records gone",
             self.name,
             self.cuts,
-            self.torn.len(),
+            self.log.torn(),
             self.gone
         );
         ensure(self.cuts >= cuts, || format!("{} cuts", self.cuts))
@@ -392,7 +280,7 @@ pub(crate) fn keeps_a_new_segment() -> Outcome {
         for path in [&path, &log, machine.disk.mount_point()] {
             File::open(path).and_then(|file| file.sync_all()).why(path.display())?;
         }
-        machine.promised.clone_from(&full);
+        machine.log.must_have(&full);
         machine.round(seed, Some(Moment::SegmentChange))?;
         machine.round(seed + 1_000, Some(Moment::Quiet(1)))?;
         machine.daemon.start_again()?;
@@ -420,33 +308,7 @@ fn number(page: &Value, key: &str) -> Outcome<u64> {
     page[key].as_u64().ok_or_else(|| format!("/healthz: no {key} in {page}"))
 }
 
-fn lines(stream: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    stream[..whole(stream)].split_inclusive(|byte| *byte == b'\n')
-}
-
-/// Where the last whole line ends.
-fn whole(stream: &[u8]) -> usize {
-    stream.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
-}
-
-fn seq(line: &[u8]) -> Outcome<u64> {
-    buzzer_server::log::line::seq_of(line).ok_or_else(|| "a line without a seq".to_owned())
-}
-
-fn last_seq(stream: &[u8]) -> u64 {
-    lines(stream).next_back().and_then(|line| seq(line).ok()).unwrap_or_default()
-}
-
-fn starts(stream: &[u8]) -> Outcome<Vec<String>> {
-    let starts = lines(stream).filter(|line| line.windows(14).any(|bytes| bytes == br#""kind":"start""#));
-    let name = |line: &[u8]| -> Outcome<String> {
-        let record: Value = serde_json::from_slice(line).why("start")?;
-        Ok(record["log"].as_str().unwrap_or_default().to_owned())
-    };
-    starts.map(name).collect()
-}
-
-fn remove_all(folder: &std::path::Path) -> Outcome {
+fn remove_all(folder: &Path) -> Outcome {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(format!("{}: {error}", folder.display()))
