@@ -166,8 +166,11 @@ impl Home {
             match daemon.stderr.recv_timeout(PATIENCE) {
                 Ok(line) => {
                     daemon.said.push(line.clone());
-                    if let Some((_, rest)) = line.split_once("listening: ws://") {
-                        daemon.address = rest.trim_end_matches('/').parse().ok();
+                    // One that is killed while it says so has said half of it.
+                    let address =
+                        line.split_once("listening: ws://").and_then(|(_, it)| it.strip_suffix('/'));
+                    daemon.address = address.and_then(|address| address.parse().ok());
+                    if daemon.address.is_some() {
                         return Ok(daemon);
                     }
                 }

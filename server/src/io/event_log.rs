@@ -260,7 +260,7 @@ impl EventLog {
     /// What is to be told if the disk does not take it: it stays in the journal then.
     pub fn finish(mut self, last_seq: u64) -> Result<(), String> {
         self.wake_writer();
-        if self.writer.finish(FINISH) {
+        if self.writer.finish(last_seq, FINISH) {
             // Nobody needs it any more.
             for name in FILE_NAMES {
                 let _ = std::fs::remove_file(self.journal_dir.join(name));

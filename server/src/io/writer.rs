@@ -187,11 +187,12 @@ impl WriterThread {
         std::mem::take(&mut *self.told.reports.lock())
     }
 
-    /// Has it bring everything to the disk and end. False: within `patience` it could not.
-    pub fn finish(self, patience: Duration) -> bool {
+    /// Has it bring everything up to `last_seq` to the disk and end. False: within `patience` it could not.
+    pub fn finish(self, last_seq: u64, patience: Duration) -> bool {
         self.told.stop.store(true, Ordering::Release);
         self.wake();
-        // Not joined if it hangs in the kernel: the process must end all the same.
-        self.ended.recv_timeout(patience).unwrap_or(false)
+        // Not joined if it hangs in the kernel: the process must end all the same. All may be durable, and only the signature
+        // of it is missing.
+        self.ended.recv_timeout(patience).unwrap_or(false) || self.durable_seq() >= last_seq
     }
 }
