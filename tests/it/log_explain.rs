@@ -328,7 +328,7 @@ fn what_cannot_be_answered_is_said_with_exit_code_2() {
         (&log, &["--gap", "0"], "expected 0.001 to 3600 seconds"),
         (&log, &["--around", "1", "--from", "19:30"], "cannot be used with"),
         (&name, &[], "the log is empty"),
-        (&text, &[], "nothing here can be read as a log"),
+        (&text, &[], "not a log of buzzerd: "),
         (&newer, &[], "newer"),
         (Path::new("/nonexistent"), &[], "/nonexistent: cannot be read: No such file"),
         (home.path(), &[], "no log is here"),

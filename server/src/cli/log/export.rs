@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
 use super::records::{Source, Step};
-use super::show::with_wall;
+use super::show::{at_us, with_wall};
 use super::stdout::{Stdout, unless_gone};
 use super::time;
 use crate::cli::Failure;
@@ -179,10 +179,6 @@ impl Sinks {
         let sinks = [&mut self.csv, &mut self.json, &mut self.lines];
         sinks.into_iter().flatten().try_for_each(|sink| sink.flush())
     }
-}
-
-fn at_us(line: &Line<'_>) -> Option<u64> {
-    serde_json::from_slice::<Value>(line.bytes()).ok()?.get("at_us")?.as_u64()
 }
 
 /// A row of the table: RFC 4180.
