@@ -12,6 +12,7 @@ pub mod harness {
     pub mod daemon;
     pub mod journal;
     pub mod left_out;
+    pub mod log_command;
     pub mod raw;
     pub mod reader;
     pub mod session;
@@ -23,6 +24,7 @@ pub use harness::client::Client;
 pub use harness::daemon::{Daemon, Ended, Home};
 pub use harness::journal::Journal;
 pub use harness::left_out::left_out;
+pub use harness::log_command::{Said, log};
 pub use harness::raw::Raw;
 pub use harness::session::Session;
 

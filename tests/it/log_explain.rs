@@ -8,10 +8,11 @@ use std::process::{Command, Output};
 use buzzer_core::decode::Record as Input;
 use buzzer_core::io::sys;
 use buzzer_core::time::{KernelTime, Micros};
-use buzzer_server::log::{self, ChainHash, SegmentName};
-use buzzer_server::record::{Fact, Record};
+use buzzer_server::log::{ChainHash, SegmentName};
+use buzzer_server::record::Fact;
 use buzzer_tests::harness::attachment::{frame, key};
 use buzzer_tests::harness::daemon::binary;
+use buzzer_tests::harness::log_command::written;
 use buzzer_tests::{Attachment, Home};
 use serde_json::{Value, json};
 
@@ -180,18 +181,6 @@ fn a_late_press_and_a_stale_stamp_are_told_in_words() {
         text.contains("its own stamp could not be true: it is ordered by the time it was read"),
         "{text}"
     );
-}
-
-/// A log in a directory of its own, from facts.
-fn written(facts: &[(u64, Fact)]) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().expect("a directory");
-    let (mut head, mut lines) = (ChainHash::START, Vec::new());
-    for ((at_us, fact), seq) in facts.iter().zip(1..) {
-        log::encode(&Record { seq, at_us: *at_us, fact: fact.clone() }, &mut head, &mut lines);
-    }
-    let name = SegmentName { number: 1, first_seq: 1 }.to_string();
-    std::fs::write(dir.path().join(name), lines).expect("the segment");
-    dir
 }
 
 fn facts_of(home: &Home) -> Vec<(u64, Fact)> {

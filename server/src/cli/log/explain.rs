@@ -125,8 +125,8 @@ fn scan(records: &mut Records, mut scan: Scan) -> Result<(Found, Chain), Failure
 
 /// There is not one record.
 fn nothing(found: &Found) -> Failure {
-    Failure::Usage(match found.damages.first() {
-        Some(damage) => anyhow!("{}: {}; nothing here can be read as a log", damage.place, damage.why),
-        None => anyhow!("the log is empty"),
+    let damage = found.damages.first();
+    damage.map_or_else(super::records::empty, |damage| {
+        Failure::Usage(anyhow!("{}: {}; nothing here can be read as a log", damage.place, damage.why))
     })
 }

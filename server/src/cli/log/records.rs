@@ -66,6 +66,11 @@ impl Source {
     }
 }
 
+/// There is a log, and nothing in it yet.
+pub(super) fn empty() -> Failure {
+    Failure::Usage(anyhow!("the log is empty: not one record was written yet"))
+}
+
 pub(super) fn unreadable(error: ReadError) -> Failure {
     Failure::Usage(error.into())
 }
@@ -76,6 +81,11 @@ impl Records {
         let reader = LogReader::open(&self.paths)?;
         let verifier = Verifier::from_seq(reader.first_seq());
         Ok(Self { reader, verifier, dir: self.dir.clone(), paths: self.paths.clone() })
+    }
+
+    /// Whether there is nothing in it, good or bad. A failure is that of its first line.
+    pub(super) fn is_empty(&self) -> Result<bool, Failure> {
+        Ok(self.again().map_err(unreadable)?.next_unread()?.is_none())
     }
 
     /// The next line, and what it says; none at the end of what is there now.

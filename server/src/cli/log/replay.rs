@@ -80,7 +80,7 @@ impl Replay {
         };
         let known = survey(&mut records, seqs)?;
         let Some((first, last)) = known.seqs else {
-            return Err(Failure::Usage(anyhow!("the log is empty: not one record was written yet")));
+            return Err(super::records::empty());
         };
         if known.records == 0 && seqs.first == u64::MAX {
             return Err(Failure::Usage(anyhow!("--from, --to: the log has nothing of that time")));

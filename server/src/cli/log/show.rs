@@ -125,7 +125,7 @@ impl Show {
     fn check_range(&self, records: &Records) -> Result<(), Failure> {
         let (first, last) = (records.reader.opened_seq(), records.verifier.next_seq() - 1);
         if records.verifier.records() + records.verifier.faults() == 0 {
-            return Err(Failure::Usage(anyhow!("the log is empty: not one record was written yet")));
+            return Err(super::records::empty());
         }
         match self.seq {
             Some(seqs) if seqs.first > last || seqs.last < first => {

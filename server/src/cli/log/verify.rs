@@ -108,7 +108,7 @@ impl Verify {
         verdict.remark = records.reader.take_remark();
         verdict.take(&records.verifier);
         if verdict.records == 0 && verdict.faults == 0 && verdict.partial.is_none() {
-            return Err(Failure::Usage(anyhow!("the log is empty: not one record was written yet")));
+            return Err(super::records::empty());
         }
         // What a log without its beginning does not have cannot be compared.
         let known = |claim: &Claim| claim.seq.is_none_or(|seq| seq >= verdict.begins);
@@ -194,9 +194,10 @@ impl Verify {
         for text in &self.against {
             let path = Path::new(text);
             if path.is_file() {
-                // Its key is beside the directory of checkpoints that it lies in, if no log directory is named.
-                let beside = path.parent().and_then(Path::parent).map(Path::to_owned);
-                let key = self.public_key(dir.or(beside.as_deref()))?;
+                // Its key is beside the directory of checkpoints that it lies in, if the log that is checked has none.
+                let beside = path.parent().and_then(Path::parent);
+                let has_key = |dir: &&Path| dir.join(log_proof::PUBLIC_KEY_NAME).exists();
+                let key = self.public_key(dir.filter(has_key).or(beside))?;
                 let checkpoint = log_proof::read_checkpoint(path, &key);
                 claims.push(Claim::of(text.clone(), &checkpoint.map_err(anyhow::Error::from)?));
             } else if let Ok(head) = text.parse() {
