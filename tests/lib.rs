@@ -17,6 +17,7 @@ pub mod harness {
     pub mod reader;
     pub mod session;
     pub mod sim_disk;
+    pub mod spoilt;
 }
 
 pub use harness::attachment::Attachment;

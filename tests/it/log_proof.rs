@@ -151,7 +151,7 @@ impl Stranger {
         let (dir, tools) = (tempfile::tempdir().expect("a directory"), only(&TOOLS)?);
         let log = dir.path().join("log");
         fs::create_dir_all(log.join("checkpoints")).expect("a directory");
-        let copy = |from: &Path, to: PathBuf| drop(fs::copy(from, to).expect("a copy"));
+        let copy = |from: &Path, to: PathBuf| assert!(fs::copy(from, to).is_ok());
         for segment in home.journal().segments() {
             copy(&segment, log.join(segment.file_name().expect("a name")));
         }

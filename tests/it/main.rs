@@ -19,6 +19,7 @@ mod log_proof;
 mod log_refusals;
 mod log_replay;
 mod log_show;
+mod log_spoilt;
 mod log_verify;
 mod memory;
 mod pools;

@@ -151,7 +151,7 @@ fn is_next(line: &Line<'_>, bytes: &[u8], before: u64) -> bool {
             && kind_of(bytes) == Some(b"lost")
             && line.record().is_ok_and(|record| {
                 matches!(record.fact, Fact::Lost { first_seq, last_seq, .. }
-                    if first_seq == before + 1 && last_seq + 1 == line.seq)
+                    if first_seq == before + 1 && last_seq.checked_add(1) == Some(line.seq))
             }))
 }
 
