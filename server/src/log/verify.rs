@@ -110,7 +110,7 @@ impl Verifier {
                     BadLine::Version(version) => self.follows_in_a_newer_form(bytes).then_some(version),
                     _ => None,
                 };
-                self.next_seq += 1;
+                self.next_seq = self.next_seq.saturating_add(1);
                 self.head = None;
                 Err(newer.map_or(Wrong::Form(error), Wrong::Newer))
             }
@@ -155,7 +155,10 @@ impl Verifier {
         }
         let lost = serde_json::from_slice::<Lost<'_>>(line.bytes()).ok().filter(|lost| lost.kind == "lost");
         lost.is_some_and(|lost| {
-            lost.first_seq == self.next_seq && lost.last_seq.checked_add(1) == Some(line.seq)
+            // A loss that ran backwards would have numbers come twice.
+            lost.first_seq == self.next_seq
+                && line.seq > self.next_seq
+                && lost.last_seq.checked_add(1) == Some(line.seq)
         })
     }
 
