@@ -119,13 +119,13 @@ impl<'a> Line<'a> {
     }
 
     /// Whether its number is the one that is due, or it is the record that names those that are missing: they were made when
-    /// neither journal nor memory took them. A loss that runs backwards would have numbers come twice.
+    /// neither journal nor memory took them. A loss that ran backwards would have numbers come twice.
     pub fn is_next(&self, due: u64) -> bool {
         let names_them = || {
             matches!(self.record(), Ok(Record { fact: Fact::Lost { first_seq, last_seq }, .. })
-                if first_seq == due && last_seq.checked_add(1) == Some(self.seq))
+                if first_seq == due && last_seq >= due && last_seq.checked_add(1) == Some(self.seq))
         };
-        self.seq == due || (self.seq > due && self.kind() == Some("lost") && names_them())
+        self.seq == due || (self.kind() == Some("lost") && names_them())
     }
 
     /// Its kind, if it stands where [`encode`] puts it.
