@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use alloc_tracker::Session;
 use buzzer_server::io::disk::Disk;
+use buzzer_server::io::log_dir::{LOCK_NAME, Lock};
 use buzzer_server::io::log_reader::LogReader;
 use buzzer_server::log::audit::Audit;
 use buzzer_server::log::explain::{Asked, GAP_US, Scan, Story};
@@ -189,7 +190,8 @@ impl Bench {
             let dir = if JOURNAL_NAMES.contains(&&**name) { self.journal() } else { self.log() };
             fs::write(dir.join(name), bytes).expect("a file");
         }
-        fs::write(self.log().join("lock"), format!("1\n{}\n", self.journal().display())).expect("the lock");
+        let lock = Lock { pid: 1, journal: Some(self.journal()), second: None };
+        fs::write(self.log().join(LOCK_NAME), lock.to_string()).expect("the lock");
     }
 
     fn recover(&self) -> Result<Recovered<DiskFile, DiskFile>, RecoveryError> {
