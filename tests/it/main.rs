@@ -18,6 +18,7 @@ mod log_refusals;
 mod log_replay;
 mod log_show;
 mod log_spoilt;
+mod log_syncs;
 mod log_verify;
 mod memory;
 mod pools;

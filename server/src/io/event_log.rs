@@ -13,7 +13,7 @@ use mio::Waker;
 
 use super::disk::{Disk, DiskFile};
 use super::log_dir::{self, FALLBACK_NAME, LOCK_NAME, Lock};
-use super::writer::{self, WriterThread};
+use super::writer::{self, Unsigned, WriterThread};
 use super::{host, retention};
 use crate::config::LogConfig;
 use crate::log::ChainHash;
@@ -186,6 +186,12 @@ impl EventLog {
         if std::mem::take(&mut self.is_new) {
             self.writer.wake();
         }
+    }
+
+    /// Has a checkpoint signed of all that was appended, up to record `seq`, once the disk has it.
+    pub fn sign_when_durable(&self, seq: u64) {
+        let (dir, log, head) = (self.dir.clone(), self.id.clone(), *self.head());
+        self.writer.sign_when_durable(Unsigned { dir, log, seq, head });
     }
 
     /// Records that could not be kept, now that there is room to say so.
