@@ -1,6 +1,6 @@
 //! What the kernel says about processes.
 //!
-//! In: a process id. Out: its CPU time and memory, what everything else on the machine took, and which machine it is.
+//! In: a process id. Out: its CPU time and memory, and what everything else on the machine took.
 //! Guarantees: CPU time is in nanoseconds, over all threads and without the coarse clock tick; time that nobody can
 //! name (other processes, interrupts, a hypervisor that lends the core elsewhere) counts as taken by others.
 
@@ -11,6 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::clock;
+use crate::machine::cores;
 
 /// `/proc/stat` counts in these whatever the kernel's own tick is.
 const USER_HZ: u64 = 100;
@@ -66,22 +67,6 @@ fn idle() -> io::Result<u64> {
     let stat = fs::read_to_string("/proc/stat")?;
     let columns = stat.lines().next().unwrap_or_default().split_whitespace().skip(4).take(2);
     Ok(columns.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>() * (clock::SECOND / USER_HZ))
-}
-
-/// Cores that `/proc/stat` adds up, whether or not this process may use them.
-fn cores() -> usize {
-    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-    stat.lines().skip(1).take_while(|line| line.starts_with("cpu")).count().max(1)
-}
-
-/// "AMD EPYC, 2 cores, Linux 6.18".
-pub(crate) fn machine() -> String {
-    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        cpus.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':'));
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let model = model.map_or("unknown CPU", |(_, name)| name.trim());
-    format!("{model}, {} cores, Linux {}", cores(), kernel.trim())
 }
 
 /// The cores that this process may use. Asked once, at the start: later it may be held to one of them.
