@@ -175,12 +175,15 @@ pub fn kind_of(line: &[u8]) -> Option<&[u8]> {
 /// A number behind `before`, and the rest. One number has one spelling: no sign, no leading zero.
 fn number<'a>(bytes: &'a [u8], before: &[u8]) -> Option<(u64, &'a [u8])> {
     let rest = bytes.strip_prefix(before)?;
-    let digits = rest.iter().position(|byte| !byte.is_ascii_digit())?;
-    let (digits, rest) = rest.split_at(digits);
-    if digits.len() > 1 && digits[0] == b'0' {
-        return None;
+    let (mut value, mut len) = (0u64, 0);
+    while let Some(digit) = rest.get(len).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+        value = value.checked_mul(10)?.checked_add(digit.into())?;
+        len += 1;
     }
-    Some((std::str::from_utf8(digits).ok()?.parse().ok()?, rest))
+    // What has no end is no line.
+    let rest = &rest[len..];
+    let is_one = len > 0 && !rest.is_empty() && (len == 1 || bytes[before.len()] != b'0');
+    is_one.then_some((value, rest))
 }
 
 #[cfg(test)]
