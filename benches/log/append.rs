@@ -7,7 +7,6 @@
 use std::hint::black_box;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use buzzer_core::time::KernelTime;
 use buzzer_server::io::disk::Disk;
@@ -18,7 +17,7 @@ use buzzer_server::log::writer::Writer;
 use buzzer_server::log::{ChainHash, Line, encode};
 use buzzer_server::record::Record;
 
-use crate::sheet::timed;
+use crate::sheet::{Cost, timed};
 use crate::sqlite::{Keeps, Sqlite};
 
 type DiskJournal = Journal<<Disk as Directory>::File>;
@@ -46,7 +45,7 @@ pub(crate) fn group_commit(
     together: usize,
     disk: &Path,
     memory: &Path,
-) -> io::Result<[Duration; 2]> {
+) -> io::Result<[Cost; 2]> {
     let commits: Vec<&[Record]> = records.chunks_exact(together).collect();
     let segments = Segments::new(vec![Disk::open(&disk.join("log"))?], 0, SEGMENT_BYTES_MAX, None);
     let (mut journal, feed) = open_journal(memory)?;
@@ -72,9 +71,9 @@ pub(crate) fn group_commit(
 }
 
 /// One record after the other, each surviving a crash of the process, beside one unsynced transaction each.
-pub(crate) fn buzz_path(records: &[Record], dir: &Path) -> io::Result<[Duration; 2]> {
+pub(crate) fn buzz_path(records: &[Record], dir: &Path) -> io::Result<[Cost; 2]> {
     let (mut journal, mut feed) = open_journal(&dir.join("journal"))?;
-    let (mut ours, mut read) = (Duration::ZERO, Vec::new());
+    let (mut ours, mut read) = (Cost::default(), Vec::new());
     // In a daemon the writer empties the files while the other one is filled; here it is nobody's time.
     for piece in records.chunks(1000) {
         ours += timed(|| {
@@ -97,7 +96,7 @@ pub(crate) fn buzz_path(records: &[Record], dir: &Path) -> io::Result<[Duration;
 }
 
 /// Of that, what it takes to make the lines, and of that, to hash them.
-pub(crate) fn line_and_hash(records: &[Record]) -> io::Result<[Duration; 2]> {
+pub(crate) fn line_and_hash(records: &[Record]) -> io::Result<[Cost; 2]> {
     let mut lines = Vec::with_capacity(1 << 20);
     let mut head = ChainHash::START;
     let made = timed(|| {
@@ -108,10 +107,8 @@ pub(crate) fn line_and_hash(records: &[Record]) -> io::Result<[Duration; 2]> {
         Ok(())
     })?;
     let all = lines_of(&[records]).concat();
-    let bodies: Vec<&[u8]> = all
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| Some(Line::body_and_hash(line)?.0))
-        .collect();
+    let bodies: Vec<&[u8]> =
+        all.split(|byte| *byte == b'\n').filter_map(|line| Some(Line::body_and_hash(line)?.0)).collect();
     let mut head = ChainHash::START;
     let hashed = timed(|| {
         bodies.iter().for_each(|body| head = head.of_next(black_box(body)));

@@ -59,7 +59,12 @@ fn table(options: &Options) -> io::Result<()> {
     let disk = temporary(&options.dir)?;
     // Stands in for the runtime directory that systemd makes: memory, where there is some.
     let shm = Path::new("/dev/shm");
-    let memory = if shm.is_dir() { shm } else { eprintln!("no /dev/shm: memory is a disk"); &options.dir };
+    let memory = if shm.is_dir() {
+        shm
+    } else {
+        eprintln!("no /dev/shm: memory is a disk");
+        &options.dir
+    };
     eprintln!("making the logs and the databases");
     let long = Evening::make(disk.path().join("long"), options.records)?;
     let race = Evening::make(disk.path().join("race"), options.race)?;
@@ -106,13 +111,7 @@ fn append(sheet: &mut Sheet, records: &[Record], disk: &Path, memory: &Path) -> 
     Ok(())
 }
 
-fn whole(
-    sheet: &mut Sheet,
-    long: &Evening,
-    race: &Evening,
-    buzzerd: &Path,
-    memory: &Path,
-) -> io::Result<()> {
+fn whole(sheet: &mut Sheet, long: &Evening, race: &Evening, buzzerd: &Path, memory: &Path) -> io::Result<()> {
     let rate = Unit::PerSecond(long.records);
     let [ours, check, chain] = long.verify(buzzerd)?;
     let name = "verify: beside integrity_check and the chain";

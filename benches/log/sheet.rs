@@ -2,9 +2,11 @@
 //!
 //! In: how long each job took, round by round. Out: fixed-width text on stdout.
 //! Guarantees: a figure is the best of all rounds, the one that others on the machine disturbed least; a ratio is the
-//! median of the ratios round by round, so that a change of the machine's mood is in both halves of each.
+//! median of the ratios round by round, so that a change of the machine's mood is in both halves of each. CPU time is
+//! what others disturb least; it leaves out what a disk is waited for.
 
 use std::io;
+use std::ops::{Add, AddAssign};
 use std::time::Duration;
 
 use buzzer_benches::clock;
@@ -26,25 +28,48 @@ pub(crate) struct Goal {
     pub(crate) aim: Option<f64>,
 }
 
+/// What a job took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    pub(crate) wall: Duration,
+    /// All threads, the kernel's part for them included.
+    pub(crate) cpu: Duration,
+}
+
 /// One job.
 #[derive(Debug)]
 pub(crate) struct Row {
     name: String,
     unit: Unit,
     goal: Option<Goal>,
-    ours: Vec<Duration>,
-    its: Vec<Duration>,
+    ours: Vec<Cost>,
+    its: Vec<Cost>,
 }
 
 /// All jobs, in the order in which they were first done.
 #[derive(Debug, Default)]
 pub(crate) struct Sheet(Vec<Row>);
 
-/// How long that took.
-pub(crate) fn timed(job: impl FnOnce() -> io::Result<()>) -> io::Result<Duration> {
-    let begin = clock::now();
+/// What this process took for it.
+pub(crate) fn timed(job: impl FnOnce() -> io::Result<()>) -> io::Result<Cost> {
+    let (begin, cpu) = (clock::now(), clock::own_cpu());
     job()?;
-    Ok(Duration::from_nanos(clock::now() - begin))
+    let (wall, cpu) = (clock::now() - begin, clock::own_cpu() - cpu);
+    Ok(Cost { wall: Duration::from_nanos(wall), cpu: Duration::from_nanos(cpu) })
+}
+
+impl Add for Cost {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { wall: self.wall + other.wall, cpu: self.cpu + other.cpu }
+    }
+}
+
+impl AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
 }
 
 impl Unit {
@@ -74,7 +99,7 @@ impl Unit {
 
 impl Sheet {
     /// A round of a job: our time, and SQLite's if it does the same.
-    pub(crate) fn add(&mut self, name: &str, unit: Unit, ours: Duration, its: Option<Duration>) -> &mut Row {
+    pub(crate) fn add(&mut self, name: &str, unit: Unit, ours: Cost, its: Option<Cost>) -> &mut Row {
         let place = self.0.iter().position(|row| row.name == name).unwrap_or_else(|| {
             self.0.push(Row { name: name.to_owned(), unit, goal: None, ours: Vec::new(), its: Vec::new() });
             self.0.len() - 1
@@ -86,12 +111,18 @@ impl Sheet {
     }
 
     pub(crate) fn print(&self) {
-        println!("{:56}{:>11}{:>11}  {:9}{:>9}  goal", "", "buzzerd", "SQLite", "", "SQLite to");
-        println!("{:56}{:>11}{:>11}  {:9}{:>9}", "job", "best", "best", "", "buzzerd");
+        line(["", "buzzerd", "SQLite", "", "SQLite to", "buzzerd", "goal"]);
+        line(["job", "best", "best", "", "time", "CPU", ""]);
         for row in &self.0 {
-            println!("{}", row.line().trim_end());
+            row.print();
         }
     }
+}
+
+/// The first cell and the last to the left, as the units, the figures to the right.
+fn line([job, ours, its, unit, time, cpu, goal]: [&str; 7]) {
+    let text = format!("{job:56}{ours:>10}{its:>10} {unit:8}{time:>10}{cpu:>10}  {goal}");
+    println!("{}", text.trim_end());
 }
 
 impl Row {
@@ -99,18 +130,19 @@ impl Row {
         self.goal = Some(Goal { must, aim });
     }
 
-    fn line(&self) -> String {
-        let best = |times: &[Duration]| times.iter().min().map(|time| self.unit.of(*time));
+    fn print(&self) {
+        let best = |costs: &[Cost]| costs.iter().map(|cost| cost.wall).min().map(|wall| self.unit.of(wall));
         let cell = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), grouped);
-        let ratios = self.ours.iter().zip(&self.its).map(|(ours, its)| its.div_duration_f64(*ours));
-        let ratio = median(ratios).map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2} x"));
-        let (ours, its) = (best(&self.ours), cell(best(&self.its)));
-        let verdict = match (self.goal, ours) {
-            (Some(goal), Some(value)) => self.verdict(goal, value),
-            _ => String::new(),
-        };
-        let (ours, unit) = (cell(ours), self.unit.name());
-        format!("{:56}{ours:>11}{its:>11}  {unit:9}{ratio:>9}  {verdict}", self.name)
+        let (ours, its) = (best(&self.ours), best(&self.its));
+        let goal = self.goal.zip(ours).map(|(goal, value)| self.verdict(goal, value)).unwrap_or_default();
+        let (time, cpu) = (self.ratio(|cost| cost.wall), self.ratio(|cost| cost.cpu));
+        line([&self.name, &cell(ours), &cell(its), self.unit.name(), &time, &cpu, &goal]);
+    }
+
+    fn ratio(&self, of: impl Fn(&Cost) -> Duration) -> String {
+        let rounds = self.ours.iter().zip(&self.its);
+        let ratio = median(rounds.map(|(ours, its)| of(its).div_duration_f64(of(ours))));
+        ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"))
     }
 
     fn verdict(&self, Goal { must, aim }: Goal, value: f64) -> String {

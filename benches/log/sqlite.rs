@@ -110,7 +110,11 @@ impl Sqlite {
     /// To fill it.
     pub(crate) fn inserter(&self) -> io::Result<Inserter<'_>> {
         let prepare = |text| self.0.prepare(text).map_err(other);
-        Ok(Inserter { begin: prepare("BEGIN IMMEDIATE")?, insert: prepare(INSERT)?, commit: prepare("COMMIT")? })
+        Ok(Inserter {
+            begin: prepare("BEGIN IMMEDIATE")?,
+            insert: prepare(INSERT)?,
+            commit: prepare("COMMIT")?,
+        })
     }
 
     /// Has the WAL moved into the database.
@@ -177,7 +181,8 @@ impl Sqlite {
             first = Some((seq, at_us));
         }
         let from = first.map_or(0, |(seq, _)| seq);
-        let mut select = self.0.prepare("SELECT body FROM record WHERE seq >= ?1 ORDER BY seq").map_err(other)?;
+        let mut select =
+            self.0.prepare("SELECT body FROM record WHERE seq >= ?1 ORDER BY seq").map_err(other)?;
         let records = select.query_map([from], |row| row.get(0)).map_err(other)?;
         records.collect::<Result<_, _>>().map_err(other)
     }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use buzzer_benches::machine;
 use buzzer_server::io::disk::Disk;
 use buzzer_server::log::ChainHash;
 use buzzer_server::log::journal::{self, FILE_NAMES};
@@ -18,8 +19,9 @@ use buzzer_server::log::recovery;
 use buzzer_server::record::Record;
 use buzzer_server::state::State;
 use buzzer_tests::Session;
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-use crate::sheet::timed;
+use crate::sheet::{Cost, timed};
 use crate::sqlite::{Keeps, Sqlite};
 
 /// What a crash leaves in the journal at most, half of it in the last segment as well; and in SQLite's WAL.
@@ -86,7 +88,7 @@ impl Evening {
     }
 
     /// `buzzerd log verify`, beside SQLite's own check and the same chain over its rows.
-    pub(crate) fn verify(&self, buzzerd: &Path) -> io::Result<[Duration; 3]> {
+    pub(crate) fn verify(&self, buzzerd: &Path) -> io::Result<[Cost; 3]> {
         let ours = run(buzzerd, &["verify"], &self.log(), &[0])?;
         let sqlite = Sqlite::open(&self.database())?;
         let check = timed(|| sqlite.integrity_check())?;
@@ -95,12 +97,12 @@ impl Evening {
     }
 
     /// `buzzerd log verify --replay`, for which SQLite has nothing.
-    pub(crate) fn replay(&self, buzzerd: &Path) -> io::Result<Duration> {
+    pub(crate) fn replay(&self, buzzerd: &Path) -> io::Result<Cost> {
         run(buzzerd, &["verify", "--replay"], &self.log(), &[0])
     }
 
     /// `buzzerd log explain`, which checks every line first, beside the query alone and the same check before it.
-    pub(crate) fn explain(&self, buzzerd: &Path) -> io::Result<[Duration; 3]> {
+    pub(crate) fn explain(&self, buzzerd: &Path) -> io::Result<[Cost; 3]> {
         // 1: no verdict, because of what the made log happens to end with.
         let ours = run(buzzerd, &["explain"], &self.log(), &[0, 1])?;
         let mut race = Vec::new();
@@ -117,7 +119,7 @@ impl Evening {
 
     /// Where the log ends and what it folds to, at the start after a crash, beside the fold of the rows alone and the same
     /// check before it. `memory`: where the journal was.
-    pub(crate) fn recover(&self, memory: &Path) -> io::Result<[Duration; 3]> {
+    pub(crate) fn recover(&self, memory: &Path) -> io::Result<[Cost; 3]> {
         let last = self.segments.last().ok_or_else(|| io::Error::other("no segment"))?;
         let whole = fs::read(last)?;
         let header = journal::header(&"0".repeat(32), &"0".repeat(32));
@@ -141,7 +143,9 @@ impl Evening {
             Some(found) if found.head == end && found.state == state && found.notes.is_empty() => {
                 Ok([ours, fold, chain])
             }
-            found => Err(io::Error::other(format!("the log and the database disagree: {found:?}, {state:?}"))),
+            found => {
+                Err(io::Error::other(format!("the log and the database disagree: {found:?}, {state:?}")))
+            }
         }
     }
 
@@ -161,12 +165,19 @@ impl Evening {
     }
 }
 
-fn run(buzzerd: &Path, command: &[&str], log: &Path, codes: &[i32]) -> io::Result<Duration> {
+fn run(buzzerd: &Path, command: &[&str], log: &Path, codes: &[i32]) -> io::Result<Cost> {
     let mut buzzerd = Command::new(buzzerd);
     buzzerd.arg("log").args(command).arg(log).stdin(Stdio::null()).stdout(Stdio::null());
-    timed(|| {
-        let status = buzzerd.status()?;
+    let mut cpu = Duration::ZERO;
+    let cost = timed(|| {
+        let mut child = buzzerd.spawn()?;
+        let pid = Pid::from_child(&child);
+        // Not yet buried, so that the kernel still knows what it took.
+        while waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).is_err() {}
+        cpu = Duration::from_nanos(machine::cpu_time(child.id())?);
+        let status = child.wait()?;
         let is_good = status.code().is_some_and(|code| codes.contains(&code));
         if is_good { Ok(()) } else { Err(io::Error::other(format!("{command:?}: {status}"))) }
-    })
+    })?;
+    Ok(Cost { cpu, ..cost })
 }

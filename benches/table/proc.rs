@@ -1,8 +1,8 @@
 //! What the kernel says about processes.
 //!
-//! In: a process id. Out: its CPU time and memory, and what everything else on the machine took.
-//! Guarantees: CPU time is in nanoseconds, over all threads and without the coarse clock tick; time that nobody can
-//! name (other processes, interrupts, a hypervisor that lends the core elsewhere) counts as taken by others.
+//! In: a process id. Out: its memory, and what everything else on the machine took.
+//! Guarantees: time that nobody can name (other processes, interrupts, a hypervisor that lends the core elsewhere) counts
+//! as taken by others.
 
 use std::fs;
 use std::io;
@@ -11,23 +11,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::clock;
-use crate::machine::cores;
+use crate::machine::{cores, cpu_time};
 
 /// `/proc/stat` counts in these whatever the kernel's own tick is.
 const USER_HZ: u64 = 100;
-
-/// CPU time of all living threads of a process.
-///
-/// From schedstat, because utime and stime of `/proc/PID/stat` come in steps of 10 ms: a hundred presses each.
-pub(crate) fn cpu_time(pid: u32) -> io::Result<u64> {
-    let mut total = 0;
-    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-        // A thread may end between the listing and the read; what it had spent is then missing.
-        let Ok(line) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
-        total += line.split_whitespace().next().and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-    }
-    Ok(total)
-}
 
 /// Resident memory in KiB.
 pub(crate) fn resident(pid: u32) -> io::Result<u64> {

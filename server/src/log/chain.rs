@@ -44,7 +44,9 @@ impl ChainHash {
     pub fn from_hex(hex: &[u8]) -> Option<Self> {
         let hex: [u8; HEX_LEN] = hex.try_into().ok()?;
         // Every digit is looked at: without an early end the compiler looks at many at once.
-        hex.iter().fold(true, |are, digit| are & matches!(digit, b'0'..=b'9' | b'a'..=b'f')).then_some(Self(hex))
+        hex.iter()
+            .fold(true, |are, digit| are & matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+            .then_some(Self(hex))
     }
 
     /// The hex digits.
