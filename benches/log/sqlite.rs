@@ -19,6 +19,13 @@ const SCHEMA: &str = "
                          hash BLOB NOT NULL) STRICT;
     CREATE INDEX press ON record (seq, at_us) WHERE kind = 'press';
     CREATE INDEX outliving ON record (seq) WHERE kind IN ('start', 'connect');";
+/// Fills the WAL once, so that from now on it is written over, which costs less than to let it grow: so it is in a database
+/// that is in use.
+const WARM: &str = "
+    CREATE TABLE warm AS WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000)
+        SELECT randomblob(4000) FROM n;
+    DROP TABLE warm;
+    PRAGMA wal_checkpoint;";
 const INSERT: &str = "INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5)";
 /// A race begins with the first press after so long without one, as in `log explain`.
 const GAP_US: i64 = 3_000_000;
@@ -90,12 +97,12 @@ impl Sqlite {
     /// A new database.
     pub(crate) fn create(path: &Path, keeps: Keeps) -> io::Result<Self> {
         let database = Self::open(path)?;
-        if matches!(keeps, Keeps::Crash) {
-            // NORMAL would sync at a checkpoint, which in the journal's place has no counterpart.
-            let pragmas = "PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0";
-            database.0.execute_batch(pragmas).map_err(other)?;
-        }
-        database.0.execute_batch(SCHEMA).map_err(other)?;
+        let batch = |text: &str| database.0.execute_batch(text).map_err(other);
+        batch(match keeps {
+            Keeps::PowerCut => WARM,
+            Keeps::Crash => "PRAGMA synchronous = OFF",
+        })?;
+        batch(SCHEMA)?;
         Ok(database)
     }
 
