@@ -23,4 +23,5 @@ pub mod record;
 pub mod replay;
 pub mod settle;
 pub mod state;
+pub mod sums;
 pub mod v1;

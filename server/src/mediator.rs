@@ -16,18 +16,14 @@ use crate::pool::{PoolSpec, Pools};
 use crate::pool_id::PoolId;
 use crate::record::{Fact, Record};
 use crate::state::{News, State};
-use crate::v1::{self, Request};
+use crate::sums::{Sums, Which};
+use crate::v1;
 
-/// How long a `connect` may take.
-const CONNECT_US: Micros = Micros::from_ms(5000);
-/// Requests of one client that may wait behind its `connect`.
-const REQUESTS_MAX: usize = 64;
-/// Ignored edges are summed for so long.
-const IGNORED_US: Micros = Micros::from_ms(1000);
-/// What a client sent is quoted up to this length in the log.
-const QUOTE_CHARS_MAX: usize = 64;
-/// What a client was answered, likewise: it may name all pools.
-const ANSWER_CHARS_MAX: usize = 512;
+mod requests;
+#[cfg(test)]
+mod tests;
+
+use requests::Connects;
 
 /// What the shell is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,32 +71,13 @@ pub struct Mediator {
     announced: BTreeMap<u32, Announced>,
     group: Group,
     contests: Contests,
-    pending: Vec<Pending>,
-    /// Clients whose `connect` is under way, with the requests that wait behind it.
-    waiting: BTreeMap<ClientId, VecDeque<(String, Request)>>,
-    ignored: BTreeMap<(u32, u16), Ignored>,
+    connects: Connects,
+    ignored: Sums,
     /// The latest time of an event that has left the reader.
     latest: KernelTime,
     /// Presses of pools that are not connected.
-    uncounted: BTreeMap<(u32, u16), Ignored>,
+    uncounted: Sums,
     out: VecDeque<Output>,
-}
-
-/// A `connect` that is under way.
-#[derive(Debug)]
-struct Pending {
-    pool: PoolId,
-    by: String,
-    askers: Vec<ClientId>,
-    deadline: KernelTime,
-}
-
-#[derive(Debug)]
-struct Ignored {
-    edges: u32,
-    since: KernelTime,
-    last: KernelTime,
-    down: bool,
 }
 
 impl Mediator {
@@ -112,11 +89,10 @@ impl Mediator {
             announced: BTreeMap::new(),
             group: Group::default(),
             contests: Contests::default(),
-            pending: Vec::new(),
-            waiting: BTreeMap::new(),
-            ignored: BTreeMap::new(),
+            connects: Connects::default(),
+            ignored: Sums::default(),
             latest: KernelTime::ZERO,
-            uncounted: BTreeMap::new(),
+            uncounted: Sums::default(),
             out: VecDeque::new(),
         };
         mediator.record(now, start);
@@ -144,11 +120,9 @@ impl Mediator {
 
     /// When [`Mediator::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<KernelTime> {
-        let connects = self.pending.iter().map(|pending| pending.deadline);
-        let sums = self.ignored.values().chain(self.uncounted.values());
-        let sums = sums.map(|ignored| ignored.since + IGNORED_US);
+        let sums = self.ignored.due().chain(self.uncounted.due());
         let stuck = self.state.buttons().stuck_at_us().map(KernelTime::from_us);
-        connects.chain(sums).chain(stuck).min()
+        self.connects.due().chain(sums).chain(stuck).min()
     }
 
     /// A device will be read; its first event in the ring makes it valid.
@@ -174,7 +148,7 @@ impl Mediator {
     fn handle_group(&mut self, group: Ordered) {
         for event in group.uncounted {
             if let Kind::Press { buzzer, .. } = event.kind {
-                count(&mut self.uncounted, (event.device.get(), buzzer.0), event.at, true);
+                self.uncounted.add((event.device.get(), buzzer.0), event.at, true);
             }
         }
         group.before.into_iter().for_each(|event| self.handle_other(event));
@@ -271,9 +245,7 @@ impl Mediator {
             Kind::StaleStamp { stamp } => {
                 self.record(at, Fact::StaleStamp { device, pool, stamp_us: stamp.as_us() });
             }
-            Kind::Ignored { buzzer, down } => {
-                count(&mut self.ignored, (device, buzzer.0), at, down);
-            }
+            Kind::Ignored { buzzer, down } => self.ignored.add((device, buzzer.0), at, down),
             Kind::Gap { since } => {
                 self.record(at, Fact::Gap { device, pool, since_us: since.as_us() });
             }
@@ -297,7 +269,7 @@ impl Mediator {
         self.record(at, Fact::Attach { device, pool: counted, name, place, stamps, buzzers, uncertainty_us });
         if let Some((_, slot)) = self.pools.slot_of(device) {
             slot.device = Some((device, true));
-            if !self.state.is_connected(&pool) && !self.pending.iter().any(|pending| pending.pool == pool) {
+            if !self.state.is_connected(&pool) && !self.connects.is_under_way(&pool) {
                 // Its connect failed before it came.
                 self.out.push_back(Output::Detach(device));
             }
@@ -309,7 +281,7 @@ impl Mediator {
         self.announced.remove(&device);
         let slot = self.pools.slot_of(device).map(|(_, slot)| slot.device = None);
         if let Some(pool) = self.state.pool_of(device).cloned() {
-            self.flush_ignored(|of, _| of == device);
+            self.tell_sums(Which::Of(device));
             // An evdev node that goes takes the presses with it that were not read yet.
             let certain = !matches!(gone, Gone::Unplugged | Gone::Failed(_));
             self.record(at, Fact::Detach { device, pool, reason: gone.to_string(), certain });
@@ -355,47 +327,9 @@ impl Mediator {
         self.settle(now);
     }
 
-    /// A client sent a message.
-    pub fn handle_request(&mut self, client: ClientId, by: &str, request: Request, now: KernelTime) {
-        if let Some(queue) = self.waiting.get_mut(&client) {
-            if queue.len() >= REQUESTS_MAX {
-                self.out.push_back(Output::Close(client, "too many requests behind a connect"));
-            } else {
-                queue.push_back((by.to_owned(), request));
-            }
-            return;
-        }
-        match request {
-            Request::Bad { answer } => self.out.push_back(Output::Tell(client, answer)),
-            Request::ListPools => {
-                let available = self.pools.iter().filter(|spec| self.pools.is_available(spec));
-                let ids: Vec<&str> = available.map(|spec| spec.id.as_str()).collect();
-                self.out.push_back(Output::Tell(client, v1::pools(&ids)));
-            }
-            Request::ListBuzzers => {
-                let connected = self.pools.iter().filter(|spec| self.state.is_connected(&spec.id));
-                let pools: Vec<(&str, Vec<u16>)> = connected
-                    .map(|spec| (spec.id.as_str(), self.state.buzzers(&spec.id).into_iter().collect()))
-                    .filter(|(_, buzzers): &(_, Vec<u16>)| !buzzers.is_empty())
-                    .collect();
-                let text = v1::buzzers(pools.iter().map(|(pool, buzzers)| (*pool, buzzers.as_slice())));
-                self.out.push_back(Output::Tell(client, text));
-            }
-            Request::Connect { pool } => self.connect(client, by, &pool, now),
-        }
-    }
-
-    /// A client is gone. What it asked for goes on.
-    pub fn handle_client_gone(&mut self, client: ClientId) {
-        self.waiting.remove(&client);
-        for pending in &mut self.pending {
-            pending.askers.retain(|asker| *asker != client);
-        }
-    }
-
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: KernelTime) {
-        self.flush_ignored(|_, ignored| ignored.since + IGNORED_US <= now);
+        self.tell_sums(Which::Due(now));
         for (device, buzzer) in self.state.buttons().newly_stuck(now.as_us()) {
             if let Some(pool) = self.state.pool_of(device).cloned() {
                 self.record(now, Fact::Stuck { pool, buzzer, device });
@@ -416,7 +350,7 @@ impl Mediator {
 
     /// The process ends because it was asked to.
     pub fn handle_stop(&mut self, now: KernelTime) {
-        self.flush_ignored(|_, _| true);
+        self.tell_sums(Which::All);
         self.record(now, Fact::Stop {});
     }
 
@@ -431,79 +365,8 @@ impl Mediator {
         }
     }
 
-    fn connect(&mut self, client: ClientId, by: &str, pool: &str, now: KernelTime) {
-        let Some(spec) = self.pools.get(pool).cloned() else {
-            let known: Vec<&str> = self.pools.iter().map(|spec| spec.id.as_str()).collect();
-            let known = if known.is_empty() { "there is none".into() } else { known.join(", ") };
-            return self.refuse(&[client], by, pool, &format!("no such pool; known: {known}"), now);
-        };
-        if !self.pools.is_available(&spec) {
-            let trouble = self.pools.trouble(&spec);
-            return self.refuse(&[client], by, pool, &trouble, now);
-        }
-        if self.pools.is_served(&spec) && (spec.slots.is_none() || self.state.is_connected(&spec.id)) {
-            return self.connected(&[client], by, &spec, now);
-        }
-        self.waiting.insert(client, VecDeque::new());
-        if let Some(pending) = self.pending.iter_mut().find(|pending| pending.pool == spec.id) {
-            pending.askers.push(client);
-            return;
-        }
-        let slots = spec.slots.as_deref().unwrap_or_default();
-        self.pools.retry(slots);
-        self.out.extend(slots.iter().map(|slot| Output::Want(*slot)));
-        let deadline = now + CONNECT_US;
-        self.pending.push(Pending { pool: spec.id, by: by.to_owned(), askers: vec![client], deadline });
-    }
-
-    /// Ends every `connect` that is decided or out of time.
-    fn settle(&mut self, now: KernelTime) {
-        let mut place = 0;
-        while let Some(pending) = self.pending.get(place) {
-            let spec = self.pools.get(pending.pool.as_str()).cloned();
-            let Some(spec) = spec.filter(|spec| pending.deadline <= now || !self.pools.is_undecided(spec))
-            else {
-                place += 1;
-                continue;
-            };
-            let timed_out = self.pools.is_undecided(&spec);
-            let Pending { by, askers, pool, .. } = self.pending.remove(place);
-            let waiting: Vec<_> =
-                askers.iter().filter_map(|asker| self.waiting.remove_entry(asker)).collect();
-            if self.pools.is_served(&spec) {
-                self.connected(&askers, &by, &spec, now);
-            } else {
-                let trouble = if timed_out { "timed out".into() } else { self.pools.trouble(&spec) };
-                self.refuse(&askers, &by, pool.as_str(), &trouble, now);
-                if !self.state.is_connected(&pool) {
-                    self.out.extend(spec.slots.iter().flatten().map(|slot| Output::Unwant(*slot)));
-                }
-            }
-            for (client, requests) in waiting {
-                for (by, request) in requests {
-                    self.handle_request(client, &by, request, now);
-                }
-            }
-        }
-    }
-
-    fn connected(&mut self, askers: &[ClientId], by: &str, spec: &PoolSpec, now: KernelTime) {
-        let buzzers: Vec<u16> = self.state.buzzers(&spec.id).into_iter().collect();
-        let text = v1::connect_result(spec.id.as_str(), &buzzers);
-        self.record_for(now, Fact::Connect { pool: spec.id.clone(), by: by.to_owned() }, askers);
-        self.out.extend(askers.iter().map(|asker| Output::Tell(*asker, text.clone())));
-    }
-
-    fn refuse(&mut self, askers: &[ClientId], by: &str, pool: &str, message: &str, now: KernelTime) {
-        let quoted = pool.chars().take(QUOTE_CHARS_MAX).collect();
-        let answer = message.chars().take(ANSWER_CHARS_MAX).collect();
-        self.record(now, Fact::Refuse { pool: quoted, by: by.to_owned(), message: answer });
-        let text = v1::connect_error(message);
-        self.out.extend(askers.iter().map(|asker| Output::Tell(*asker, text.clone())));
-    }
-
-    fn flush_ignored(&mut self, which: impl Fn(u32, &Ignored) -> bool) {
-        for ((device, buzzer), sum) in take_due(&mut self.ignored, &which) {
+    fn tell_sums(&mut self, which: Which) {
+        for ((device, buzzer), sum) in self.ignored.take(which) {
             let Some(pool) = self.state.pool_of(device).cloned() else { continue };
             let is_new_chatter = self.state.buttons().is_new_chatter((device, buzzer), sum.edges);
             let (counted, edges, since_us) = (pool.clone(), sum.edges, sum.since.as_us());
@@ -513,7 +376,7 @@ impl Mediator {
                 self.record(sum.last, Fact::Chattering { pool, buzzer, device });
             }
         }
-        for ((device, buzzer), sum) in take_due(&mut self.uncounted, &which) {
+        for ((device, buzzer), sum) in self.uncounted.take(which) {
             let Some(pool) = self.state.pool_of(device).cloned() else { continue };
             let (presses, since_us, reason) = (sum.edges, sum.since.as_us(), "not_connected".to_owned());
             self.record(sum.last, Fact::Uncounted { pool, buzzer, device, presses, since_us, reason });
@@ -535,22 +398,3 @@ impl Mediator {
         seq
     }
 }
-
-/// Adds one to a sum.
-fn count(sums: &mut BTreeMap<(u32, u16), Ignored>, button: (u32, u16), at: KernelTime, down: bool) {
-    let sum = sums.entry(button).or_insert(Ignored { edges: 0, since: at, last: at, down });
-    sum.edges = sum.edges.saturating_add(1);
-    sum.last = sum.last.max(at);
-    sum.down = down;
-}
-
-/// Takes the sums that are due, in the order of their buttons.
-fn take_due(
-    sums: &mut BTreeMap<(u32, u16), Ignored>,
-    which: impl Fn(u32, &Ignored) -> bool,
-) -> Vec<((u32, u16), Ignored)> {
-    sums.extract_if(.., |(device, _), sum| which(*device, sum)).collect()
-}
-
-#[cfg(test)]
-mod tests;

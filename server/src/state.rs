@@ -119,8 +119,8 @@ impl State {
 
     /// Whether a record of this kind can change what is left of the state after the next `start`. Devices and buttons
     /// are not.
-    pub fn outlives_start(kind: &[u8]) -> bool {
-        matches!(kind, b"start" | b"connect")
+    pub fn outlives_start(kind: &str) -> bool {
+        matches!(kind, "start" | "connect")
     }
 
     /// Takes a record that does not outlive a start. The state is complete again after the next `start`.

@@ -7,7 +7,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use buzzer_server::io::disk::Disk;
-use buzzer_server::io::event_log::{LOCK_NAME, read_stream};
+use buzzer_server::io::event_log::LOCK_NAME;
+use buzzer_server::io::log_reader::{LogReader, ReadError};
 use buzzer_server::log::{ChainHash, Line, SegmentName, journal, recovery};
 use buzzer_server::record::{Fact, Record};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -63,7 +64,17 @@ impl Journal {
 
     /// Its bytes: the segments, and the journal's lines that follow.
     pub fn bytes(&self) -> Vec<u8> {
-        read_stream(&self.dir).expect("the log")
+        self.read().expect("the log")
+    }
+
+    fn read(&self) -> Result<Vec<u8>, ReadError> {
+        let mut log = LogReader::open(std::slice::from_ref(&self.dir))?;
+        let mut bytes = Vec::new();
+        while let Some(line) = log.next_line()? {
+            bytes.extend_from_slice(line.bytes);
+            bytes.push(b'\n');
+        }
+        Ok(bytes)
     }
 
     /// Has it recovered as the next start would, and gives the last record's number. Nobody may write to it meanwhile.
@@ -87,7 +98,7 @@ impl Journal {
 
     /// How many presses a reader finds.
     pub fn try_presses(&self) -> usize {
-        records(&read_stream(&self.dir).unwrap_or_default())
+        records(&self.read().unwrap_or_default())
             .iter()
             .filter(|record| matches!(record.fact, Fact::Press { .. }))
             .count()

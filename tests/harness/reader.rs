@@ -7,7 +7,8 @@ use std::thread::{self, JoinHandle};
 
 use buzzer_core::event::{Buzzer, DeviceId, Event, Kind};
 use buzzer_core::io::mailbox::Mailbox;
-use buzzer_core::io::reader::{self, ReaderStats};
+use buzzer_core::io::reader;
+use buzzer_core::io::reader_stats::ReaderStats;
 use buzzer_core::io::source::{Attachment, ReaderRequest};
 use buzzer_core::io::sys;
 use buzzer_core::keys::{KeyBits, KeyMap};

@@ -3,13 +3,11 @@
 
 mod bad_input;
 mod campaign;
-mod concurrent;
 mod crash;
 mod doctor;
 mod faults;
 mod foreign;
 mod golden;
-mod load;
 mod log_audit;
 mod log_disk;
 mod log_explain;

@@ -1,9 +1,6 @@
 //! HTTP and WebSocket as a foreign program may use or misuse them. In: heads and frames, good and bad. Out: answers
 //! and close codes. Guarantee: every misuse ends the one who does it; a client beside it is served before and after.
 
-use std::sync::PoisonError;
-
-use buzzer_tests::harness::attachment::key;
 use buzzer_tests::harness::client::connected;
 use buzzer_tests::harness::raw::{Raw, UPGRADE, masked};
 use buzzer_tests::{Attachment, Client, Daemon, Home};
@@ -11,8 +8,6 @@ use serde_json::Value;
 use tungstenite::Message;
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
-
-use crate::load::ALONE;
 
 const LIST: &str = r#"{"list":"pools"}"#;
 const POOLS: &str = r#"{"response":"pools","pools":["desk"]}"#;
@@ -320,38 +315,4 @@ fn a_fragmented_message_has_the_same_bound_as_a_whole_one() {
     client.send_frame(piece(b" ", Data::Continue, true));
     let frame = client.close_frame();
     assert_eq!((frame.code, frame.reason.as_str()), (CloseCode::Size, "a message may have at most 8 KiB"));
-}
-
-#[test]
-fn a_burst_that_is_longer_than_a_client_may_lag_loses_no_client_that_reads() {
-    // 64 attachments of 32 buzzers go at once: 2 016 messages of 55 bytes, one after the other, and one for the last.
-    const DEVICES: u16 = 64;
-    const KEYS: u16 = 32;
-    // Not beside the tests that keep every CPU busy: a client that gets none for 2 s is too slow, and rightly dropped.
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let home = Home::desk("");
-    let daemon = home.serve();
-    let socket = home.socket("desk");
-    let devices: Vec<_> = (0..DEVICES)
-        .map(|device| {
-            let keys = (1..=KEYS).map(|n| (key(n), device * KEYS + n));
-            Attachment::open_keys(&socket, "device", keys)
-        })
-        .collect();
-    home.journal().wait_attached(devices.len());
-    let mut clients = [daemon.desk(), daemon.client()];
-    std::thread::scope(|scope| {
-        for client in &mut clients {
-            scope.spawn(|| {
-                for _ in 1..DEVICES {
-                    for _ in 0..KEYS {
-                        let text = client.text();
-                        assert!(text.starts_with(r#"{"event":"disconnected""#), "{text}");
-                    }
-                }
-                client.expect(r#"{"event":"disconnected","pool":"desk","buzzer":null}"#);
-            });
-        }
-        drop(devices);
-    });
 }

@@ -1,6 +1,7 @@
 //! Everything below may make a system call; nothing outside this folder may.
 
 pub mod devices;
+mod drain;
 pub mod endpoint;
 pub mod evdev_node;
 pub mod hotplug;
@@ -10,6 +11,7 @@ pub mod mailbox;
 pub mod measure;
 pub mod permission;
 pub mod reader;
+pub mod reader_stats;
 pub mod run_delay;
 pub mod source;
 pub mod survey;

@@ -8,33 +8,28 @@
 
 use std::io;
 use std::num::NonZeroU64;
-use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use rustix::io::Errno;
 use rustix::thread::sched_getcpu;
 
-use crate::decode::RECORD_BYTES;
-use crate::event::{DeviceId, Event, Flags, Gone, Kind};
+use crate::event::{DeviceId, Event, Gone, Kind};
+use crate::io::drain::{Clock, Drained, Out, Source, drain};
 use crate::io::mailbox::Mailbox;
+use crate::io::reader_stats::ReaderStats;
 use crate::io::run_delay::RunDelay;
 use crate::io::source::{Attachment, ReaderRequest};
 use crate::io::sys;
 use crate::io::timer::Timer;
 use crate::order::{Order, Released, WAITING_MAX};
 use crate::ring::Sender;
-use crate::stamp::{ReadClock, Stamps};
+use crate::stamp::Stamps;
 use crate::stream::{Stream, StreamOptions};
 use crate::time::{KernelTime, Micros};
 
-/// Records one read takes at most.
-const READ_RECORDS: usize = 64;
-/// Reads from one source in one pass.
-const READS_MAX: usize = 64;
 /// Requests that can wait for the reader.
 const REQUESTS_MAX: usize = 1024;
 /// With a full ring there is nothing to wait for but time: the server is draining it.
@@ -45,28 +40,6 @@ const FIFO_PRIORITY: i32 = 20;
 
 const WAKE: Token = Token(usize::MAX);
 const TIMER: Token = Token(usize::MAX - 1);
-
-/// What the reader counts, for `/healthz`.
-#[derive(Debug, Default)]
-pub struct ReaderStats {
-    /// Presses handed over.
-    pub presses: AtomicU64,
-    /// Presses that came later than the settle window allows.
-    pub late: AtomicU64,
-    /// The greatest age that one of them had when it left, µs: a settle window of this length would have held the others
-    /// back for it.
-    pub late_us_max: AtomicU64,
-    /// Presses whose stamp could not be true.
-    pub stale: AtomicU64,
-    /// Gaps (`SYN_DROPPED`).
-    pub gaps: AtomicU64,
-    /// Times the ring was full.
-    pub ring_full: AtomicU64,
-    /// Times the reader's own memory was full too, and it stopped reading.
-    pub heap_full: AtomicU64,
-    /// The core on which the reader last ran.
-    pub core: AtomicU32,
-}
 
 /// A running reader.
 #[derive(Debug)]
@@ -157,48 +130,6 @@ struct Reader {
     heap_full: Option<(DeviceId, KernelTime)>,
     run_delay: RunDelay,
     stopping: bool,
-}
-
-/// The clocks of one read.
-struct Clock<'a> {
-    pass: KernelTime,
-    read: KernelTime,
-    run_delay: &'a RunDelay,
-}
-
-impl ReadClock for Clock<'_> {
-    fn pass(&self) -> KernelTime {
-        self.pass
-    }
-
-    fn read(&self) -> KernelTime {
-        self.read
-    }
-
-    fn ran_late_us(&self) -> Micros {
-        self.run_delay.since_mark()
-    }
-}
-
-struct Source {
-    fd: OwnedFd,
-    stream: Stream,
-    /// epoll is edge-triggered: true until a read said that there is nothing more.
-    ready: bool,
-}
-
-/// Where a source's events go.
-struct Out {
-    order: Order,
-    stats: Arc<ReaderStats>,
-}
-
-/// What a source has after a pass.
-enum Drained {
-    Empty,
-    /// It may have more, none of it stamped before that.
-    More(KernelTime),
-    Gone(Gone),
 }
 
 impl Reader {
@@ -383,7 +314,7 @@ impl Reader {
                 return false;
             }
             published = true;
-            count(stats, event, pass);
+            stats.count(event, pass);
             true
         });
         if published && self.ring.must_wake() {
@@ -417,70 +348,4 @@ impl Reader {
             }
         }
     }
-}
-
-impl Out {
-    fn push(&mut self, event: Event, stamped: bool) {
-        if let Kind::Gap { .. } = event.kind {
-            self.stats.gaps.fetch_add(1, Ordering::Relaxed);
-        }
-        self.order.push(event, stamped);
-    }
-
-    /// Whether a read's worth of events has room, and the few that the reader adds itself.
-    fn has_room(&self) -> bool {
-        self.order.room() > 16 * READ_RECORDS
-    }
-}
-
-fn count(stats: &ReaderStats, event: Event, pass: KernelTime) {
-    let Kind::Press { flags, back_us, .. } = event.kind else { return };
-    stats.presses.fetch_add(1, Ordering::Relaxed);
-    if flags.has(Flags::LATE) {
-        stats.late.fetch_add(1, Ordering::Relaxed);
-        stats.late_us_max.fetch_max(pass.since(event.at).as_us() + u64::from(back_us), Ordering::Relaxed);
-    }
-    if flags.has(Flags::STALE_STAMP) {
-        stats.stale.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Reads a source until it is empty, gone, or has had its share.
-fn drain(source: &mut Source, pass: KernelTime, run_delay: &RunDelay, out: &mut Out) -> Drained {
-    let Source { fd, stream, .. } = source;
-    let stamped = stream.stamps() != Stamps::Receipt;
-    let mut bytes = [0; READ_RECORDS * RECORD_BYTES];
-    for _ in 0..READS_MAX {
-        if !out.has_room() {
-            return Drained::More(stream.read_up_to());
-        }
-        let read = match rustix::io::read(&*fd, &mut bytes) {
-            Ok(0) => {
-                return Drained::Gone(match stream.finish() {
-                    Ok(()) => Gone::Closed,
-                    Err(garbage) => Gone::Garbage(garbage),
-                });
-            }
-            Ok(read) => read,
-            Err(Errno::INTR) => continue,
-            Err(Errno::AGAIN) => return Drained::Empty,
-            Err(Errno::NODEV) => return Drained::Gone(Gone::Unplugged),
-            Err(Errno::CONNRESET) => return Drained::Gone(Gone::Closed),
-            Err(errno) => return Drained::Gone(Gone::Failed(errno.raw_os_error())),
-        };
-        let clock = Clock { pass, read: sys::now(), run_delay };
-        if let Err(garbage) = stream.feed(&bytes[..read], &clock, &mut |event| out.push(event, stamped)) {
-            return Drained::Gone(Gone::Garbage(garbage));
-        }
-        if stream.needs_resync() {
-            match sys::key_state(&*fd) {
-                Ok(actual) => stream.resync(&actual, sys::now(), &mut |event| out.push(event, stamped)),
-                Err(error) if error.raw_os_error() == Some(Errno::NODEV.raw_os_error()) => {
-                    return Drained::Gone(Gone::Unplugged);
-                }
-                Err(error) => return Drained::Gone(Gone::Failed(error.raw_os_error().unwrap_or(0))),
-            }
-        }
-    }
-    Drained::More(stream.read_up_to())
 }

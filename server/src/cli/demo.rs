@@ -16,8 +16,8 @@ use buzzer_core::io::sys;
 use buzzer_core::keys::KeyCode;
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::config::Config;
-use buzzer_server::io::event_log;
 use buzzer_server::io::host;
+use buzzer_server::io::log_reader::LogReader;
 use buzzer_server::log;
 use clap::Args;
 use crossterm::event::{Event, KeyCode as Key, KeyEventKind, KeyModifiers};
@@ -140,24 +140,17 @@ fn attach(socket: &Path, name: &str, first: u16) -> Result<UnixStream> {
 fn watch(dir: &Path, address: SocketAddr, done: mpsc::Sender<()>) -> Result<Receiver<String>> {
     let stream = TcpStream::connect(address).context("connecting")?;
     let (mut socket, _) = tungstenite::client(format!("ws://{address}/"), stream).context("WebSocket")?;
-    let dir = dir.to_owned();
+    let mut log = LogReader::open(&[dir.to_owned()]).context("reading the log")?;
     let (send, lines) = mpsc::channel();
     thread::Builder::new().name("watch".into()).spawn(move || {
-        let (mut story, mut seen) = (Story::default(), 0);
+        let mut story = Story::default();
         while let Ok(message) = socket.read() {
             if !message.is_text() {
                 continue;
             }
-            // A demo's log is short enough to be read anew for each frame.
-            let Ok(stream) = event_log::read_stream(&dir) else { continue };
-            let new = stream.get(seen..).unwrap_or_default();
-            seen = stream.len();
-            for line in new.split_inclusive(|byte| *byte == b'\n') {
-                if let Ok(record) = log::decode(line.trim_ascii_end()) {
-                    for line in story.lines(&record) {
-                        let _ = send.send(line);
-                    }
-                }
+            while let Ok(Some(line)) = log.next_line() {
+                let Ok(record) = log::decode(line.bytes) else { continue };
+                story.lines(&record).into_iter().for_each(|line| drop(send.send(line)));
             }
         }
         drop(done);

@@ -25,7 +25,6 @@ use crate::log::ChainHash;
 use crate::log::journal::{self, FILE_NAMES, Hole, Journal, Limits};
 use crate::log::recovery::{self, RecoveryError};
 use crate::log::segments::{SEGMENT_BYTES_MAX, Segments};
-use crate::log::storage::Directory;
 use crate::log::writer::{Health, Writer};
 use crate::record::{Fact, Record};
 use crate::state::State;
@@ -36,9 +35,6 @@ pub const LOCK_NAME: &str = "lock";
 const FALLBACK_NAME: &str = "journal";
 /// At the end the disk has this long.
 const FINISH: Duration = Duration::from_secs(5);
-/// A log whose segments and journal do not fit together after so many readings never will.
-const READS_MAX: u32 = 100;
-
 /// Why a log cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -328,58 +324,4 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
         }
         Err(TryLockError::Error(error)) => Err(fail(&path, "take the lock")(error)),
     }
-}
-
-/// The stream of a log as it is at the moment: its segments, and the journal's lines that follow. Whole lines only.
-/// Read without the lock; when the writer moves on meanwhile, it is read again.
-///
-/// # Errors
-/// What the kernel answered.
-pub fn read_stream(dir: &Path) -> io::Result<Vec<u8>> {
-    for attempt in 1.. {
-        let mut stream = read_segments(dir)?;
-        let words = std::fs::read_to_string(dir.join(LOCK_NAME)).unwrap_or_default();
-        let Some(journal) = words.lines().nth(1) else { return Ok(stream) };
-        let mut files = Vec::new();
-        for name in FILE_NAMES {
-            let bytes = std::fs::read(Path::new(journal).join(name)).unwrap_or_default();
-            let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            let header = bytes.iter().position(|byte| *byte == b'\n').map_or(whole, |end| end + 1);
-            files.push(bytes[header..whole].to_vec());
-        }
-        files.sort_by_key(|lines| crate::log::line::seq_of(lines).unwrap_or(u64::MAX));
-        let mut last = last_seq(&stream);
-        let mut is_torn = false;
-        for line in files.iter().flat_map(|lines| lines.split_inclusive(|byte| *byte == b'\n')) {
-            let Some(seq) = crate::log::line::seq_of(line).filter(|seq| *seq > last) else { continue };
-            let is_hole = crate::log::line::kind_of(line) == Some(b"lost");
-            is_torn |= seq != last + 1 && !is_hole;
-            stream.extend_from_slice(line);
-            last = seq;
-        }
-        if !is_torn || attempt == READS_MAX {
-            return Ok(stream);
-        }
-    }
-    unreachable!("it is read {READS_MAX} times at most")
-}
-
-fn read_segments(dir: &Path) -> io::Result<Vec<u8>> {
-    let disk = Disk::existing(dir)?;
-    let names = disk.list()?;
-    let mut names: Vec<crate::log::SegmentName> = names.iter().filter_map(|name| name.parse().ok()).collect();
-    names.sort_unstable();
-    let mut stream = Vec::new();
-    for name in names {
-        let mut bytes = std::fs::read(dir.join(name.to_string()))?;
-        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
-        stream.extend(bytes);
-    }
-    Ok(stream)
-}
-
-fn last_seq(stream: &[u8]) -> u64 {
-    let lines = stream.strip_suffix(b"\n").unwrap_or_default();
-    let start = lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    crate::log::line::seq_of(&lines[start..]).unwrap_or_default()
 }

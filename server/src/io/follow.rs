@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use buzzer_core::io::reader::ReaderStats;
+use buzzer_core::io::reader_stats::ReaderStats;
 use buzzer_core::io::run_delay::RunDelay;
 use buzzer_core::time::Micros;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};

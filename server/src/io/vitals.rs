@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use buzzer_core::io::reader::ReaderStats;
+use buzzer_core::io::reader_stats::ReaderStats;
 use buzzer_core::time::{KernelTime, Micros};
 use serde_json::json;
 

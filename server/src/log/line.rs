@@ -114,6 +114,16 @@ impl<'a> Line<'a> {
         head.of_next(self.body) == self.hash
     }
 
+    /// Whether its number is the one that is due, or it is the record that names those that are missing: they were made when
+    /// neither journal nor memory took them. A loss that ran backwards would have numbers come twice.
+    pub fn is_next(&self, due: u64) -> bool {
+        let names_them = || {
+            matches!(self.record(), Ok(Record { fact: Fact::Lost { first_seq, last_seq }, .. })
+                if first_seq == due && last_seq >= due && last_seq.checked_add(1) == Some(self.seq))
+        };
+        self.seq == due || (self.kind() == Some("lost") && names_them())
+    }
+
     /// Its kind, if it stands where [`encode`] puts it.
     pub fn kind(&self) -> Option<&'a str> {
         let (_, kind) = self.at_us_and_kind()?;
@@ -161,15 +171,6 @@ pub fn decode(line: &[u8]) -> Result<Record, BadLine> {
 pub fn seq_of(lines: &[u8]) -> Option<u64> {
     let (_, rest) = number(lines, br#"{"v":"#)?;
     number(rest, br#","seq":"#).map(|(seq, _)| seq)
-}
-
-/// The kind of a line as [`encode`] writes it, without looking further: it stands behind `at_us`.
-pub fn kind_of(line: &[u8]) -> Option<&[u8]> {
-    let (_, rest) = number(line, br#"{"v":"#)?;
-    let (_, rest) = number(rest, br#","seq":"#)?;
-    let (_, rest) = number(rest, br#","at_us":"#)?;
-    let rest = rest.strip_prefix(br#","kind":""#)?;
-    rest.iter().position(|byte| *byte == b'"').map(|end| &rest[..end])
 }
 
 /// A number behind `before`, and the rest. One number has one spelling: no sign, no leading zero.

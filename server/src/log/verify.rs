@@ -5,8 +5,6 @@
 //! What this cannot find: lines cut off at the end, and a chain that was recomputed as a whole. For both, compare
 //! with a fingerprint or a checkpoint that left the box before ([`super::fingerprint`], [`super::checkpoint`]).
 
-use serde::Deserialize;
-
 use super::chain::ChainHash;
 use super::line::{BadLine, Line};
 
@@ -139,24 +137,10 @@ impl Verifier {
     fn wrong(&self, line: &Line<'_>) -> Option<Wrong> {
         // Behind a fault the next number is a guess.
         let guessed = self.head.is_none() && self.faults > 0;
-        if line.seq != self.next_seq && !guessed && !self.is_named_loss(line) {
+        if !guessed && !line.is_next(self.next_seq) {
             return Some(Wrong::Seq { found: line.seq, due: self.next_seq });
         }
         self.head.is_some_and(|head| !line.follows(&head)).then_some(Wrong::Chain)
-    }
-
-    /// Records that were made when neither journal nor memory took them are named by the next one that could be kept.
-    fn is_named_loss(&self, line: &Line<'_>) -> bool {
-        #[derive(Deserialize)]
-        struct Lost<'a> {
-            kind: &'a str,
-            first_seq: u64,
-            last_seq: u64,
-        }
-        let lost = serde_json::from_slice::<Lost<'_>>(line.bytes()).ok().filter(|lost| lost.kind == "lost");
-        lost.is_some_and(|lost| {
-            lost.first_seq == self.next_seq && lost.last_seq.checked_add(1) == Some(line.seq)
-        })
     }
 
     /// A flipped bit can make a version 3 of a 1; but then the hash does not follow.

@@ -132,13 +132,13 @@ impl Daemon {
         count.ok_or("no count of sleeps")?.parse().why("count of sleeps")
     }
 
-    /// The name of a thread that sleeps uninterruptibly, as a driver's `msleep` does.
-    pub(crate) fn sleeping_in_the_kernel(&self) -> Option<String> {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid().ok()?.as_raw_nonzero())).ok()?;
-        tasks.flatten().find_map(|task| {
-            let stat = fs::read_to_string(task.path().join("stat")).ok()?;
-            let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
-            rest.starts_with('D').then(|| name.to_owned())
+    /// Whether the thread of that name sleeps uninterruptibly, as a driver's `msleep` does. On `PREEMPT_RT` any thread may,
+    /// for a moment: locks that spin elsewhere sleep there.
+    pub(crate) fn sleeps_in_the_kernel(&self, name: &str) -> bool {
+        let tasks = self.pid().map(|pid| fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())));
+        tasks.into_iter().flatten().flatten().flatten().any(|task| {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.contains(&format!("({name}) D "))
         })
     }
 

@@ -1,7 +1,7 @@
 //! A reader that is kept from running, and a stamp that only looks like it. In: a thread of higher real-time priority on the
 //! reader's processor, and frames with old stamps. Out: the reader's events. Guarantee: an old stamp is true if the reader
 //! itself ran late, and stale if it did not, also when it ran late some time before; needs the right to real-time priority,
-//! and says when it was left out. A program of its own, because whoever shares the processor is kept from running too.
+//! and says when it was left out. Whoever shares the processor is kept from running too.
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -17,6 +17,8 @@ use buzzer_tests::harness::reader::Rig;
 use buzzer_tests::left_out;
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+use crate::alone;
 
 /// Above the reader's 20.
 const HOG_PRIORITY: i32 = 30;
@@ -71,6 +73,7 @@ fn hog(meanwhile: impl FnOnce() + Send) -> bool {
 
 #[test]
 fn an_old_stamp_is_true_only_if_the_reader_itself_ran_late_just_now() {
+    let _alone = alone();
     let others = readers();
     let mut rig = Rig::new(0, RING_EVENTS);
     let (read, mut write) = std::io::pipe().unwrap();

@@ -5,16 +5,17 @@
 
 use std::hint;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
 use buzzer_core::io::sys;
 use buzzer_core::time::Micros;
 use buzzer_server::record::Fact;
 use buzzer_tests::harness::attachment::{frame, key};
-use buzzer_tests::{Attachment, Client, Home, PATIENCE};
+use buzzer_tests::{Attachment, Client, Home};
 
-use crate::load::{ALONE, wait_until};
+use crate::alone;
+use crate::load::wait_until;
+use crate::seen::{Seen, buzzer};
 
 const DEVICES: u16 = 16;
 const KEYS: u16 = 32;
@@ -33,15 +34,11 @@ struct Made {
     written_us: u64,
 }
 
-/// How many presses of a device were told.
-#[derive(Default)]
-struct Seen(Mutex<usize>, Condvar);
-
 #[test]
 fn presses_of_16_devices_on_busy_cpus_are_in_the_order_of_their_stamps_or_say_late() {
     let slow = std::env::var_os("BUZZERD_SLOW").is_some_and(|slow| slow == "1");
     let presses = if slow { 1_000_000 } else { 100_000 } / usize::from(DEVICES);
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let home = Home::desk("stamps = \"sender\"\ndebounce_us = 0\nautoconnect = true");
     let daemon = home.serve();
     let attach = |device| {
@@ -89,9 +86,9 @@ fn press(mut device: Attachment, seen: &Seen, presses: usize) -> (Attachment, Ve
         }
         device.send(&[frame(now, key, true), frame(now, key, false)].concat());
         made.push(Made { stamp_us: now.as_us(), written_us: sys::now().as_us() });
-        seen.wait((press + 1).saturating_sub(UNSEEN_MAX));
+        seen.wait((press + 1).saturating_sub(UNSEEN_MAX) as u64);
     }
-    seen.wait(presses);
+    seen.wait(presses as u64);
     (device, made)
 }
 
@@ -99,24 +96,8 @@ fn press(mut device: Attachment, seen: &Seen, presses: usize) -> (Attachment, Ve
 fn count(client: &mut Client, seen: &[Seen], presses: usize) {
     for _ in 0..presses {
         let text = client.text();
-        let number = text.strip_prefix(r#"{"event":"buzz","pool":"desk","buzzer":"#);
-        let buzzer = number.and_then(|number| number.strip_suffix('}')?.parse::<u16>().ok());
-        let buzzer = buzzer.unwrap_or_else(|| panic!("{text}"));
+        let buzzer = buzzer(&text).unwrap_or_else(|| panic!("{text}"));
         seen[usize::from(buzzer / KEYS)].count();
-    }
-}
-
-impl Seen {
-    fn count(&self) {
-        *self.0.lock().expect("seen") += 1;
-        self.1.notify_one();
-    }
-
-    fn wait(&self, presses: usize) {
-        let seen = self.0.lock().expect("seen");
-        let (_seen, timeout) =
-            self.1.wait_timeout_while(seen, PATIENCE, |seen| *seen < presses).expect("seen");
-        assert!(!timeout.timed_out(), "a press was not told");
     }
 }
 

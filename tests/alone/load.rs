@@ -5,17 +5,19 @@
 //! slower than 64 devices press is dropped by design, so here the log is the witness. *Answered*: a presser goes on when
 //! the client has seen its presses, so that every frame must arrive.
 
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
 use buzzer_core::io::sys;
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::record::Fact;
 use buzzer_tests::harness::attachment::{frame, key};
-use buzzer_tests::{Attachment, Client, Daemon, Home, PATIENCE, left_out};
+use buzzer_tests::{Attachment, Client, Daemon, Home, left_out};
 use rustix::thread::clock_nanosleep_absolute;
 use rustix::time::{ClockId, Timespec};
 use tungstenite::Message;
+
+use crate::alone;
+use crate::seen::{Seen, buzzer};
 
 const DEVICES: u16 = 64;
 const KEYS: u16 = 32;
@@ -26,9 +28,6 @@ const BATCH: u64 = 4;
 /// Presses of one device that the client has not seen yet. All of them together stay below what may wait for one
 /// client: 1024 frames of 47 bytes.
 const UNSEEN_MAX: u64 = 16;
-
-/// One load at a time: two would only measure each other.
-pub(crate) static ALONE: Mutex<()> = Mutex::new(());
 
 #[test]
 fn a_flood_is_logged_whole_with_the_mediators_own_stamps() {
@@ -83,7 +82,7 @@ fn hits(done: u64, count: u64) -> Vec<u8> {
 }
 
 fn flood(stamps: &str) {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let (home, daemon, devices) = home(stamps);
     let mut client = daemon.client();
     let start = sys::now();
@@ -114,7 +113,7 @@ fn flood(stamps: &str) {
 }
 
 fn answered(stamps: &str, seconds: u64, per_second: Option<u64>) {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let (home, daemon, devices) = home(stamps);
     let mut end = Attachment::open_keys(&home.socket("desk"), "end", [(key(1), END)].into_iter());
     home.journal().wait_attached(devices.len() + 1);
@@ -153,29 +152,6 @@ fn answered(stamps: &str, seconds: u64, per_second: Option<u64>) {
     let took = sys::now().since(start);
     let logged = logged(&home, stamps, pressed, took);
     assert!(logged == told, "frames and records differ");
-}
-
-/// How many presses of a device the client has seen.
-#[derive(Debug, Default)]
-struct Seen(Mutex<u64>, Condvar);
-
-impl Seen {
-    fn count(&self) {
-        *self.0.lock().expect("seen") += 1;
-        self.1.notify_one();
-    }
-
-    fn wait(&self, presses: u64) {
-        let seen = self.0.lock().expect("seen");
-        let (_seen, timeout) =
-            self.1.wait_timeout_while(seen, PATIENCE, |seen| *seen < presses).expect("seen");
-        assert!(!timeout.timed_out(), "a press was not told");
-    }
-}
-
-fn buzzer(text: &str) -> Option<u16> {
-    let number = text.strip_prefix(r#"{"event":"buzz","pool":"desk","buzzer":"#)?;
-    number.strip_suffix('}')?.parse().ok()
 }
 
 /// The buzzers told until the connection ends.

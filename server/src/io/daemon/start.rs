@@ -1,0 +1,120 @@
+//! The start of the daemon. In: the configuration, and the log with the state that it tells. Out: a [`Daemon`] that listens.
+//! Guarantee: its first records say which process this is, what recovery found, the configuration, and what the kernel
+//! refused; they are in the log before anybody is accepted.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use buzzer_core::io::reader;
+use buzzer_core::io::reader_stats::ReaderStats;
+use buzzer_core::io::sys;
+use buzzer_core::ring::{self, RING_EVENTS};
+use mio::{Interest, Poll, Waker};
+use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+
+use super::{ATTACHMENTS, CLOCK, Daemon, DaemonError, PEERS, SIGNAL, WAKE};
+use crate::config::Config;
+use crate::config::settings::settings;
+use crate::io::attachments::Attachments;
+use crate::io::cpu_latency::{CPU_LATENCY_PATH, CpuLatency};
+use crate::io::event_log::Opened;
+use crate::io::follow::Follower;
+use crate::io::hardware::{self, Hardware};
+use crate::io::peers::Peers;
+use crate::io::vitals::Vitals;
+use crate::io::wall_clock::WallClock;
+use crate::io::{host, listen};
+use crate::mediator::Mediator;
+use crate::record::Fact;
+
+/// Bytes of settings in one `config` record, as JSON: with the rest it stays a short line.
+const SETTINGS_BYTES_MAX: usize = 6000;
+
+impl Daemon {
+    /// Opens every socket, starts the threads, records the start.
+    ///
+    /// # Errors
+    /// [`DaemonError`]; the process should end then.
+    pub fn start(config: &Config, opened: Opened) -> Result<Self, DaemonError> {
+        let Opened { log, state, notes } = opened;
+        let poll = Poll::new()?;
+        let registry = poll.registry();
+        let listeners: Result<Vec<_>, _> =
+            config.server.listen.iter().map(|address| listen::tcp(*address)).collect();
+        let origins = config.server.allowed_origins.clone();
+        let peers = Peers::new(registry.try_clone()?, PEERS, listeners?, origins)?;
+        let attachments = Attachments::new(registry.try_clone()?, ATTACHMENTS, &config.pools)?;
+        let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        registry.register(&mut signals, SIGNAL, Interest::READABLE)?;
+        let waker = Arc::new(Waker::new(registry, WAKE)?);
+        log.wake_server(Arc::clone(&waker));
+        let clock = WallClock::new(registry, CLOCK)?;
+        let (sender, ring) = ring::ring(RING_EVENTS);
+        let reader_stats = Arc::new(ReaderStats::default());
+        let settle_us = config.order.settle_us;
+        let running = reader::spawn(settle_us, sender, Arc::clone(&waker), Arc::clone(&reader_stats))?;
+        let (reader, reader_thread, lacks) = (running.requests, running.thread, running.lacks);
+        let device_ids = Arc::new(AtomicU32::new(1));
+        let hardware = Hardware::start(config, &waker, &reader, &device_ids)?;
+        let start = sys::now();
+        let fact = Fact::Start {
+            log: log.id().to_owned(),
+            boot: log.boot().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            wall_us: host::wall_us(),
+            settle_us: settle_us.as_us(),
+            realtime: lacks.realtime.is_none(),
+        };
+        let mut mediator = Mediator::new(state, hardware::pools(config), fact, start);
+        notes.into_iter().chain(configuration(config)).for_each(|note| mediator.handle_note(note, start));
+        let mut daemon = Self {
+            poll,
+            signals,
+            peers,
+            attachments,
+            hardware,
+            reader,
+            reader_thread,
+            ring,
+            taken: 0,
+            device_ids,
+            mediator,
+            log,
+            records: Vec::new(),
+            clock,
+            told: VecDeque::new(),
+            follower: Follower::new(&reader_stats, lacks.realtime.is_none()),
+            vitals: Vitals::new(start, settle_us, reader_stats),
+            cpu_latency: CpuLatency::new(Path::new(CPU_LATENCY_PATH), config.server.cpu_dma_latency_us),
+            turns_unwritten: 0,
+            stopping: None,
+        };
+        daemon.tell_lacks(&lacks, start);
+        daemon.obey(start);
+        daemon.checkpoint();
+        Ok(daemon)
+    }
+}
+
+/// The configuration, in as many records as it takes.
+fn configuration(config: &Config) -> Vec<Fact> {
+    let mut parts: Vec<Vec<String>> = vec![Vec::new()];
+    let mut bytes = 0;
+    for setting in settings(config) {
+        // As JSON, where one character can take six bytes.
+        let more = json!(setting).to_string().len() + 1;
+        if bytes + more > SETTINGS_BYTES_MAX {
+            parts.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += more;
+        parts.last_mut().into_iter().for_each(|part| part.push(setting.clone()));
+    }
+    let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+    let record = |(settings, part)| Fact::Config { part, parts: count, settings };
+    parts.into_iter().zip(1..).map(record).collect()
+}

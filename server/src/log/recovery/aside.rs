@@ -1,0 +1,93 @@
+//! What is no part of the log. In: the end of a segment, or a whole journal file. Out: the same bytes in a file of their
+//! own, and the record that names it. Guarantee: the copy is durable before anything is cut.
+
+use std::io;
+
+use sha2::{Digest, Sha256};
+
+use super::home::read;
+use super::{RecoveryError, fail};
+use crate::log::storage::{self, Directory, File};
+use crate::log::{ChainHash, SegmentName};
+use crate::record::Fact;
+
+/// Moves what stands behind `from` to a file of its own. The copy is durable before anything is cut.
+pub(super) fn set_aside<D: Directory>(
+    dir: &D,
+    name: &SegmentName,
+    from: usize,
+    last_good_seq: u64,
+) -> Result<Option<Fact>, RecoveryError> {
+    let text = name.to_string();
+    let bytes = read(dir, name)?;
+    let torn = bytes.get(from..).unwrap_or_default();
+    let note = if torn.is_empty() {
+        None
+    } else {
+        let aside = keep_copy(dir, &format!("{text}.torn"), torn)?;
+        ::log::warn!(
+            "{text}: {} bytes behind its last whole line are no lines of this log; they are in {aside} now, and the log \
+             goes on after seq {last_good_seq}",
+            torn.len()
+        );
+        Some(Fact::Recovered {
+            segment: text.clone(),
+            bytes: torn.len() as u64,
+            sha256: ChainHash::from_digest(Sha256::digest(torn).into()).as_str().to_owned(),
+            last_good_seq,
+            file: aside,
+        })
+    };
+    if from == 0 {
+        dir.remove(&text).map_err(fail("remove", &text))?;
+        dir.sync().map_err(fail("sync", dir.name()))?;
+    } else if !torn.is_empty() {
+        let file = dir.open(&text).map_err(fail("open", &text))?;
+        file.set_len(from as u64).map_err(fail("cut", &text))?;
+        file.sync().map_err(fail("sync", text))?;
+    }
+    Ok(note)
+}
+
+/// Keeps bytes in `<stem>-<n>`, in the first that is free or has them already.
+pub(super) fn keep_copy<D: Directory>(dir: &D, stem: &str, bytes: &[u8]) -> Result<String, RecoveryError> {
+    for n in 1.. {
+        let name = format!("{stem}-{n}");
+        let file = match dir.create(&name) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let file = dir.open(&name).map_err(fail("open", &name))?;
+                let kept = storage::read_all(&file).map_err(fail("read", &name))?;
+                if kept != bytes {
+                    continue;
+                }
+                // By a try that was cut off, perhaps before the sync.
+                file
+            }
+            Err(error) => return Err(fail("make", name)(error)),
+        };
+        storage::write_all(&file, 0, bytes).map_err(fail("write", &name))?;
+        file.sync().map_err(fail("sync", &name))?;
+        dir.sync().map_err(fail("sync", dir.name()))?;
+        return Ok(name);
+    }
+    unreachable!("a directory has fewer files than there are numbers")
+}
+
+pub(super) fn reject<D: Directory>(
+    log: &D,
+    name: &str,
+    bytes: &[u8],
+    why: &str,
+) -> Result<Fact, RecoveryError> {
+    let file = keep_copy(log, &format!("{name}.aside"), bytes)?;
+    ::log::warn!("{name}: {why}; it is in {file} now, and is no part of the log");
+    Ok(Fact::Storage {
+        what: format!("journal set aside: {why}"),
+        errno: None,
+        file,
+        first_seq: 0,
+        last_seq: 0,
+        done: "its lines are no part of the log".to_owned(),
+    })
+}
