@@ -238,6 +238,11 @@ mod tests {
             (text.replace("{\"v\":1", "{\"v\":2"), "format version 2 is newer"),
             (text.replace("\"seq\":7", "\"seq\":07"), "does not begin"),
             (text.replace("\"seq\":7", "\"seq\":-7"), "does not begin"),
+            // One more than 2^64 - 1, and ten times it.
+            (text.replace("\"seq\":7", "\"seq\":18446744073709551616"), "does not begin"),
+            (text.replace("\"seq\":7", "\"seq\":184467440737095516150"), "does not begin"),
+            ("{\"v\":1,\"seq\":7".to_owned(), "does not begin"),
+            ("{\"v\":1,\"seq\":,".to_owned(), "does not begin"),
             (text.replace("\"seq\"", "\"Seq\""), "does not begin"),
             (String::new(), "does not begin"),
             ("{\"v\":1,\"seq\":1}".to_owned(), "does not end"),
