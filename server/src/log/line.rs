@@ -180,12 +180,15 @@ pub fn seq_of(lines: &[u8]) -> Option<u64> {
 /// A number behind `before`, and the rest. One number has one spelling: no sign, no leading zero.
 fn number<'a>(bytes: &'a [u8], before: &[u8]) -> Option<(u64, &'a [u8])> {
     let rest = bytes.strip_prefix(before)?;
-    let digits = rest.iter().position(|byte| !byte.is_ascii_digit())?;
-    let (digits, rest) = rest.split_at(digits);
-    if digits.len() > 1 && digits[0] == b'0' {
-        return None;
+    let (mut value, mut len) = (0u64, 0);
+    while let Some(digit) = rest.get(len).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+        value = value.checked_mul(10)?.checked_add(digit.into())?;
+        len += 1;
     }
-    Some((std::str::from_utf8(digits).ok()?.parse().ok()?, rest))
+    // What has no end is no line.
+    let rest = &rest[len..];
+    let is_one = len > 0 && !rest.is_empty() && (len == 1 || bytes[before.len()] != b'0');
+    is_one.then_some((value, rest))
 }
 
 #[cfg(test)]
@@ -240,6 +243,11 @@ mod tests {
             (text.replace("\"seq\":7", "\"seq\":07"), "does not begin"),
             (text.replace("\"seq\":7", "\"seq\":-7"), "does not begin"),
             (text.replace("\"seq\":7", "\"seq\":9223372036854775808"), "does not begin"),
+            // One more than 2^64 - 1, and ten times it.
+            (text.replace("\"seq\":7", "\"seq\":18446744073709551616"), "does not begin"),
+            (text.replace("\"seq\":7", "\"seq\":184467440737095516150"), "does not begin"),
+            ("{\"v\":1,\"seq\":7".to_owned(), "does not begin"),
+            ("{\"v\":1,\"seq\":,".to_owned(), "does not begin"),
             (text.replace("\"seq\"", "\"Seq\""), "does not begin"),
             (String::new(), "does not begin"),
             ("{\"v\":1,\"seq\":1}".to_owned(), "does not end"),
