@@ -1,1 +1,6 @@
-//! The bench crate has no library; see `table/main.rs` and `micro/main.rs`.
+//! What the benches share: one clock, figures from samples, the daemon and the machine. The benches are `table/main.rs`,
+//! `micro/main.rs` and `log/main.rs`.
+
+pub mod clock;
+pub mod machine;
+pub mod stats;

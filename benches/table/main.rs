@@ -14,7 +14,6 @@
 //! suffers. Rounds in which others took more than 15 % of a core are left out of the medians and counted as noisy.
 
 mod burst;
-mod clock;
 mod floor;
 mod load;
 mod options;
@@ -23,7 +22,6 @@ mod proc;
 mod record;
 mod round;
 mod sheet;
-mod stats;
 mod subject;
 mod sustain;
 mod tally;
@@ -33,6 +31,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use buzzer_benches::{clock, machine, stats};
 use options::Options;
 use proc::Cores;
 use round::{Place, Plan};
@@ -75,7 +74,7 @@ fn done(outcome: io::Result<bool>) -> ExitCode {
 fn table(options: &Options) -> io::Result<bool> {
     proc::raise_file_limit()?;
     let floor_only = options.peers.iter().all(|&peer| peer == Peer::Floor);
-    let buzzerd = if floor_only { PathBuf::new() } else { subject::buzzerd()? };
+    let buzzerd = if floor_only { PathBuf::new() } else { machine::buzzerd()? };
     let place = Place { buzzerd, cores: Cores::look()? };
     let begin = clock::now();
     let mut random = Random(options.seed);
@@ -87,7 +86,7 @@ fn table(options: &Options) -> io::Result<bool> {
     let command: String =
         env::args().skip(1).filter(|word| word != "--bench").map(|word| format!(" {word}")).collect();
     let dashes = if command.is_empty() { "" } else { " --" };
-    println!("{}", proc::machine());
+    println!("{}", machine::describe());
     println!(
         "cargo bench -p buzzer-benches --bench table{dashes}{command}   ({} rounds, {seconds} s)",
         options.rounds

@@ -1,8 +1,8 @@
 //! What the kernel says about processes.
 //!
-//! In: a process id. Out: its CPU time and memory, what everything else on the machine took, and which machine it is.
-//! Guarantees: CPU time is in nanoseconds, over all threads and without the coarse clock tick; time that nobody can
-//! name (other processes, interrupts, a hypervisor that lends the core elsewhere) counts as taken by others.
+//! In: a process id. Out: its memory, and what everything else on the machine took.
+//! Guarantees: time that nobody can name (other processes, interrupts, a hypervisor that lends the core elsewhere) counts
+//! as taken by others.
 
 use std::fs;
 use std::io;
@@ -11,22 +11,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::clock;
+use crate::machine::{cores, cpu_time};
 
 /// `/proc/stat` counts in these whatever the kernel's own tick is.
 const USER_HZ: u64 = 100;
-
-/// CPU time of all living threads of a process.
-///
-/// From schedstat, because utime and stime of `/proc/PID/stat` come in steps of 10 ms: a hundred presses each.
-pub(crate) fn cpu_time(pid: u32) -> io::Result<u64> {
-    let mut total = 0;
-    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-        // A thread may end between the listing and the read; what it had spent is then missing.
-        let Ok(line) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
-        total += line.split_whitespace().next().and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-    }
-    Ok(total)
-}
 
 /// Resident memory in KiB.
 pub(crate) fn resident(pid: u32) -> io::Result<u64> {
@@ -66,22 +54,6 @@ fn idle() -> io::Result<u64> {
     let stat = fs::read_to_string("/proc/stat")?;
     let columns = stat.lines().next().unwrap_or_default().split_whitespace().skip(4).take(2);
     Ok(columns.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>() * (clock::SECOND / USER_HZ))
-}
-
-/// Cores that `/proc/stat` adds up, whether or not this process may use them.
-fn cores() -> usize {
-    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-    stat.lines().skip(1).take_while(|line| line.starts_with("cpu")).count().max(1)
-}
-
-/// "AMD EPYC, 2 cores, Linux 6.18".
-pub(crate) fn machine() -> String {
-    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        cpus.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':'));
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let model = model.map_or("unknown CPU", |(_, name)| name.trim());
-    format!("{model}, {} cores, Linux {}", cores(), kernel.trim())
 }
 
 /// The cores that this process may use. Asked once, at the start: later it may be held to one of them.

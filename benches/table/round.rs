@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use crate::burst;
 use crate::clock::{self, MS, SECOND};
 use crate::load::Load;
+use crate::machine;
 use crate::presser::Presser;
 use crate::proc::{self, Cores, Machine};
 use crate::record::BUZZERS;
@@ -97,7 +98,7 @@ fn measure(peer: Peer, plan: Plan, server: &Server, random: &mut Random) -> io::
     for _ in 0..WARM_UP {
         one(&mut load, &mut presser, random)?;
     }
-    let (machine, cpu) = (Machine::look(server.pid())?, proc::cpu_time(server.pid())?);
+    let (machine, cpu) = (Machine::look(server.pid())?, machine::cpu_time(server.pid())?);
     let (mut first, mut last) = (Vec::new(), Vec::new());
     for _ in 0..plan.presses {
         if let Some((to_first, to_last)) = one(&mut load, &mut presser, random)? {
@@ -105,7 +106,7 @@ fn measure(peer: Peer, plan: Plan, server: &Server, random: &mut Random) -> io::
             last.push(to_last);
         }
     }
-    let cpu = (proc::cpu_time(server.pid())? - cpu) as f64 / plan.presses as f64;
+    let cpu = (machine::cpu_time(server.pid())? - cpu) as f64 / plan.presses as f64;
     let others = Machine::look(server.pid())?.others_since(&machine);
     let resident = proc::resident(server.pid())?;
     let burst = Sorted::new(burst::run(&mut load, &mut presser, random, plan.bursts)?);

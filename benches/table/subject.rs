@@ -5,7 +5,6 @@
 //! what it said on stderr is part of any error. The event log is on, as in real use.
 
 use std::env;
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -189,24 +188,4 @@ fn healthy(mut stream: TcpStream, address: SocketAddr) -> bool {
 /// A port that was free a moment ago. `listen` says a port and the server tells nobody which one 0 became.
 fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
-}
-
-/// The daemon: `$BUZZERD`, or the one of this workspace, built as it is released.
-///
-/// Built even if there is one already: cargo knows whether it is of this source, and an old one would be measured
-/// without a word. Cargo has let go of its lock by the time that a bench runs.
-pub(crate) fn buzzerd() -> io::Result<PathBuf> {
-    if let Some(path) = env::var_os("BUZZERD") {
-        return Ok(path.into());
-    }
-    // target/release/deps/table-0123 -> target
-    let exe = env::current_exe()?;
-    let target = exe.ancestors().nth(3).ok_or_else(|| io::Error::other("not in a target directory"))?;
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--release", "-p", "buzzer-server", "--target-dir"]).arg(target);
-    if !command.current_dir(env!("CARGO_MANIFEST_DIR")).status()?.success() {
-        return Err(io::Error::other("buzzerd could not be built"));
-    }
-    Ok(target.join("release/buzzerd"))
 }

@@ -13,6 +13,9 @@ pub const FORMAT_VERSION: u8 = 1;
 /// device of 768 keys, with numbers of five digits. Whoever makes a record keeps its texts short enough.
 pub const LINE_BYTES_MAX: usize = 8192;
 
+/// No log has so many records; what says so is no line. One more than a number that is read is a number, too.
+pub const SEQ_MAX: u64 = u64::MAX >> 1;
+
 /// What stands between a line's body and its hash, and what ends it.
 const HASH_KEY: &[u8] = br#","h":""#;
 const END: &[u8] = br#""}"#;
@@ -92,7 +95,8 @@ impl<'a> Line<'a> {
         if version != u64::from(FORMAT_VERSION) {
             return Err(if version > 1 { BadLine::Version(version) } else { BadLine::Beginning });
         }
-        let (seq, _) = number(rest, br#","seq":"#).ok_or(BadLine::Beginning)?;
+        let (seq, _) =
+            number(rest, br#","seq":"#).filter(|(seq, _)| *seq <= SEQ_MAX).ok_or(BadLine::Beginning)?;
         let (body, hash) = Self::body_and_hash(whole).ok_or(BadLine::Hash)?;
         Ok(Self { whole, body, seq, hash })
     }
@@ -170,18 +174,21 @@ pub fn decode(line: &[u8]) -> Result<Record, BadLine> {
 /// The number of the first of these lines, without looking further.
 pub fn seq_of(lines: &[u8]) -> Option<u64> {
     let (_, rest) = number(lines, br#"{"v":"#)?;
-    number(rest, br#","seq":"#).map(|(seq, _)| seq)
+    number(rest, br#","seq":"#).map(|(seq, _)| seq).filter(|seq| *seq <= SEQ_MAX)
 }
 
 /// A number behind `before`, and the rest. One number has one spelling: no sign, no leading zero.
 fn number<'a>(bytes: &'a [u8], before: &[u8]) -> Option<(u64, &'a [u8])> {
     let rest = bytes.strip_prefix(before)?;
-    let digits = rest.iter().position(|byte| !byte.is_ascii_digit())?;
-    let (digits, rest) = rest.split_at(digits);
-    if digits.len() > 1 && digits[0] == b'0' {
-        return None;
+    let (mut value, mut len) = (0u64, 0);
+    while let Some(digit) = rest.get(len).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+        value = value.checked_mul(10)?.checked_add(digit.into())?;
+        len += 1;
     }
-    Some((std::str::from_utf8(digits).ok()?.parse().ok()?, rest))
+    // What has no end is no line.
+    let rest = &rest[len..];
+    let is_one = len > 0 && !rest.is_empty() && (len == 1 || bytes[before.len()] != b'0');
+    is_one.then_some((value, rest))
 }
 
 #[cfg(test)]
@@ -235,6 +242,12 @@ mod tests {
             (text.replace("{\"v\":1", "{\"v\":2"), "format version 2 is newer"),
             (text.replace("\"seq\":7", "\"seq\":07"), "does not begin"),
             (text.replace("\"seq\":7", "\"seq\":-7"), "does not begin"),
+            (text.replace("\"seq\":7", "\"seq\":9223372036854775808"), "does not begin"),
+            // One more than 2^64 - 1, and ten times it.
+            (text.replace("\"seq\":7", "\"seq\":18446744073709551616"), "does not begin"),
+            (text.replace("\"seq\":7", "\"seq\":184467440737095516150"), "does not begin"),
+            ("{\"v\":1,\"seq\":7".to_owned(), "does not begin"),
+            ("{\"v\":1,\"seq\":,".to_owned(), "does not begin"),
             (text.replace("\"seq\"", "\"Seq\""), "does not begin"),
             (String::new(), "does not begin"),
             ("{\"v\":1,\"seq\":1}".to_owned(), "does not end"),

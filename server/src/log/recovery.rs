@@ -196,8 +196,10 @@ pub fn recover<D: Directory, J: Directory>(
             // The writer has these lines from the journal, and writes them over themselves.
             len = piece.start;
         } else if !(files.has_log_end && goes_on) {
-            match journal_again(journal, &files.resumed, header, &bytes[..len]) {
-                Ok(Some(again)) if goes_on => {
+            // Lines of a segment that is not gone on with would be no part of the journal.
+            let again = goes_on.then(|| journal_again(journal, &files.resumed, header, &bytes[..len]));
+            match again {
+                Some(Ok(Some(again))) => {
                     files.resumed.insert(0, again);
                     (durable_seq, len) = (name.first_seq - 1, 0);
                 }

@@ -7,30 +7,33 @@
 use rustix::thread::{ClockId, clock_nanosleep_absolute};
 use rustix::time::{Timespec, clock_gettime};
 
-pub(crate) const MS: u64 = 1_000_000;
-pub(crate) const SECOND: u64 = 1_000 * MS;
+/// Nanoseconds in a millisecond.
+pub const MS: u64 = 1_000_000;
+/// Nanoseconds in a second.
+pub const SECOND: u64 = 1_000 * MS;
 
 /// Nanoseconds since boot, suspended time left out.
-pub(crate) fn now() -> u64 {
+pub fn now() -> u64 {
     nanos(clock_gettime(ClockId::Monotonic))
 }
 
 /// What this process has spent on a CPU. Its own schedstat lags behind by up to a tick; this does not.
-pub(crate) fn own_cpu() -> u64 {
+pub fn own_cpu() -> u64 {
     nanos(clock_gettime(ClockId::ProcessCPUTime))
 }
 
 /// An absolute time, so that a signal in between makes no pause longer.
-pub(crate) fn sleep_until(at: u64) {
+pub fn sleep_until(at: u64) {
     while clock_nanosleep_absolute(ClockId::Monotonic, &span(at)).is_err() {}
 }
 
-pub(crate) fn sleep(nanos: u64) {
+/// From now on.
+pub fn sleep(nanos: u64) {
     sleep_until(now() + nanos);
 }
 
 /// For the time-out of `epoll_wait`.
-pub(crate) fn span(nanos: u64) -> Timespec {
+pub fn span(nanos: u64) -> Timespec {
     Timespec { tv_sec: (nanos / SECOND) as i64, tv_nsec: (nanos % SECOND) as i64 }
 }
 
