@@ -88,6 +88,7 @@ pub fn write_checkpoint(dir: &Path, checkpoint: &Checkpoint) -> Result<PathBuf, 
     // The signature first: a text without one would look like a forgery.
     write(&signature_of(&path), signature.as_bytes(), 0o640)?;
     write(&path, checkpoint.to_string().as_bytes(), 0o640)?;
+    keep_names(&checkpoints)?;
     Ok(path)
 }
 
@@ -141,6 +142,7 @@ pub fn signature_of(path: &Path) -> PathBuf {
 fn key(dir: &Path) -> Result<PrivateKey, ProofError> {
     let path = dir.join(KEY_NAME);
     let bad = |error| ProofError::Key { path: path.clone(), error };
+    let mut is_new = false;
     let key = match fs::read_to_string(&path) {
         Ok(text) => PrivateKey::from_openssh(text).map_err(bad)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -158,12 +160,17 @@ fn key(dir: &Path) -> Result<PrivateKey, ProofError> {
         let path = dir.join(name);
         if !path.exists() {
             write(&path, text.as_bytes(), 0o644)?;
+            is_new = true;
         }
+    }
+    if is_new {
+        // Before anything is signed with it: a key that a power cut takes is followed by another one.
+        keep_names(dir)?;
     }
     Ok(key)
 }
 
-/// Writes a file that is there whole or not at all; when it returns, the disk has it.
+/// Writes a file that is there whole or not at all. [`keep_names`] has the disk keep that it is there.
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ProofError> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
@@ -174,8 +181,10 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ProofError> {
     let file = options.write(true).create_new(true).mode(mode).open(&new);
     let mut file = file.map_err(fail(&new, "write"))?;
     file.write_all(bytes).and_then(|()| file.sync_data()).map_err(fail(&new, "write"))?;
-    fs::rename(&new, path).map_err(fail(path, "write"))?;
-    let dir = path.parent().unwrap_or(path);
+    fs::rename(&new, path).map_err(fail(path, "write"))
+}
+
+fn keep_names(dir: &Path) -> Result<(), ProofError> {
     fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(fail(dir, "sync"))
 }
 
