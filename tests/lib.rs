@@ -12,10 +12,12 @@ pub mod harness {
     pub mod daemon;
     pub mod journal;
     pub mod left_out;
+    pub mod log_command;
     pub mod raw;
     pub mod reader;
     pub mod session;
     pub mod sim_disk;
+    pub mod spoilt;
 }
 
 pub use harness::attachment::Attachment;
@@ -23,6 +25,7 @@ pub use harness::client::Client;
 pub use harness::daemon::{Daemon, Ended, Home};
 pub use harness::journal::Journal;
 pub use harness::left_out::left_out;
+pub use harness::log_command::{Said, log};
 pub use harness::raw::Raw;
 pub use harness::session::Session;
 

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use buzzer_server::io::disk::Disk;
-use buzzer_server::io::event_log::LOCK_NAME;
+use buzzer_server::io::log_dir::Lock;
 use buzzer_server::io::log_reader::{LogReader, ReadError};
 use buzzer_server::log::{ChainHash, Line, SegmentName, journal, recovery};
 use buzzer_server::record::{Fact, Record};
@@ -58,8 +58,7 @@ impl Journal {
 
     /// Where its journal lies.
     pub fn runtime(&self) -> PathBuf {
-        let lock = std::fs::read_to_string(self.dir.join(LOCK_NAME)).expect("the lock");
-        lock.lines().nth(1).expect("a journal directory").into()
+        Lock::read(&self.dir).and_then(|lock| lock.journal).expect("a journal directory")
     }
 
     /// Its bytes: the segments, and the journal's lines that follow.
@@ -88,10 +87,9 @@ impl Journal {
 
     /// Has it recovered, whatever there is to be said about it. False: no journal was made yet.
     pub fn recover_quietly(&self) -> bool {
-        let lock = std::fs::read_to_string(self.dir.join(LOCK_NAME)).unwrap_or_default();
-        let Some(journal) = lock.lines().nth(1) else { return false };
+        let Some(journal) = Lock::read(&self.dir).and_then(|lock| lock.journal) else { return false };
         let dirs = [Disk::open(&self.dir).expect("the log directory")];
-        let journal = Disk::open(Path::new(journal)).expect("the journal's directory");
+        let journal = Disk::open(&journal).expect("the journal's directory");
         recovery::recover(&dirs, &journal, &journal::header("0", "0")).expect("a log");
         true
     }

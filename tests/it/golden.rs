@@ -312,6 +312,8 @@ fn buzzerd_and_the_python_verifier_agree() {
     bad("a number left out", chain(&[(1, stop), (3, stop)]));
     bad("not from 1", chain(&[(2, stop), (3, stop)]));
     bad("another loss", chain(&[(1, stop), (5, r#""kind":"lost","first_seq":3,"last_seq":4"#)]));
+    let backwards = r#""kind":"lost","first_seq":3,"last_seq":1"#;
+    bad("a loss that runs backwards", chain(&[(1, stop), (2, stop), (2, backwards), (3, stop)]));
     bad("long", chain(&[(1, stop), (2, &format!(r#""kind":"stop","x":"{}""#, "x".repeat(8200)))]));
     let lost = chain(&[(1, stop), (5, r#""kind":"lost","first_seq":2,"last_seq":4"#), (6, stop)]);
     vectors.push(("a loss that the log names".into(), lost, true));

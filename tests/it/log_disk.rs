@@ -401,6 +401,28 @@ fn cut_is_found(name: SegmentName, bytes: &[u8], want: usize, last_seq: u64) {
     assert_eq!(dirs[0].content(&format!("{name}.torn-1")), bytes[want..], "and so is the copy");
 }
 
+/// The journal took no more lines after the seventh; a sync failed, the kernel forgot the sector that it could not write,
+/// and the process died. Seven are in the journal, the last two only in the segment.
+#[test]
+fn a_hole_in_the_segment_is_filled_from_a_journal_that_ends_before_it() {
+    let (lines, ends) = written(9);
+    let header = b"{\"v\":1,\"journal\":\"0\",\"boot\":\"0\"}\n";
+    for first_kept in 1..=4 {
+        let (dir, runtime) = (SimDir::new(1), SimDir::new(2));
+        let mut holed = lines.clone();
+        holed[ends[3]..ends[5]].fill(0);
+        dir.put("000001-1.jsonl", &holed);
+        runtime.put("0.journal", &[&header[..], &lines[ends[first_kept - 1]..ends[7]]].concat());
+        let found = recovery::recover(std::slice::from_ref(&dir), &runtime, header).unwrap();
+        assert_eq!(found.state.seq(), 9);
+        let kept = runtime.content("0.journal");
+        assert!(kept.ends_with(&lines[ends[3]..]), "from the hole on, all is in the journal");
+        assert!(found.durable_seq <= 3, "and is written again");
+        assert_eq!(dir.content("000001-1.jsonl"), lines[..ends[3]], "behind the last line that is good");
+        assert!(matches!(&found.notes[..], [Fact::Recovered { .. }]), "it is no damage: {:?}", found.notes);
+    }
+}
+
 #[test]
 fn a_log_that_was_cut_at_any_byte_keeps_every_whole_record() {
     /// Whole records before the cut. Those before them were removed, as `log.keep_days` does it, or this takes an hour.

@@ -8,10 +8,11 @@ use std::process::{Command, Output};
 use buzzer_core::decode::Record as Input;
 use buzzer_core::io::sys;
 use buzzer_core::time::{KernelTime, Micros};
-use buzzer_server::log::{self, ChainHash, SegmentName};
-use buzzer_server::record::{Fact, Record};
+use buzzer_server::log::{ChainHash, SegmentName};
+use buzzer_server::record::Fact;
 use buzzer_tests::harness::attachment::{frame, key};
 use buzzer_tests::harness::daemon::binary;
+use buzzer_tests::harness::log_command::written;
 use buzzer_tests::{Attachment, Home};
 use serde_json::{Value, json};
 
@@ -182,18 +183,6 @@ fn a_late_press_and_a_stale_stamp_are_told_in_words() {
     );
 }
 
-/// A log in a directory of its own, from facts.
-fn written(facts: &[(u64, Fact)]) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().expect("a directory");
-    let (mut head, mut lines) = (ChainHash::START, Vec::new());
-    for ((at_us, fact), seq) in facts.iter().zip(1..) {
-        log::encode(&Record { seq, at_us: *at_us, fact: fact.clone() }, &mut head, &mut lines);
-    }
-    let name = SegmentName { number: 1, first_seq: 1 }.to_string();
-    std::fs::write(dir.path().join(name), lines).expect("the segment");
-    dir
-}
-
 fn facts_of(home: &Home) -> Vec<(u64, Fact)> {
     home.journal().records().into_iter().map(|record| (record.at_us, record.fact)).collect()
 }
@@ -328,7 +317,7 @@ fn what_cannot_be_answered_is_said_with_exit_code_2() {
         (&log, &["--gap", "0"], "expected 0.001 to 3600 seconds"),
         (&log, &["--around", "1", "--from", "19:30"], "cannot be used with"),
         (&name, &[], "the log is empty"),
-        (&text, &[], "nothing here can be read as a log"),
+        (&text, &[], "not a log of buzzerd: "),
         (&newer, &[], "newer"),
         (Path::new("/nonexistent"), &[], "/nonexistent: cannot be read: No such file"),
         (home.path(), &[], "no log is here"),

@@ -11,7 +11,7 @@ use buzzer_server::record::{Fact, Record};
 use buzzer_server::state::State;
 use buzzer_server::v1;
 use buzzer_tests::harness::daemon::binary;
-use buzzer_tests::{Client, Daemon, Home};
+use buzzer_tests::{Client, Daemon, Home, log};
 use rustix::process::Signal;
 
 /// A session with everything that is news, and what its viewer was told.
@@ -129,6 +129,35 @@ fn a_client_of_a_replay_is_answered_from_the_recording() {
     let texts = watch(daemon);
     assert_eq!(texts.iter().filter(|text| text.contains("\"buzz\"")).count(), last);
     assert_eq!(texts, told[told.len() - texts.len()..]);
+}
+
+#[test]
+fn a_time_is_replayed_like_the_records_of_that_time() {
+    let (home, told) = session();
+    let dir = &home.journal().dir().to_owned();
+    let all = log(&["show", "--json"], dir).lines();
+    let wall = |seq: usize| all[seq - 1]["wall"].as_str().expect("a time").to_owned();
+    let of_kind = |kind: &str| all.iter().position(|line| line["kind"] == kind).expect("one") + 1;
+    let (from, to) = (of_kind("press"), of_kind("detach"));
+    // By its records, and by its times: with a date, and of the last day.
+    let seqs = format!("{from}..{}", to - 1);
+    let want = watch(replay(&home, &["--speed", "max", "--seq", &seqs]));
+    assert!(want.len() > 2 && want.len() < told.len(), "{want:?}");
+    let (from, to) = (wall(from), wall(to));
+    assert_eq!(watch(replay(&home, &["--speed", "max", "--from", &from, "--to", &to])), want);
+    let daily = |wall: &str| wall[11..26].to_owned();
+    let daily = ["--speed", "max", "--utc", "--from", &daily(&from), "--to", &daily(&to)];
+    assert_eq!(watch(replay(&home, &daily)), want);
+    // One end alone.
+    let to_end = watch(replay(&home, &["--speed", "max", "--from", &from]));
+    assert_eq!(to_end, told[told.len() - to_end.len()..]);
+    assert!(to_end.len() > want.len());
+    let from_start = watch(replay(&home, &["--speed", "max", "--to", &to]));
+    assert_eq!(from_start, told[..from_start.len()]);
+    let refused = |more: &[&str]| log(&[&["replay", "--listen", "127.0.0.1:0", "--now"], more].concat(), dir);
+    refused(&["--from", "2001-01-01", "--to", "2001-01-02"]).refused(2, "the log has nothing of that time");
+    refused(&["--from", "noon"]).refused(2, "expected 19:30");
+    refused(&["--from", "19:30", "--seq", "1"]).refused(2, "cannot be used with");
 }
 
 #[test]

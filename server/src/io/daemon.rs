@@ -34,7 +34,6 @@ use super::follow::Follower;
 use super::hardware::Hardware;
 use super::host;
 use super::listen::ListenError;
-use super::log_proof;
 use super::peers::Peers;
 use super::vitals::{Vitals, index};
 use super::wall_clock::WallClock;
@@ -286,9 +285,9 @@ impl Daemon {
         self.log.finish(last_seq).map_err(DaemonError::NotDurable)
     }
 
-    /// Signs where the log stands.
+    /// Has it signed where the log stands.
     fn checkpoint(&self) {
-        log_proof::checkpoint(self.log.dir(), self.log.id(), self.mediator.state().seq(), *self.log.head());
+        self.log.sign_when_durable(self.mediator.state().seq());
     }
 
     fn drain(&mut self) {

@@ -1,24 +1,19 @@
 //! The event log of a running daemon. In: records. Out: the same records in the journal at once, on the disk soon, and at
 //! start what an earlier process left. Guarantee: one process per log directory; a record is in the journal before
 //! `append` returns, or it is said that it is not.
-//!
-//! ```text
-//! <log.dir>/lock               line 1: pid of who writes here; line 2: its journal directory; line 3: its second directory
-//! <log.dir>/NNNNNN-<seq>.jsonl segments; `spare`; what was set aside: *.torn-<n>, *.aside-<n>
-//! <runtime>/<16 hex>/N.journal the journal; 16 hex: of the SHA-256 of the canonical path of log.dir
-//! ```
+//! What lies where is in [`super::log_dir`].
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mio::Waker;
-use sha2::{Digest, Sha256};
 
 use super::disk::{Disk, DiskFile};
-use super::writer::{self, WriterThread};
+use super::log_dir::{self, FALLBACK_NAME, LOCK_NAME, Lock};
+use super::writer::{self, Unsigned, WriterThread};
 use super::{host, retention};
 use crate::config::LogConfig;
 use crate::log::ChainHash;
@@ -29,10 +24,6 @@ use crate::log::writer::{Health, Writer};
 use crate::record::{Fact, Record};
 use crate::state::State;
 
-/// The lock's name in the log directory.
-pub const LOCK_NAME: &str = "lock";
-/// The journal's directory where there is no runtime directory.
-const FALLBACK_NAME: &str = "journal";
 /// At the end the disk has this long.
 const FINISH: Duration = Duration::from_secs(5);
 /// Why a log cannot be opened.
@@ -106,22 +97,22 @@ impl EventLog {
     pub fn open(config: &LogConfig, dir: &Path) -> Result<Opened, OpenError> {
         let disk = Disk::open(dir).map_err(fail(dir, "make the log directory"))?;
         let canonical = std::fs::canonicalize(dir).map_err(fail(dir, "find the log directory"))?;
-        let key = directory_key(&canonical);
+        let key = log_dir::key(&canonical);
         let mut lock = lock(dir)?;
         let (journal_disk, journal_dir) = journal_directory(&canonical, &key)?;
         let second = config.second_dir.as_ref().map(|second| second.join(&key));
         let mut dirs = vec![disk];
-        let mut words = format!("{}\n{}\n", std::process::id(), journal_dir.display());
+        let mut words = Lock { pid: std::process::id(), journal: Some(journal_dir.clone()), second: None };
         if let Some(second) = &second {
             match Disk::open(second) {
                 Ok(disk) => {
                     dirs.push(disk);
-                    words += &format!("{}\n", second.display());
+                    words.second = Some(second.clone());
                 }
                 Err(error) => ::log::warn!("log.second_dir: {}: {error}; it is not used", second.display()),
             }
         }
-        let written = lock.set_len(0).and_then(|()| lock.write_all(words.as_bytes()));
+        let written = lock.set_len(0).and_then(|()| lock.write_all(words.to_string().as_bytes()));
         written.map_err(fail(&dir.join(LOCK_NAME), "write the lock"))?;
 
         let (id, boot) = (format!("{:032x}", u128::from_be_bytes(host::random())), host::boot_id());
@@ -197,6 +188,12 @@ impl EventLog {
         }
     }
 
+    /// Has a checkpoint signed of all that was appended, up to record `seq`, once the disk has it.
+    pub fn sign_when_durable(&self, seq: u64) {
+        let (dir, log, head) = (self.dir.clone(), self.id.clone(), *self.head());
+        self.writer.sign_when_durable(Unsigned { dir, log, seq, head });
+    }
+
     /// Records that could not be kept, now that there is room to say so.
     pub fn hole(&self) -> Option<Hole> {
         self.journal.hole()
@@ -270,30 +267,8 @@ impl EventLog {
     }
 }
 
-/// The name under which everything of a log directory lies elsewhere.
-pub fn directory_key(canonical: &Path) -> String {
-    use std::os::unix::ffi::OsStrExt;
-    let digest = Sha256::digest(canonical.as_os_str().as_bytes());
-    ChainHash::from_digest(digest.into()).as_str()[..16].to_owned()
-}
-
-/// Where the journal of a log directory lies: in the runtime directory, else in the log directory itself.
-pub fn journal_path(canonical: &Path) -> PathBuf {
-    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    // systemd separates several by colons.
-    let first = |dirs: std::ffi::OsString| {
-        PathBuf::from(dirs.to_string_lossy().split(':').next().unwrap_or_default().to_owned())
-    };
-    let runtime = var("RUNTIME_DIRECTORY").map(first);
-    let runtime = runtime.or_else(|| var("XDG_RUNTIME_DIR").map(|dir| PathBuf::from(dir).join("buzzerd")));
-    match runtime.filter(|dir| dir.is_absolute()) {
-        Some(runtime) => runtime.join(directory_key(canonical)),
-        None => canonical.join(FALLBACK_NAME),
-    }
-}
-
 fn journal_directory(canonical: &Path, key: &str) -> Result<(Disk, PathBuf), OpenError> {
-    let path = journal_path(canonical);
+    let path = log_dir::journal_path(canonical);
     if path.ends_with(key) {
         match Disk::open(&path) {
             Ok(disk) => return Ok((disk, path)),
@@ -313,14 +288,12 @@ fn journal_directory(canonical: &Path, key: &str) -> Result<(Disk, PathBuf), Ope
 fn lock(dir: &Path) -> Result<File, OpenError> {
     let path = dir.join(LOCK_NAME);
     let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-    let mut lock = lock.map_err(fail(&path, "open the lock"))?;
+    let lock = lock.map_err(fail(&path, "open the lock"))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => {
-            let mut words = String::new();
-            let _ = lock.read_to_string(&mut words);
-            let pid = words.lines().next().map(str::trim).filter(|pid| !pid.is_empty());
-            Err(OpenError::InUse { dir: dir.to_owned(), pid: pid.unwrap_or("unknown").to_owned() })
+            let pid = Lock::read(dir).map_or_else(|| "unknown".to_owned(), |lock| lock.pid.to_string());
+            Err(OpenError::InUse { dir: dir.to_owned(), pid })
         }
         Err(TryLockError::Error(error)) => Err(fail(&path, "take the lock")(error)),
     }

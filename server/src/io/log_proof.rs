@@ -163,7 +163,7 @@ fn key(dir: &Path) -> Result<PrivateKey, ProofError> {
     Ok(key)
 }
 
-/// Writes a file that is there whole or not at all.
+/// Writes a file that is there whole or not at all; when it returns, the disk has it.
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ProofError> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
@@ -174,7 +174,9 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ProofError> {
     let file = options.write(true).create_new(true).mode(mode).open(&new);
     let mut file = file.map_err(fail(&new, "write"))?;
     file.write_all(bytes).and_then(|()| file.sync_data()).map_err(fail(&new, "write"))?;
-    fs::rename(&new, path).map_err(fail(path, "write"))
+    fs::rename(&new, path).map_err(fail(path, "write"))?;
+    let dir = path.parent().unwrap_or(path);
+    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(fail(dir, "sync"))
 }
 
 fn read(path: &Path) -> Result<String, ProofError> {

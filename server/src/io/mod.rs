@@ -13,6 +13,7 @@ pub mod hardware;
 pub mod holder;
 pub mod host;
 pub mod listen;
+pub mod log_dir;
 pub mod log_proof;
 pub mod log_reader;
 pub mod peers;

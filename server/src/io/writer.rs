@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -15,6 +16,8 @@ use mio::Waker;
 use parking_lot::Mutex;
 
 use super::disk::Disk;
+use super::log_proof;
+use crate::log::ChainHash;
 use crate::log::storage::Directory;
 use crate::log::writer::{Health, Report, Turn, Writer};
 
@@ -33,6 +36,22 @@ struct Told {
     stop: AtomicBool,
     /// Old segments may be removed when this record is durable; 0: none.
     expire_at: AtomicU64,
+    /// What is to be signed when it is durable.
+    unsigned: Mutex<Option<Unsigned>>,
+}
+
+/// Where the log stands, to be signed once the disk has it: a signature of records that a power cut takes would say that
+/// somebody took them.
+#[derive(Debug)]
+pub struct Unsigned {
+    /// The log directory.
+    pub dir: PathBuf,
+    /// The name of this start.
+    pub log: String,
+    /// The last record.
+    pub seq: u64,
+    /// Its hash.
+    pub head: ChainHash,
 }
 
 /// The running thread.
@@ -58,6 +77,8 @@ pub fn spawn(writer: Writer<Disk, Disk>, expired: Vec<String>) -> io::Result<Wri
 
 fn run(mut writer: Writer<Disk, Disk>, mut expired: Vec<String>, told: &Told, end: &Sender<bool>) {
     loop {
+        // Asked before the turn: what was appended before it was told to stop is in that turn.
+        let is_stopping = told.stop.load(Ordering::Acquire);
         let now = sys::now();
         let turn = writer.turn(now);
         publish(&mut writer, told, turn);
@@ -65,7 +86,7 @@ fn run(mut writer: Writer<Disk, Disk>, mut expired: Vec<String>, told: &Told, en
         if expire_at > 0 && writer.durable_seq() >= expire_at {
             expire(&writer, &std::mem::take(&mut expired));
         }
-        let is_stopping = told.stop.load(Ordering::Acquire);
+        sign(&writer, told);
         match turn {
             Turn::Again => {}
             Turn::Idle if is_stopping => {
@@ -81,6 +102,13 @@ fn run(mut writer: Writer<Disk, Disk>, mut expired: Vec<String>, told: &Told, en
             Turn::Wait(until) => thread::park_timeout(Duration::from_micros(until.since(now).as_us())),
         }
     }
+}
+
+fn sign(writer: &Writer<Disk, Disk>, told: &Told) {
+    let is_durable = |unsigned: &mut Unsigned| unsigned.seq <= writer.durable_seq();
+    let Some(unsigned) = told.unsigned.lock().take_if(is_durable) else { return };
+    let Unsigned { dir, log, seq, head } = unsigned;
+    log_proof::checkpoint(&dir, &log, seq, head);
 }
 
 /// Removes old segments, the oldest first: what is left is a log at any time.
@@ -128,6 +156,12 @@ impl WriterThread {
     /// The record that says which segments go has this `seq`.
     pub fn expire_at(&self, seq: u64) {
         self.told.expire_at.store(seq, Ordering::Release);
+    }
+
+    /// Has this signed when it is durable. What was to be signed before, and is not yet, no longer is.
+    pub fn sign_when_durable(&self, unsigned: Unsigned) {
+        *self.told.unsigned.lock() = Some(unsigned);
+        self.wake();
     }
 
     /// Wakes the server when there is a report.

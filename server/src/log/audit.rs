@@ -293,7 +293,7 @@ impl Audit {
             let said_us = press.uncertainty_us;
             self.say(seq, format!("uncertainty {said_us} µs, but its device has {device_us} µs"));
         }
-        let final_at_us = at_us + self.state.uncertainty_us_max();
+        let final_at_us = at_us.saturating_add(self.state.uncertainty_us_max());
         if press.final_at_us != final_at_us {
             let said_us = press.final_at_us;
             self.say(seq, format!("said to be final at {said_us} µs, but that is {final_at_us} µs"));

@@ -13,6 +13,9 @@ pub const FORMAT_VERSION: u8 = 1;
 /// device of 768 keys, with numbers of five digits. Whoever makes a record keeps its texts short enough.
 pub const LINE_BYTES_MAX: usize = 8192;
 
+/// No log has so many records; what says so is no line. One more than a number that is read is a number, too.
+pub const SEQ_MAX: u64 = u64::MAX >> 1;
+
 /// What stands between a line's body and its hash, and what ends it.
 const HASH_KEY: &[u8] = br#","h":""#;
 const END: &[u8] = br#""}"#;
@@ -92,7 +95,8 @@ impl<'a> Line<'a> {
         if version != u64::from(FORMAT_VERSION) {
             return Err(if version > 1 { BadLine::Version(version) } else { BadLine::Beginning });
         }
-        let (seq, _) = number(rest, br#","seq":"#).ok_or(BadLine::Beginning)?;
+        let (seq, _) =
+            number(rest, br#","seq":"#).filter(|(seq, _)| *seq <= SEQ_MAX).ok_or(BadLine::Beginning)?;
         let (body, hash) = Self::body_and_hash(whole).ok_or(BadLine::Hash)?;
         Ok(Self { whole, body, seq, hash })
     }
@@ -170,7 +174,7 @@ pub fn decode(line: &[u8]) -> Result<Record, BadLine> {
 /// The number of the first of these lines, without looking further.
 pub fn seq_of(lines: &[u8]) -> Option<u64> {
     let (_, rest) = number(lines, br#"{"v":"#)?;
-    number(rest, br#","seq":"#).map(|(seq, _)| seq)
+    number(rest, br#","seq":"#).map(|(seq, _)| seq).filter(|seq| *seq <= SEQ_MAX)
 }
 
 /// A number behind `before`, and the rest. One number has one spelling: no sign, no leading zero.
@@ -243,6 +247,7 @@ mod tests {
             (text.replace("\"seq\":7", "\"seq\":184467440737095516150"), "does not begin"),
             ("{\"v\":1,\"seq\":7".to_owned(), "does not begin"),
             ("{\"v\":1,\"seq\":,".to_owned(), "does not begin"),
+            (text.replace("\"seq\":7", "\"seq\":9223372036854775808"), "does not begin"),
             (text.replace("\"seq\"", "\"Seq\""), "does not begin"),
             (String::new(), "does not begin"),
             ("{\"v\":1,\"seq\":1}".to_owned(), "does not end"),

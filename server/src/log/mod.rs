@@ -25,6 +25,7 @@ pub mod recovery;
 pub mod segment;
 pub mod segments;
 pub mod sentence;
+pub mod span;
 pub mod storage;
 pub mod verify;
 pub mod wall;

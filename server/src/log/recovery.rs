@@ -8,7 +8,8 @@
 //! stands behind the last good line is a **torn tail**: it goes to `<segment>.torn-<n>`, and the segment ends at that line;
 //! unless it is the beginning of a line that the journal has, which is written over it.
 //! Bad lines that the journal still has, with all that follows, were never durable: what the segments have from there on
-//! is a torn tail, and the journal's lines take its place.
+//! is a torn tail, and the journal's lines take its place. (So too if the journal lacks some at the end that the last segment
+//! has: they were in memory only. They are appended to the journal first.)
 //! What stands between a good line and a later segment that goes on behind it is an **overhang**, see
 //! [`super::segments`]; it goes to `.torn-<n>` too.
 //!
@@ -29,7 +30,7 @@ use std::io;
 
 use self::aside::set_aside;
 use self::home::{list, read};
-use self::leftover::{has_beginning, index, journal_again, journal_files, merge, reach};
+use self::leftover::{has_beginning, index, journal_again, journal_files, lead_on, merge, reach};
 use self::tip::{Tip, pieces};
 use self::walk::{BadPlace, Tail, Walk, walk};
 use super::ChainHash;
@@ -120,12 +121,19 @@ pub fn recover<D: Directory, J: Directory>(
     let segments = list(dirs)?;
     let Walk { mut tip, mut bytes, mut damage, mut pending, mut tails, mut last_good } =
         walk(dirs, &segments)?;
-    let files = journal_files(&dirs[0], journal, &mut notes)?;
+    let mut files = journal_files(&dirs[0], journal, &mut notes)?;
     if !damage.is_empty() {
         let lines = index(&files);
         // What the journal still has was not durable. If it has all from there on, it knows better than a segment that a
         // failed sync has left with a hole.
         let healed = damage.iter().position(|bad| reach(&lines, &bad.before) >= tip.seq);
+        drop(lines);
+        let healed = healed.or_else(|| {
+            let last = segments.last().map(|(_, name)| *name);
+            damage.iter().position(|bad| {
+                Some(bad.segment) == last && lead_on(&mut files, &bad.before, &bytes, tip.seq)
+            })
+        });
         if let Some(place) = healed {
             let bad = damage.swap_remove(place);
             damage.truncate(place);
@@ -188,8 +196,10 @@ pub fn recover<D: Directory, J: Directory>(
             // The writer has these lines from the journal, and writes them over themselves.
             len = piece.start;
         } else if !(files.has_log_end && goes_on) {
-            match journal_again(journal, &files.resumed, header, &bytes[..len]) {
-                Ok(Some(again)) if goes_on => {
+            // Lines of a segment that is not gone on with would be no part of the journal.
+            let again = goes_on.then(|| journal_again(journal, &files.resumed, header, &bytes[..len]));
+            match again {
+                Some(Ok(Some(again))) => {
                     files.resumed.insert(0, again);
                     (durable_seq, len) = (name.first_seq - 1, 0);
                 }

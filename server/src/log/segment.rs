@@ -4,6 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::line::SEQ_MAX;
+
 /// A segment: `NNNNNN-<first seq>.jsonl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SegmentName {
@@ -35,7 +37,9 @@ impl FromStr for SegmentName {
         let parsed = parsed.and_then(|(number, seq)| Some((number.parse().ok()?, seq.parse().ok()?)));
         let segment = parsed.map(|(number, first_seq)| Self { number, first_seq }).ok_or(NoSegment)?;
         // One segment has one name.
-        let fits = (1..=NUMBER_MAX).contains(&segment.number) && segment.to_string() == name;
+        let fits = (1..=NUMBER_MAX).contains(&segment.number)
+            && (1..=SEQ_MAX).contains(&segment.first_seq)
+            && segment.to_string() == name;
         fits.then_some(segment).ok_or(NoSegment)
     }
 }
@@ -54,6 +58,8 @@ mod tests {
             "000012-03456.jsonl",
             "000012-+3456.jsonl",
             "000000-1.jsonl",
+            "000012-0.jsonl",
+            "000012-9223372036854775808.jsonl",
             "1000000-1.jsonl",
             "000012-3456.jsonl.torn-7",
             "000012-3456",

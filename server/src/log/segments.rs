@@ -135,10 +135,8 @@ impl<D: Directory> Segments<D> {
             if piece == 0 && active.len > 0 {
                 // Full. All of it must be durable before anything behind it can be.
                 self.commit()?;
-                if let Some(full) = self.active.take() {
-                    // Gives back room that was set aside and is not needed.
-                    let _ = full.file.set_len(full.len);
-                }
+                // Room that was set aside behind it is less than a line.
+                self.active = None;
                 continue;
             }
             let (piece, rest) = lines.split_at(piece.max(first_line(lines)));

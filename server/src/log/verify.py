@@ -7,7 +7,7 @@ for line in (line for name in sys.argv[1:] for line in open(name, "rb")):
     if line[-73:] != b',"h":"%s"}\n' % head.encode() or len(line) > 8192:
         sys.exit(f"line {number}: it was changed or moved, or is not the line that stood here")
     if b'"kind":"lost"' in body and json.loads(line)["first_seq"] == seq + 1:
-        seq = json.loads(line)["last_seq"]  # records that could not be kept, and the log says so
+        seq = max(seq, json.loads(line)["last_seq"])  # records that could not be kept, and the log says so
     seq += 1
     if not body.startswith(b'{"v":1,"seq":%d,' % seq):
         sys.exit(f"line {number}: seq {seq} was due here")

@@ -108,7 +108,7 @@ impl Verifier {
                     BadLine::Version(version) => self.follows_in_a_newer_form(bytes).then_some(version),
                     _ => None,
                 };
-                self.next_seq += 1;
+                self.next_seq = self.next_seq.saturating_add(1);
                 self.head = None;
                 Err(newer.map_or(Wrong::Form(error), Wrong::Newer))
             }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use crate::client::Client;
 use crate::deadline::{LIMIT, Outcome, Why, ensure, until};
@@ -28,6 +29,8 @@ const STRANGER: u32 = 65534;
 #[derive(Debug)]
 pub(crate) struct Daemon {
     folder: PathBuf,
+    log: PathBuf,
+    run: PathBuf,
     user: u32,
     child: Option<Child>,
     clients: RefCell<Vec<TcpStream>>,
@@ -45,26 +48,46 @@ impl Daemon {
     }
 
     fn start_as(user: u32, name: &str, config: &str) -> Outcome<Self> {
-        let folder = Path::new(CASES).join(name);
-        for folder in [&folder, &folder.join("log"), &folder.join("run")] {
+        let folder = folder(name);
+        let (log, run) = (folder.join("log"), folder.join("run"));
+        for folder in [&folder, &log, &run] {
             fs::create_dir_all(folder).why(folder.display())?;
             chown(folder, Some(user), Some(user)).why(folder.display())?;
         }
-        let log = folder.join("log");
-        let config =
-            format!("[server]\nlisten = [\"{ADDRESS}\"]\n[log]\ndir = \"{}\"\n{config}", log.display());
-        fs::write(folder.join("buzzerd.toml"), config).why("configuration")?;
-        let mut daemon = Self { folder, user, child: None, clients: RefCell::default() };
+        let mut daemon = Self::configured(user, folder, log, run, config)?;
         daemon.start_again()?;
         Ok(daemon)
     }
 
+    /// Not started, as root; it is to make its log directory and its runtime directory there.
+    pub(crate) fn to_start_at(name: &str, log: PathBuf, run: PathBuf, config: &str) -> Outcome<Self> {
+        Self::configured(0, folder(name), log, run, config)
+    }
+
+    fn configured(user: u32, folder: PathBuf, log: PathBuf, run: PathBuf, config: &str) -> Outcome<Self> {
+        let config =
+            format!("[server]\nlisten = [\"{ADDRESS}\"]\n[log]\ndir = \"{}\"\n{config}", log.display());
+        fs::write(folder.join("buzzerd.toml"), config).why("configuration")?;
+        Ok(Self { folder, log, run, user, child: None, clients: RefCell::default() })
+    }
+
     /// The next process on the same configuration and log.
     pub(crate) fn start_again(&mut self) -> Outcome {
-        let said = fs::File::options().create(true).append(true).open(self.said()).why("stderr")?;
+        self.begin_again()?;
+        self.up()
+    }
+
+    /// The same, and does not wait for it.
+    pub(crate) fn begin_again(&mut self) -> Outcome {
+        let said = fs::File::options().create(true).append(true).open(self.stderr()).why("stderr")?;
         let child =
             self.command(&["serve"]).stdout(Stdio::null()).stderr(said).spawn().why("buzzerd serve")?;
         self.child = Some(child);
+        Ok(())
+    }
+
+    /// Waits until it answers.
+    pub(crate) fn up(&mut self) -> Outcome {
         until("/healthz of buzzerd", || {
             let ended = self
                 .child
@@ -78,6 +101,18 @@ impl Daemon {
         })
         .and_then(|up| up)
         .map_err(|why| format!("{why}{}", self.last_words()))
+    }
+
+    /// Where its journal is.
+    pub(crate) fn runtime_folder(&self) -> &Path {
+        &self.run
+    }
+
+    /// What it says of itself.
+    pub(crate) fn healthz(&self) -> Outcome<Value> {
+        let answer = get("/healthz").ok_or("/healthz: no answer")?;
+        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default();
+        serde_json::from_str(body).why(format!("/healthz: {answer}"))
     }
 
     pub(crate) fn client(&self) -> Outcome<Client> {
@@ -99,10 +134,7 @@ impl Daemon {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
         command.args(arguments).arg("--config").arg(self.folder.join("buzzerd.toml"));
-        command
-            .env("RUNTIME_DIRECTORY", self.folder.join("run"))
-            .current_dir(&self.folder)
-            .stdin(Stdio::null());
+        command.env("RUNTIME_DIRECTORY", &self.run).current_dir(&self.folder).stdin(Stdio::null());
         if self.user != 0 {
             command.uid(self.user).gid(self.user);
         }
@@ -177,17 +209,23 @@ impl Daemon {
         self.terminate()?;
         let status = self.wait()?;
         ensure(status.success(), || format!("SIGTERM: buzzerd ended with {status}{}", self.last_words()))?;
-        Ok(self.folder.join("log"))
+        Ok(self.log.clone())
+    }
+
+    /// What stands behind these words in the lines of stderr.
+    pub(crate) fn said(&self, words: &str) -> Outcome<Vec<String>> {
+        let said = fs::read_to_string(self.stderr()).why("stderr")?;
+        Ok(said.lines().filter_map(|line| Some(line.split_once(words)?.1.to_owned())).collect())
     }
 
     /// The last lines of stderr, for the text of a failure.
     pub(crate) fn last_words(&self) -> String {
-        let said = fs::read_to_string(self.said()).unwrap_or_default();
+        let said = fs::read_to_string(self.stderr()).unwrap_or_default();
         let lines: Vec<&str> = said.lines().collect();
         lines[lines.len().saturating_sub(12)..].iter().map(|line| format!("\n    buzzerd: {line}")).collect()
     }
 
-    fn said(&self) -> PathBuf {
+    fn stderr(&self) -> PathBuf {
         self.folder.join("stderr")
     }
 
@@ -207,6 +245,11 @@ impl Drop for Daemon {
             let _ = child.wait();
         }
     }
+}
+
+/// The folder of a case.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    Path::new(CASES).join(name)
 }
 
 /// Removes what a case left behind.

@@ -8,6 +8,7 @@
 mod client;
 mod daemon;
 mod deadline;
+mod disk;
 mod fair;
 mod faults;
 mod gadget;
@@ -20,7 +21,9 @@ mod naive;
 mod node;
 mod opening;
 mod order;
+mod powercut;
 mod presses;
+mod promise;
 mod records;
 mod uhid;
 mod uinput;
@@ -82,6 +85,9 @@ const CASES: &[Case] = &[
     ("no_handset_is_favoured", fair::no_handset_is_favoured),
     ("fair_idle", fair::idle),
     ("fair_busy", fair::busy),
+    ("power_cut_keeps_what_was_durable", powercut::keeps_what_was_durable_without_the_journal),
+    ("power_cut_with_the_journal_on_the_disk", powercut::keeps_what_was_durable_with_the_journal),
+    ("power_cut_at_a_new_segment", powercut::keeps_a_new_segment),
     ("restart_reconnects", hotplug::restart_reconnects),
     ("sigterm_closes_politely", hotplug::sigterm_closes_politely),
 ];

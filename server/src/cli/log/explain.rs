@@ -1,18 +1,16 @@
 //! `buzzerd log explain`. In: a log and a window of it. Out: who was first, by how much, how sure that is, and what else happened,
 //! as a page or as one JSON object. Guarantee: exit code 0 only with a verdict on a log without damage.
 
-use std::cmp::Ordering;
-
 use anyhow::{Context, anyhow};
 use buzzer_core::io::sys;
 use buzzer_server::config::Config;
 use buzzer_server::io::host;
-use buzzer_server::log::explain::window::{Found, Span};
+use buzzer_server::log::explain::window::Found;
 use buzzer_server::log::explain::{Asked, Chain, Damage, GAP_US, Scan, Story, page};
-use buzzer_server::log::verify::Wrong;
 use buzzer_server::log::{ChainHash, Fingerprint};
 use clap::Args;
 
+use super::range::Times;
 use super::records::{Records, Source, Step};
 use super::time::{self, Moment, Zone};
 use crate::cli::Failure;
@@ -64,10 +62,10 @@ impl Explain {
     pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
         debug_assert_eq!(GAP_US, 3_000_000, "the default of --gap");
         let around = self.around;
-        let asked = match (around, self.from, self.to) {
-            (Some(seq), ..) => Asked::Around(seq),
-            (None, None, None) => Asked::LastRace,
-            (None, from, to) => Asked::Span(span(Zone::new(self.utc), from, to)),
+        let asked = match (around, Times::new(Zone::new(self.utc), self.from, self.to)) {
+            (Some(seq), _) => Asked::Around(seq),
+            (None, None) => Asked::LastRace,
+            (None, Some(times)) => Asked::Span(times.into_span()),
         };
         let mut records = self.source.open(config)?;
         let (found, chain) = scan(&mut records, Scan::new(asked, self.gap))?;
@@ -94,20 +92,6 @@ impl Explain {
     }
 }
 
-fn span(zone: Zone, from: Option<Moment>, to: Option<Moment>) -> Span {
-    let is_daily = [&from, &to].into_iter().flatten().any(|moment| matches!(moment, Moment::Daily(_)));
-    let place = move |wall_us| {
-        if from.as_ref().is_some_and(|from| zone.is_before(wall_us, from)) {
-            Ordering::Less
-        } else if to.as_ref().is_some_and(|to| !zone.is_before(wall_us, to)) {
-            Ordering::Greater
-        } else {
-            Ordering::Equal
-        }
-    };
-    Span { place: Box::new(place), is_daily }
-}
-
 /// One pass over the whole log.
 fn scan(records: &mut Records, mut scan: Scan) -> Result<(Found, Chain), Failure> {
     let (mut chain, mut head) = (Chain::default(), ChainHash::START);
@@ -125,9 +109,6 @@ fn scan(records: &mut Records, mut scan: Scan) -> Result<(Found, Chain), Failure
             }
             Step::Fault(raw, fault) => {
                 let place = format!("{} line {}", raw.file.display(), raw.number);
-                if matches!(fault.wrong, Wrong::Newer(_)) {
-                    return Err(Failure::Usage(anyhow!("{place}: {fault}")));
-                }
                 scan.damage(Damage { place, why: fault.wrong.to_string(), after_seq: chain.seq });
             }
         }
@@ -144,8 +125,8 @@ fn scan(records: &mut Records, mut scan: Scan) -> Result<(Found, Chain), Failure
 
 /// There is not one record.
 fn nothing(found: &Found) -> Failure {
-    Failure::Usage(match found.damages.first() {
-        Some(damage) => anyhow!("{}: {}; nothing here can be read as a log", damage.place, damage.why),
-        None => anyhow!("the log is empty"),
+    let damage = found.damages.first();
+    damage.map_or_else(super::records::empty, |damage| {
+        Failure::Usage(anyhow!("{}: {}; nothing here can be read as a log", damage.place, damage.why))
     })
 }

@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
 use super::records::{Source, Step};
-use super::show::with_wall;
+use super::show::{at_us, with_wall};
 use super::stdout::{Stdout, unless_gone};
 use super::time;
 use crate::cli::Failure;
@@ -71,6 +71,9 @@ struct Sinks {
 impl Export {
     pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
         let mut records = self.source.open(config)?;
+        if records.is_empty()? {
+            return Err(super::records::empty());
+        }
         let mut sinks = match &self.to {
             Some(dir) => Sinks::in_dir(dir)?,
             None => Sinks::on_stdout(self.format),
@@ -101,9 +104,6 @@ impl Export {
         sinks.end().or_else(unless_gone)?;
         if let Some(remark) = records.reader.take_remark() {
             eprintln!("buzzerd: {remark}");
-        }
-        if records.verifier.records() + faults == 0 {
-            return Err(Failure::Usage(anyhow!("the log is empty: not one record was written yet")));
         }
         if let Some(dir) = &self.to {
             write_new(&dir.join("verify.py"), VERIFY_PY.as_bytes())?;
@@ -179,10 +179,6 @@ impl Sinks {
         let sinks = [&mut self.csv, &mut self.json, &mut self.lines];
         sinks.into_iter().flatten().try_for_each(|sink| sink.flush())
     }
-}
-
-fn at_us(line: &Line<'_>) -> Option<u64> {
-    serde_json::from_slice::<Value>(line.bytes()).ok()?.get("at_us")?.as_u64()
 }
 
 /// A row of the table: RFC 4180.

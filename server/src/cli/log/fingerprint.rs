@@ -65,7 +65,7 @@ impl Print {
         }
         let first = records.reader.opened_seq();
         let Some((seq, head)) = last else {
-            return Err(Failure::Usage(anyhow!("the log is empty: not one record was written yet")));
+            return Err(super::records::empty());
         };
         if self.seq.is_some_and(|wanted| wanted != seq) {
             return Err(Failure::Usage(anyhow!("the log has seq {first} to {seq}")));

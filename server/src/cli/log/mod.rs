@@ -6,6 +6,7 @@
 mod explain;
 mod export;
 mod fingerprint;
+mod range;
 mod records;
 mod replay;
 mod show;

@@ -2,23 +2,27 @@
 //! before all of it was read once and found whole.
 
 use std::net::SocketAddr;
-use std::str::FromStr;
 
 use anyhow::anyhow;
 use buzzer_server::config::Config;
 use buzzer_server::io::replay::{Options, Replay as Served};
+use buzzer_server::log::span::{Span, Spans, Where};
+use buzzer_server::log::wall::WallClock;
 use buzzer_server::pool_id::PoolId;
 use buzzer_server::record::{Fact, Record};
 use buzzer_server::replay::{Player, PoolKnown, Speed};
 use clap::Args;
 
+use super::range::{Seqs, Times};
 use super::records::{Records, Source, Step, unreadable};
+use super::time::{self, Moment, Zone};
 use crate::cli::Failure;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Once more, for a screen    buzzerd log replay --listen 127.0.0.1:7401
 Only one race, slowly      buzzerd log replay --listen 127.0.0.1:7401 --seq 1200..1240 --speed 0.1
+What was at half past      buzzerd log replay --listen 127.0.0.1:7401 --from 19:30 --to 19:45
 As fast as it is read      buzzerd log replay --listen 127.0.0.1:7401 --speed max
 
 It waits for a first client and ends with a close frame (code 1000) after the last event. Clients speak with it as with
@@ -35,32 +39,22 @@ pub(crate) struct Replay {
     /// How fast: 1 as it was, 2 twice as fast; max (or 0): as fast as clients read, and nobody is dropped for being slow
     #[arg(long, value_name = "X", default_value = "1")]
     speed: Speed,
-    /// Only these records, for example 1200..1240, 1200.. or ..1240; what was before them is known, and not told
-    #[arg(long, value_name = "A..B", default_value = "..")]
-    seq: SeqRange,
+    /// Only these records: 1200, 1200..1300, 1200.. or ..1300; what was before them is known, and not told
+    #[arg(long, value_name = "A..B")]
+    seq: Option<Seqs>,
+    /// Only what was from this time on: 19:30, 19:30:05.25, "2026-11-24 19:30" or 2026-11-24T18:30:00Z; without a date: the
+    /// last time it was so late
+    #[arg(long, value_name = "TIME", value_parser = time::parse, conflicts_with = "seq")]
+    from: Option<Moment>,
+    /// Until this time
+    #[arg(long, value_name = "TIME", value_parser = time::parse, conflicts_with = "seq")]
+    to: Option<Moment>,
+    /// Times are in UTC instead of this computer's zone
+    #[arg(long)]
+    utc: bool,
     /// Begin without waiting for a client
     #[arg(long)]
     now: bool,
-}
-
-/// Records, both ends included.
-#[derive(Clone, Copy, Debug)]
-struct SeqRange {
-    first: u64,
-    last: u64,
-}
-
-impl FromStr for SeqRange {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        let wrong = "expected two seqs like 1200..1240, of which either may be missing, the smaller first";
-        let (first, last) = text.split_once("..").unwrap_or((text, text));
-        let number =
-            |text: &str, missing| if text.is_empty() { Ok(missing) } else { text.parse().map_err(|_| wrong) };
-        let range = Self { first: number(first, 1)?, last: number(last, u64::MAX)? };
-        if text.is_empty() || range.first > range.last { Err(wrong) } else { Ok(range) }
-    }
 }
 
 /// What the first pass over the log finds.
@@ -75,24 +69,36 @@ struct Known {
 impl Replay {
     pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
         let mut records = self.source.open(config)?;
-        let known = survey(&mut records, self.seq)?;
-        let Some((first, last)) = known.seqs else {
-            return Err(Failure::Usage(anyhow!("the log is empty")));
+        let seqs = match Times::new(Zone::new(self.utc), self.from, self.to) {
+            None => self.seq.unwrap_or(Seqs::ALL),
+            Some(times) => {
+                let found = find(&mut records, times.into_span())?;
+                records = records.again().map_err(unreadable)?;
+                // Of an empty or a damaged log there is something else to be said.
+                found.unwrap_or(Seqs { first: u64::MAX, last: u64::MAX })
+            }
         };
+        let known = survey(&mut records, seqs)?;
+        let Some((first, last)) = known.seqs else {
+            return Err(super::records::empty());
+        };
+        if known.records == 0 && seqs.first == u64::MAX {
+            return Err(Failure::Usage(anyhow!("--from, --to: the log has nothing of that time")));
+        }
         if known.records == 0 {
             return Err(Failure::Usage(anyhow!("--seq: the log holds seq {first} to {last}")));
         }
         let mut player = Player::new(known.pools);
         let mut played = Played {
             records: records.again().map_err(unreadable)?,
-            last: self.seq.last.min(last),
+            last: seqs.last.min(last),
             is_over: false,
         };
         // What was before them.
         let mut next = None;
         for record in &mut played {
             let record = record?;
-            if record.seq >= self.seq.first {
+            if record.seq >= seqs.first {
                 next = Some(Ok(record));
                 break;
             }
@@ -102,7 +108,12 @@ impl Replay {
         let records = next.into_iter().chain(played);
         let replay = Served::start(self.listen, player, records, options).map_err(failed)?;
         if let Some(address) = replay.address() {
-            log::info!("replay: {} records up to seq {}", known.records, options.last_seq);
+            log::info!(
+                "replay: {} records, seq {} to {}",
+                known.records,
+                seqs.first.max(first),
+                options.last_seq
+            );
             log::info!(
                 "listening: ws://{address}/{}",
                 if self.now { "" } else { " (begins with the first client)" }
@@ -121,8 +132,23 @@ fn failed(error: buzzer_server::io::replay::ReplayError<Failure>) -> Failure {
     }
 }
 
+/// The records of a span of time; of several the last. Where the log is damaged is looked at later.
+fn find(records: &mut Records, span: Span) -> Result<Option<Seqs>, Failure> {
+    let (mut spans, mut wall, mut found) = (Spans::new(span), WallClock::default(), None);
+    while let Some(step) = records.next()? {
+        let Step::Record(record, _) = step else { continue };
+        wall.take(&record);
+        match wall.wall_us(record.at_us).map(|wall_us| spans.see(wall_us)) {
+            Some(Where::Begins) => found = Some(Seqs { first: record.seq, last: record.seq }),
+            Some(Where::In) => found = found.map(|seqs: Seqs| Seqs { last: record.seq, ..seqs }),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
 /// The first pass: is it whole, and which pools are there?
-fn survey(records: &mut Records, range: SeqRange) -> Result<Known, Failure> {
+fn survey(records: &mut Records, range: Seqs) -> Result<Known, Failure> {
     let mut known = Known::default();
     while let Some(step) = records.next()? {
         let seq = match step {
@@ -145,7 +171,7 @@ fn survey(records: &mut Records, range: SeqRange) -> Result<Known, Failure> {
             }
         };
         known.seqs = Some((known.seqs.map_or(seq, |(first, _)| first), seq));
-        known.records += u64::from((range.first..=range.last).contains(&seq));
+        known.records += u64::from(range.contains(seq));
     }
     Ok(known)
 }

@@ -12,6 +12,7 @@ use buzzer_server::record::Record;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::range::{Seqs, Times};
 use super::records::{Records, Source, Step};
 use super::stdout::Stdout;
 use super::time::{self, Moment, Zone};
@@ -44,9 +45,9 @@ pub(crate) struct Show {
     /// Records of this kind: press, draw, attach, connect, gap and so on; may be repeated
     #[arg(long)]
     kind: Vec<String>,
-    /// Records with these numbers: 1200, 1200.. or 1200..1300
-    #[arg(long, value_name = "SEQ", value_parser = seqs)]
-    seq: Option<(u64, u64)>,
+    /// Records with these numbers: 1200, 1200..1300, 1200.. or ..1300
+    #[arg(long, value_name = "A..B")]
+    seq: Option<Seqs>,
     /// Only the last so many of them
     #[arg(short = 'n', long, value_name = "RECORDS", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     last: Option<u16>,
@@ -61,22 +62,11 @@ pub(crate) struct Show {
     json: bool,
 }
 
-/// `7`, `7..` or `7..9`.
-fn seqs(text: &str) -> Result<(u64, u64), String> {
-    let bad = || format!("{text:?} is no range of numbers: expected 1200, 1200.. or 1200..1300");
-    let (first, last) = match text.split_once("..") {
-        None => (text, text),
-        Some((first, "")) => (first, "18446744073709551615"),
-        Some((first, last)) => (first, last),
-    };
-    let (first, last) = (first.parse().map_err(|_| bad())?, last.parse().map_err(|_| bad())?);
-    if first <= last { Ok((first, last)) } else { Err(bad()) }
-}
-
 impl Show {
-    pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
+    pub(crate) fn run(mut self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
         let mut records = self.source.open(config)?;
         let (zone, mut wall) = (Zone::new(self.utc), WallClock::default());
+        let times = Times::new(zone.clone(), self.from.take(), self.to.take());
         let mut out = Stdout::new();
         let mut kept: VecDeque<String> = VecDeque::new();
         let mut keeps = self.last.map(usize::from);
@@ -87,11 +77,13 @@ impl Show {
                     Step::Record(record, line) => {
                         wall.take(&record);
                         let wall_us = wall.wall_us(record.at_us);
-                        self.wants(&line, wall_us, &zone)
+                        self.wants(&line, wall_us, times.as_ref())
                             .then(|| self.text(&line, Some(&record), wall_us, &zone))
                     }
                     Step::Unknown(line, _) => {
-                        self.wants(&line, None, &zone).then(|| self.text(&line, None, None, &zone))
+                        let wall_us = at_us(&line).and_then(|at_us| wall.wall_us(at_us));
+                        self.wants(&line, wall_us, times.as_ref())
+                            .then(|| self.text(&line, None, wall_us, &zone))
                     }
                     Step::Unread(_) => None,
                     Step::Fault(raw, fault) => {
@@ -133,25 +125,22 @@ impl Show {
     fn check_range(&self, records: &Records) -> Result<(), Failure> {
         let (first, last) = (records.reader.opened_seq(), records.verifier.next_seq() - 1);
         if records.verifier.records() + records.verifier.faults() == 0 {
-            return Err(Failure::Usage(anyhow!("the log is empty: not one record was written yet")));
+            return Err(super::records::empty());
         }
         match self.seq {
-            Some((from, to)) if from > last || to < first => {
+            Some(seqs) if seqs.first > last || seqs.last < first => {
                 Err(Failure::Usage(anyhow!("the log has seq {first} to {last}")))
             }
             _ => Ok(()),
         }
     }
 
-    fn wants(&self, line: &Line<'_>, wall_us: Option<u64>, zone: &Zone) -> bool {
-        if self.seq.is_some_and(|(first, last)| !(first..=last).contains(&line.seq)) {
+    fn wants(&self, line: &Line<'_>, wall_us: Option<u64>, times: Option<&Times>) -> bool {
+        if self.seq.is_some_and(|seqs| !seqs.contains(line.seq)) {
             return false;
         }
-        let in_time = |wall_us| {
-            self.from.as_ref().is_none_or(|from| !zone.is_before(wall_us, from))
-                && self.to.as_ref().is_none_or(|to| zone.is_before(wall_us, to))
-        };
-        if (self.from.is_some() || self.to.is_some()) && !wall_us.is_some_and(in_time) {
+        let is_in = |times: &Times| wall_us.is_some_and(|wall_us| times.place(wall_us).is_eq());
+        if !times.is_none_or(is_in) {
             return false;
         }
         if self.kind.is_empty() && self.pool.is_none() && self.buzzer.is_none() {
@@ -179,6 +168,11 @@ impl Show {
         };
         format!("{time}  {:>6}  {said}", line.seq)
     }
+}
+
+/// When something was of which nothing else is known.
+pub(super) fn at_us(line: &Line<'_>) -> Option<u64> {
+    serde_json::from_slice::<Value>(line.bytes()).ok()?.get("at_us")?.as_u64()
 }
 
 /// The line with its time of day, the other keys as they are.

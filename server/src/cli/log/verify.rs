@@ -14,7 +14,6 @@ use buzzer_server::io::log_proof;
 use buzzer_server::log::audit::{Audit, Discrepancy};
 use buzzer_server::log::checkpoint::Checkpoint;
 use buzzer_server::log::fingerprint::Spoken;
-use buzzer_server::log::verify::{Fault, Wrong};
 use buzzer_server::log::{ChainHash, Fingerprint, Line, Verifier};
 use clap::Args;
 use serde::Deserialize;
@@ -29,8 +28,6 @@ const PROGRESS_US: Micros = Micros::from_ms(500);
 const PROGRESS_RECORDS: u64 = 0x4000;
 /// Faults and discrepancies that are told; the rest is counted.
 pub(super) const TOLD_MAX: usize = 20;
-/// What has so many lines and not one of a log is no log.
-const FOREIGN_LINES_MAX: u64 = 100;
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
@@ -111,7 +108,7 @@ impl Verify {
         verdict.remark = records.reader.take_remark();
         verdict.take(&records.verifier);
         if verdict.records == 0 && verdict.faults == 0 && verdict.partial.is_none() {
-            return Err(Failure::Usage(anyhow!("the log is empty: not one record was written yet")));
+            return Err(super::records::empty());
         }
         // What a log without its beginning does not have cannot be compared.
         let known = |claim: &Claim| claim.seq.is_none_or(|seq| seq >= verdict.begins);
@@ -142,22 +139,12 @@ impl Verify {
         let mut audit = self.replay.then(Audit::default);
         let mut found: Vec<Discrepancy> = Vec::new();
         let mut first = Vec::new();
-        let is_named_as_log = records.reader.is_named_as_log();
         loop {
             let step = if audit.is_some() { records.next()? } else { records.next_unread()? };
             let line = match step {
                 None => break,
                 Some(Step::Fault(raw, fault)) => {
-                    if let Fault { wrong: Wrong::Newer(_), .. } = fault {
-                        return Err(Failure::Usage(anyhow!("{}: {fault}", place(raw.file, raw.number))));
-                    }
                     verdict.fault(place(raw.file, raw.number), &fault);
-                    if !is_named_as_log
-                        && verdict.faults >= FOREIGN_LINES_MAX
-                        && records.verifier.records() == 0
-                    {
-                        break;
-                    }
                     continue;
                 }
                 Some(Step::Record(record, line)) => {
@@ -186,10 +173,6 @@ impl Verify {
             progress.take(line.seq);
         }
         progress.finish();
-        if records.verifier.records() == 0 && verdict.faults > 0 && !is_named_as_log {
-            let first = verdict.told.first().map_or("", String::as_str);
-            return Err(Failure::Usage(anyhow!("not a log of buzzerd: {first}")));
-        }
         Ok(checkpoints)
     }
 
@@ -211,9 +194,10 @@ impl Verify {
         for text in &self.against {
             let path = Path::new(text);
             if path.is_file() {
-                // Its key is beside the directory of checkpoints that it lies in, if no log directory is named.
-                let beside = path.parent().and_then(Path::parent).map(Path::to_owned);
-                let key = self.public_key(dir.or(beside.as_deref()))?;
+                // Its key is beside the directory of checkpoints that it lies in, if the log that is checked has none.
+                let beside = path.parent().and_then(Path::parent);
+                let has_key = |dir: &&Path| dir.join(log_proof::PUBLIC_KEY_NAME).exists();
+                let key = self.public_key(dir.filter(has_key).or(beside))?;
                 let checkpoint = log_proof::read_checkpoint(path, &key);
                 claims.push(Claim::of(text.clone(), &checkpoint.map_err(anyhow::Error::from)?));
             } else if let Ok(head) = text.parse() {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::Places;
 use crate::doctor::facts::{IrqThread, Processes, Read, Realtime, Sight};
+use crate::io::log_dir::Lock;
 
 /// Programs that take every input device they can. A name as `/proc` has it: 15 bytes at most.
 const DESKTOPS: [&str; 14] = [
@@ -114,8 +115,7 @@ pub(super) fn realtime(places: &Places, log_dir: &Path) -> Read<Realtime> {
 fn reader(places: &Places, log_dir: &Path) -> Option<(u32, u32)> {
     let is_daemon =
         |pid: &u32| *pid != std::process::id() && name(places, &places.proc(&pid.to_string())) == PROGRAM;
-    let locked = fs::read_to_string(log_dir.join("lock")).ok();
-    let pid = match locked.and_then(|text| text.trim().parse().ok()) {
+    let pid = match Lock::read(log_dir).map(|lock| lock.pid) {
         Some(pid) => Some(pid).filter(is_daemon)?,
         None => {
             let mut daemons = numbers(&places.proc("")).into_iter().filter(is_daemon);
@@ -186,7 +186,7 @@ mod tests {
             let want = if pid == "90" { Some((905, 20)) } else { None };
             assert_eq!(read(&log_dir).0, want, "one, or not clear which");
         }
-        tree.write("log/lock", "91\n");
+        tree.write("log/lock", "91\n/run/buzzerd/0123456789abcdef\n");
         assert_eq!(read(&log_dir).0, Some((915, 20)));
         tree.write("log/lock", "12\n");
         assert_eq!(read(&log_dir).0, None, "a lock that a dead daemon left");

@@ -1,22 +1,19 @@
 //! Where the journal of a log is, and whether somebody writes it. In: a log directory. Out: paths, a yes or no. Guarantee:
 //! nothing is locked or made, so a daemon that starts at this moment is not disturbed.
 
-use std::fmt::Write;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use crate::io::log_dir::{self, FALLBACK_NAME, LOCK_NAME, Lock};
+use crate::log::journal::FILE_NAMES;
 
 /// The journal directory of a log: the one that the lock names, else the one where a daemon would put it.
 pub(super) fn journal(log_dir: &Path) -> Option<PathBuf> {
-    let lock = fs::read_to_string(log_dir.join("lock")).unwrap_or_default();
-    let named = lock.lines().nth(1).map(PathBuf::from).filter(|path| path.is_absolute());
-    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let runtime = var("RUNTIME_DIRECTORY").or_else(|| var("XDG_RUNTIME_DIR").map(|dir| dir.join("buzzerd")));
-    let usual = runtime.and_then(|dir| Some(dir.join(name(&fs::canonicalize(log_dir).ok()?))));
-    let beside = Some(log_dir.join("journal"));
+    let named = Lock::read(log_dir).and_then(|lock| lock.journal);
+    let usual = fs::canonicalize(log_dir).ok().map(|canonical| log_dir::journal_path(&canonical));
+    let beside = Some(log_dir.join(FALLBACK_NAME));
     // One that may not be looked into is there all the same.
     let is_there = |path: &PathBuf| match fs::metadata(path) {
         Ok(metadata) => metadata.is_dir(),
@@ -27,36 +24,27 @@ pub(super) fn journal(log_dir: &Path) -> Option<PathBuf> {
 
 /// The directory of segments that a daemon writes while it cannot write here, if the lock names one.
 pub(super) fn second(log_dir: &Path) -> Option<PathBuf> {
-    let lock = fs::read_to_string(log_dir.join("lock")).ok()?;
-    lock.lines().nth(2).map(PathBuf::from).filter(|path| path.is_absolute())
-}
-
-/// What the journal directory of the log at this canonical path is called.
-fn name(log_dir: &Path) -> String {
-    let digest = Sha256::digest(log_dir.as_os_str().as_encoded_bytes());
-    digest.iter().take(8).fold(String::new(), |mut name, byte| {
-        let _ = write!(name, "{byte:02x}");
-        name
-    })
+    Lock::read(log_dir)?.second
 }
 
 /// The files of a journal.
 pub(super) fn journal_files(journal: &Path) -> io::Result<Vec<PathBuf>> {
     // Asked for by name: a directory that cannot be listed is an error, one without them is not.
     fs::read_dir(journal)?;
-    let files = ["0.journal", "1.journal"].map(|name| journal.join(name));
+    let files = FILE_NAMES.map(|name| journal.join(name));
     Ok(files.into_iter().filter(|path| path.exists()).collect())
 }
 
 /// Whether a daemon holds the lock of this directory. The kernel's list is asked: to try the lock would take it for a
 /// moment, and a daemon that starts then would be refused.
 pub(super) fn is_locked(log_dir: &Path) -> bool {
-    let path = log_dir.join("lock");
-    let (Ok(metadata), Ok(locks)) = (fs::metadata(&path), fs::read_to_string("/proc/locks")) else {
+    let (Ok(metadata), Ok(locks)) =
+        (fs::metadata(log_dir.join(LOCK_NAME)), fs::read_to_string("/proc/locks"))
+    else {
         return false;
     };
-    let lock = fs::read_to_string(&path).unwrap_or_default();
-    holds(&locks, metadata.ino(), lock.lines().next().unwrap_or_default())
+    let pid = Lock::read(log_dir).map(|lock| lock.pid.to_string());
+    holds(&locks, metadata.ino(), pid.as_deref().unwrap_or_default())
 }
 
 /// `1: FLOCK  ADVISORY  WRITE 1234 fe:01:131 0 EOF`: pid, device and inode. The device is left out, for on btrfs and
@@ -108,7 +96,5 @@ mod tests {
         assert_eq!(super::journal(&log), Some(log.join("journal")), "what the lock names is gone");
         fs::create_dir(&journal).unwrap();
         assert_eq!(super::journal(&log), Some(journal));
-        // printf /var/lib/buzzerd | sha256sum
-        assert_eq!(name(Path::new("/var/lib/buzzerd")), "a29de018752bbf6f");
     }
 }

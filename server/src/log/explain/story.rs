@@ -161,7 +161,7 @@ impl Story {
         let damages_count = found.damages_count;
         let mut story = match &found.window {
             Some(window) => Self::of_window(window, known),
-            None => Self { why: vec![found.asked.nothing()], ..Self::empty() },
+            None => Self { why: vec![found.nothing], ..Self::empty() },
         };
         story.origin = story.origin.or_else(|| found.origin.as_deref().map(Recorded::from));
         Self { chain, damages, damages_count, ..story }

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::log::explain::page;
+use crate::log::span::Span;
 use crate::record::{Fact, Record};
 
 /// 22 November 2026, 13:03:00 UTC.
@@ -111,7 +112,7 @@ fn span(from_us: Option<u64>, to_us: Option<u64>) -> Asked {
             Ordering::Equal
         }
     };
-    Asked::Span(window::Span { place: Box::new(place), is_daily: false })
+    Asked::Span(Span { place: Box::new(place), is_daily: false })
 }
 
 fn explain(records: Vec<Record>, asked: Asked, damaged_behind: &[u64]) -> Story {
@@ -488,7 +489,7 @@ fn of_a_time_without_a_date_the_last_day_counts() {
         move |wall_us| if wall_us % day >= WALL_US % day { Ordering::Equal } else { Ordering::Less };
     let facts =
         [(50 * S, press(11)), (51 * S, press(12)), (day + 40 * S, press(21)), (day + 41 * S, press(22))];
-    let asked = Asked::Span(window::Span { place: Box::new(evening), is_daily: true });
+    let asked = Asked::Span(Span { place: Box::new(evening), is_daily: true });
     let story = explain(game(facts), asked, &[]);
     assert_eq!((story.seqs, short(&story)), (Some((7, 8)), "stage 21 by 1000000, certain".to_owned()));
 }
@@ -523,7 +524,7 @@ fn a_window_that_is_cut_or_too_long_says_so() {
 
     let many = (0..5000).map(|n| (RACE + n * 1000, press(11)));
     let story = last(many);
-    assert_eq!(story.places.len(), window::ENTRIES_MAX);
+    assert_eq!(story.places.len(), scan::ENTRIES_MAX);
     assert!(
         short(&story).starts_with("none | there are 904 more records here than are looked at"),
         "{}",

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::aside::reject;
-use super::tip::{Tip, pieces};
+use super::tip::{Piece, Tip, pieces};
 use super::{RecoveryError, fail};
 use crate::log::journal::{FILE_NAMES, Resumed};
 use crate::log::line::{Line, seq_of};
@@ -89,6 +89,34 @@ pub(super) fn reach(lines: &BTreeMap<u64, Vec<&[u8]>>, from: &Tip) -> u64 {
         (head, seq) = (line.hash, line.seq);
     }
     seq
+}
+
+/// Has the journal lead from there to the end of the log, if it only lacks lines at the end that the last segment has: they
+/// were in memory, for the journal took none. False: it cannot.
+pub(super) fn lead_on<F: File>(
+    files: &mut [JournalFile<F>],
+    from: &Tip,
+    last_segment: &[u8],
+    end: u64,
+) -> bool {
+    let journal_end = reach(&index(files), from);
+    let Some(last) = files.len().checked_sub(1).filter(|_| journal_end > from.seq) else { return false };
+    let whole = pieces(&files[last].bytes).filter(|piece| piece.is_whole).last();
+    let Some(whole) = whole.filter(|piece| seq_of(piece.line) == Some(journal_end)) else { return false };
+    let at = whole.end;
+    let missing =
+        |piece: &Piece<'_>| piece.is_whole && seq_of(piece.line).is_some_and(|seq| seq > journal_end);
+    let missing = pieces(last_segment).find(missing).map_or(&[][..], |piece| &last_segment[piece.start..]);
+    let missing = &missing[..missing.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)];
+    let torn = files[last].bytes.split_off(at);
+    files[last].bytes.extend_from_slice(missing);
+    let leads_on = reach(&index(files), from) >= end
+        && storage::write_all(&files[last].file, at as u64, missing).is_ok();
+    if !leads_on {
+        files[last].bytes.truncate(at);
+        files[last].bytes.extend(torn);
+    }
+    leads_on
 }
 
 /// Whether the journal has the next line, and this is the beginning of it.

@@ -1,0 +1,96 @@
+//! What lies where, for those who write a log and those who read it. In: a log directory. Out: paths, and what its lock says.
+//! Guarantee: nothing is made, changed or locked.
+//!
+//! ```text
+//! <log.dir>/lock               line 1: pid of who writes here; line 2: its journal directory; line 3: its second directory
+//! <log.dir>/NNNNNN-<seq>.jsonl segments; `spare`; what was set aside: *.torn-<n>, *.aside-<n>
+//! <runtime>/<16 hex>/N.journal the journal; 16 hex: of the SHA-256 of the canonical path of log.dir
+//! ```
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::log::ChainHash;
+
+/// The lock's name in the log directory.
+pub const LOCK_NAME: &str = "lock";
+/// The journal's directory where there is no runtime directory.
+pub const FALLBACK_NAME: &str = "journal";
+
+/// What a lock says. Whether it is held, only the kernel knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// Who wrote it.
+    pub pid: u32,
+    /// Where its journal is.
+    pub journal: Option<PathBuf>,
+    /// Where it goes on while it cannot write in the log directory.
+    pub second: Option<PathBuf>,
+}
+
+impl Lock {
+    /// The one of this log directory, if there is one.
+    pub fn read(log_dir: &Path) -> Option<Self> {
+        let text = fs::read_to_string(log_dir.join(LOCK_NAME)).ok()?;
+        let mut lines = text.lines();
+        let pid = lines.next()?.trim().parse().ok()?;
+        let mut path = || lines.next().map(PathBuf::from).filter(|path| path.is_absolute());
+        Some(Self { pid, journal: path(), second: path() })
+    }
+}
+
+impl fmt::Display for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.pid)?;
+        let paths = [&self.journal, &self.second];
+        paths.into_iter().flatten().try_for_each(|path| writeln!(f, "{}", path.display()))
+    }
+}
+
+/// The name under which everything of a log directory lies elsewhere.
+pub fn key(canonical: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let digest = Sha256::digest(canonical.as_os_str().as_bytes());
+    ChainHash::from_digest(digest.into()).as_str()[..16].to_owned()
+}
+
+/// Where the journal of a log directory lies: in the runtime directory, else in the log directory itself.
+pub fn journal_path(canonical: &Path) -> PathBuf {
+    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    // systemd separates several by colons.
+    let first = |dirs: std::ffi::OsString| {
+        PathBuf::from(dirs.to_string_lossy().split(':').next().unwrap_or_default().to_owned())
+    };
+    let runtime = var("RUNTIME_DIRECTORY").map(first);
+    let runtime = runtime.or_else(|| var("XDG_RUNTIME_DIR").map(|dir| PathBuf::from(dir).join("buzzerd")));
+    match runtime.filter(|dir| dir.is_absolute()) {
+        Some(runtime) => runtime.join(key(canonical)),
+        None => canonical.join(FALLBACK_NAME),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_says_what_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Lock::read(dir.path()), None);
+        for (journal, second) in [(None, None), (Some("/run/b"), None), (Some("/run/b"), Some("/mnt/b"))] {
+            let lock =
+                Lock { pid: 7, journal: journal.map(PathBuf::from), second: second.map(PathBuf::from) };
+            fs::write(dir.path().join(LOCK_NAME), lock.to_string()).unwrap();
+            assert_eq!(Lock::read(dir.path()), Some(lock));
+        }
+    }
+
+    #[test]
+    fn a_log_directory_has_one_name_elsewhere() {
+        // printf /var/lib/buzzerd | sha256sum
+        assert_eq!(key(Path::new("/var/lib/buzzerd")), "a29de018752bbf6f");
+    }
+}

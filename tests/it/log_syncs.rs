@@ -1,0 +1,163 @@
+//! Each sync, cut and reservation of the log by itself, where the campaigns of `log_disk` would not miss it: one that
+//! takes the call away sees a test fail. In: disks that are simulated, or real. Out: what is there after the power was cut.
+
+use std::os::unix::fs::MetadataExt;
+
+use buzzer_core::time::{KernelTime, Micros};
+use buzzer_server::io::disk::Disk;
+use buzzer_server::log::journal::{self, FILE_NAMES, Limits};
+use buzzer_server::log::recovery;
+use buzzer_server::log::segments::{Resume, Segments};
+use buzzer_server::log::storage::{Directory, File, write_all};
+use buzzer_server::log::writer::{Turn, Writer};
+use buzzer_server::log::{ChainHash, SegmentName, encode};
+use buzzer_server::record::{Fact, Record};
+use buzzer_tests::harness::sim_disk::{Faults, SimDir};
+use buzzer_tests::{Home, left_out};
+
+const HEADER: &[u8] = b"{\"v\":1,\"journal\":\"0\",\"boot\":\"0\"}\n";
+const SEGMENT_BYTES: u64 = 1 << 20;
+const NOW: KernelTime = KernelTime::from_us(1);
+/// What a simulated cut takes is a matter of luck.
+const SEEDS: u64 = 50;
+
+fn record(seq: u64) -> Record {
+    Record { seq, at_us: seq, fact: Fact::Connect { pool: "stage".parse().unwrap(), by: "x".repeat(300) } }
+}
+
+/// These records, as lines.
+fn lines(records: u64) -> Vec<u8> {
+    let (mut head, mut lines) = (ChainHash::START, Vec::new());
+    (1..=records).for_each(|seq| encode(&record(seq), &mut head, &mut lines));
+    lines
+}
+
+fn stream(dir: &SimDir) -> Vec<u8> {
+    let mut names: Vec<SegmentName> =
+        dir.list().unwrap().iter().filter_map(|name| name.parse().ok()).collect();
+    names.sort_unstable();
+    names.iter().flat_map(|name| dir.content(&name.to_string())).collect()
+}
+
+/// A file that an earlier process has written, and not brought to the disk.
+fn leave(dir: &SimDir, name: &str, bytes: &[u8]) {
+    write_all(&dir.create(name).unwrap(), 0, bytes).unwrap();
+}
+
+#[test]
+fn what_a_failed_sync_has_left_twice_goes_when_it_is_durable_elsewhere() {
+    let (mut cut, mut removed) = (0, 0);
+    for seed in 0..SEEDS {
+        let (dir, runtime) = (SimDir::new(seed), SimDir::new(seed));
+        let (mut journal, feed) =
+            journal::open(runtime, HEADER.to_vec(), Vec::new(), ChainHash::START, Limits::default());
+        let segments = Segments::new(vec![dir.clone()], 0, SEGMENT_BYTES, None);
+        let mut writer = Writer::new(feed, segments, 0);
+        for seq in 1..=6 {
+            journal.append(&[record(seq)]);
+            dir.set_faults(Faults { sync: 500, ..Faults::default() });
+            writer.turn(NOW);
+            dir.set_faults(Faults::default());
+            let before = dir.list().unwrap();
+            let later = NOW + Micros::from_ms(seq * 60_000);
+            while writer.turn(later) == Turn::Again {}
+            assert_eq!(writer.durable_seq(), seq);
+            removed +=
+                usize::from(before.iter().any(|name| !dir.list().unwrap().contains(name) && name != "spare"));
+        }
+        cut += dir.list().unwrap().len() - 1;
+        assert_eq!(stream(&dir), lines(6), "seed {seed}: every line once");
+    }
+    assert!(cut > 0 && removed > 0, "{cut} segments, {removed} removed");
+}
+
+#[test]
+fn what_an_earlier_process_did_not_sync_is_durable_before_it_is_said_to_be() {
+    for seed in 0..SEEDS {
+        let (dir, runtime) = (SimDir::new(seed), SimDir::new(seed));
+        leave(&dir, "000001-1.jsonl", &lines(20));
+        // Not even the journal can be made, so that nothing is written a second time.
+        runtime.set_faults(Faults { write: 1000, names: 1000, ..Faults::default() });
+        let found = recovery::recover(std::slice::from_ref(&dir), &runtime, HEADER).unwrap();
+        let (_, feed) = journal::open(runtime, HEADER.to_vec(), found.journal, found.head, Limits::default());
+        let segments = Segments::new(vec![dir.clone()], found.number, SEGMENT_BYTES, found.resume);
+        let mut writer = Writer::new(feed, segments, found.durable_seq);
+        while writer.turn(NOW) == Turn::Again {}
+        assert_eq!(writer.durable_seq(), 20);
+        dir.cut_power();
+        assert_eq!(stream(&dir), lines(20), "seed {seed}");
+    }
+}
+
+/// A damaged log goes on in a new segment; what the old one has must not be lost for that.
+#[test]
+fn a_segment_that_is_not_gone_on_with_is_durable_after_the_start() {
+    let mut damaged = lines(20);
+    damaged[500] ^= 1;
+    for seed in 0..SEEDS {
+        for is_named in [false, true] {
+            let (dir, runtime) = (SimDir::new(seed), SimDir::new(seed));
+            leave(&dir, "000001-1.jsonl", &damaged);
+            if is_named {
+                // The kernel could not write it, and believes that it has.
+                dir.sync().unwrap();
+                dir.set_faults(Faults { sync: 1000, ..Faults::default() });
+                dir.open("000001-1.jsonl").unwrap().sync().unwrap_err();
+                dir.set_faults(Faults::default());
+            } else {
+                dir.open("000001-1.jsonl").unwrap().sync().unwrap();
+            }
+            let found = recovery::recover(std::slice::from_ref(&dir), &runtime, HEADER).unwrap();
+            assert!(found.resume.is_none() && matches!(found.notes[..], [Fact::Damage { .. }]));
+            dir.cut_power();
+            assert_eq!(stream(&dir), damaged, "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_journal_file_that_is_done_with_takes_no_memory() {
+    let (dir, runtime) = (SimDir::new(1), SimDir::new(2));
+    let limits = Limits { turn: 2_000, ..Limits::default() };
+    let (mut journal, feed) =
+        journal::open(runtime.clone(), HEADER.to_vec(), Vec::new(), ChainHash::START, limits);
+    let segments = Segments::new(vec![dir], 0, SEGMENT_BYTES, None);
+    let mut writer = Writer::new(feed, segments, 0);
+    // The disk stalls, and is well again: both files were long, and are used further.
+    (1..=100).for_each(|seq| journal.append(&[record(seq)]));
+    while writer.turn(NOW) == Turn::Again {}
+    for seq in 101..=120 {
+        journal.append(&[record(seq)]);
+        while writer.turn(NOW) == Turn::Again {}
+    }
+    let held: usize = FILE_NAMES.iter().map(|name| runtime.content(name).len()).sum();
+    assert!(held < 10_000, "{held} bytes for what is durable");
+}
+
+#[test]
+fn room_is_set_aside_in_a_segment_that_is_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::open(folder.path()).unwrap();
+    let name: SegmentName = "000001-1.jsonl".parse().unwrap();
+    let file = disk.create(&name.to_string()).unwrap();
+    if file.reserve(4096).is_err() {
+        return left_out("room in a segment", "this file system sets none aside");
+    }
+    let segments = Segments::new(vec![disk], 1, SEGMENT_BYTES, Some(Resume { name, file, len: 0 }));
+    let found = std::fs::metadata(folder.path().join(name.to_string())).unwrap();
+    assert_eq!(found.len(), 0);
+    assert!(found.blocks() * 512 >= SEGMENT_BYTES, "{} blocks; {}", found.blocks(), segments.file_name());
+}
+
+#[test]
+fn a_lock_says_nothing_of_an_earlier_process() {
+    let home = Home::desk("autoconnect = true");
+    let log = home.journal().dir().to_owned();
+    std::fs::create_dir_all(&log).unwrap();
+    std::fs::write(log.join("lock"), "1\n/nowhere\n".repeat(100)).unwrap();
+    let daemon = home.serve();
+    let words = std::fs::read_to_string(log.join("lock")).unwrap();
+    assert_eq!(words.lines().next(), Some(&*daemon.pid().to_string()));
+    assert_eq!(words.lines().count(), 2, "{words}");
+    assert_eq!(daemon.stop().code, Some(0));
+}
