@@ -150,6 +150,7 @@ fn key(dir: &Path) -> Result<PrivateKey, ProofError> {
             key.set_comment("buzzerd log");
             let text = key.to_openssh(LineEnding::LF).map_err(bad)?;
             write(&path, text.as_bytes(), 0o600)?;
+            is_new = true;
             key
         }
         Err(error) => return Err(fail(&path, "read the key")(error)),
