@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use buzzer_server::io::disk::Disk;
 use buzzer_server::io::log_dir::Lock;
+use buzzer_server::io::log_proof::{self, CHECKPOINTS_NAME};
 use buzzer_server::io::log_reader::{LogReader, ReadError};
 use buzzer_server::log::{ChainHash, Line, SegmentName, journal, recovery};
 use buzzer_server::record::{Fact, Record};
@@ -170,13 +171,25 @@ impl Journal {
         }
     }
 
+    /// Waits until there are so many checkpoints: each is signed when the disk has what it says.
+    pub fn wait_checkpoints(&self, count: usize) -> Vec<PathBuf> {
+        let watch = self.watch();
+        loop {
+            // Their directory is made with the first one.
+            let _ = inotify::add_watch(&watch, self.dir.join(CHECKPOINTS_NAME), changes());
+            let checkpoints = log_proof::checkpoints(&self.dir).expect("checkpoints");
+            if checkpoints.len() >= count {
+                return checkpoints;
+            }
+            wait(&watch, &format!("{count} checkpoints; there are {checkpoints:?}"));
+        }
+    }
+
     fn watch(&self) -> OwnedFd {
         let watch = inotify::init(inotify::CreateFlags::CLOEXEC).expect("inotify");
-        let changes =
-            inotify::WatchFlags::MODIFY | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CREATE;
-        inotify::add_watch(&watch, &self.dir, changes).expect("the log");
+        inotify::add_watch(&watch, &self.dir, changes()).expect("the log");
         // A daemon that has ended has none.
-        let _ = inotify::add_watch(&watch, self.runtime(), changes);
+        let _ = inotify::add_watch(&watch, self.runtime(), changes());
         watch
     }
 
@@ -192,6 +205,10 @@ impl Journal {
             wait(&watch, &format!("{what}; the last: {:?}", records.last()));
         }
     }
+}
+
+fn changes() -> inotify::WatchFlags {
+    inotify::WatchFlags::MODIFY | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CREATE
 }
 
 /// Takes a stream of lines apart.

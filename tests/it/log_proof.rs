@@ -22,6 +22,8 @@ fn session(presses: u16) -> Home {
         desk.hit(1 + n % 3);
     }
     home.journal().wait_presses(presses.into());
+    // One that is not signed by the end is not signed any more.
+    home.journal().wait_checkpoints(1);
     daemon.stop();
     home
 }
@@ -95,6 +97,7 @@ fn checkpoints_are_signed_at_start_at_the_end_and_on_demand_as_ssh_keygen_wants_
     home.journal().wait_attached(2);
     desk.hit(1);
     home.journal().wait_presses(5);
+    home.journal().wait_checkpoints(3);
     let said = log(&["fingerprint", "--sign"], &dir);
     let (_, path) = said.stderr.split_once("signed: ").expect("where it is");
     assert_eq!(log(&["fingerprint", "--sign"], &dir), said, "what was said about a record stands");

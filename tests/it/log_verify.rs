@@ -37,6 +37,7 @@ fn running() -> (Home, Daemon, Attachment) {
     let mut desk = home.attach(4);
     home.journal().wait_attached(1);
     play(&home, &mut desk, 12);
+    home.journal().wait_checkpoints(1);
     (home, daemon, desk)
 }
 
