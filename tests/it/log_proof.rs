@@ -88,6 +88,32 @@ const TOOLS: [&str; 11] =
     ["python3", "sha256sum", "ssh-keygen", "sh", "cat", "wc", "head", "tail", "grep", "sed", "cut"];
 
 #[test]
+fn what_is_in_the_journal_alone_is_not_signed() {
+    let home = Home::desk("autoconnect = true\ndebounce_us = 0");
+    let daemon = home.serve();
+    let mut desk = home.attach(1);
+    home.journal().wait_attached(1);
+    desk.hit(1);
+    home.journal().wait_presses(1);
+    daemon.kill();
+    // The last line has not come to the segment; the journal has it still.
+    let segment = home.journal().segment();
+    let lines = fs::read(&segment).expect("the segment");
+    let whole = lines.trim_ascii_end();
+    let end = whole.iter().rposition(|byte| *byte == b'\n').expect("two lines") + 1;
+    fs::write(&segment, &lines[..end]).expect("the segment");
+    let dir = home.journal().dir().to_owned();
+    let last = Line::parse(&whole[end..]).expect("a line").seq;
+    let (_, newest) = fingerprints(&home).pop().expect("a record");
+    let said = log(&["fingerprint", "--json"], &dir).good();
+    assert!(said.contains(&newest), "without a signature the journal counts: {said}");
+    let said = log(&["fingerprint", "--sign"], &dir);
+    let seq = said.stdout.trim().rsplit('@').next().expect("a seq");
+    assert_eq!((said.code, seq.parse()), (0, Ok(last - 1)), "{}", said.stderr);
+    log(&["fingerprint", "--sign", "--seq", &last.to_string()], &dir).refused(1, "is not on the disk yet");
+}
+
+#[test]
 fn checkpoints_are_signed_at_start_at_the_end_and_on_demand_as_ssh_keygen_wants_it() {
     let home = session(4);
     let dir = home.journal().dir().to_owned();

@@ -12,7 +12,7 @@ use ssh_key::{LineEnding, PrivateKey, PublicKey};
 
 use super::host;
 use crate::log::checkpoint::{BadCheckpoint, Checkpoint, NAMESPACE, SIGNER};
-use crate::log::{ChainHash, Fingerprint};
+use crate::log::{ChainHash, Fingerprint, SegmentName};
 
 /// The private key.
 pub const KEY_NAME: &str = "key";
@@ -68,6 +68,22 @@ pub fn checkpoint(dir: &Path, log: &str, seq: u64, head: ChainHash) {
         Ok(path) => ::log::info!("log: {}@{seq}, signed in {}", Fingerprint::of(&head), path.display()),
         Err(error) => ::log::warn!("no checkpoint of the log: {error}"),
     }
+}
+
+/// Has the disk keep what the segments of this directory have now: before somebody signs for it, a power cut must not be
+/// able to take it any more.
+///
+/// # Errors
+/// [`ProofError`].
+pub fn keep_segments(dir: &Path) -> Result<(), ProofError> {
+    for entry in fs::read_dir(dir).map_err(fail(dir, "read"))? {
+        let path = entry.map_err(fail(dir, "read"))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.parse::<SegmentName>().is_ok() {
+            fs::File::open(&path).and_then(|file| file.sync_data()).map_err(fail(&path, "sync"))?;
+        }
+    }
+    keep_names(dir)
 }
 
 /// Writes a signed checkpoint and gives its file. The key is made if there is none.

@@ -28,7 +28,8 @@ pub(crate) struct Print {
     /// After this record [default: the last]
     #[arg(long)]
     seq: Option<u64>,
-    /// Also write a checkpoint: a text that says so, signed with the key of the log directory
+    /// Also write a checkpoint: a text that says so, signed with the key of the log directory. Only of what is in the
+    /// segments: what is in the journal alone could still go with the power
     #[arg(long)]
     sign: bool,
     /// One JSON object, with the whole hash
@@ -54,12 +55,20 @@ impl Print {
                     )));
                 }
             };
-            last = Some((line.seq, line.hash));
-            if self.sign
-                && line.kind() == Some("start")
-                && let Ok(record) = line.record()
-                && let Fact::Start { log: id, .. } = record.fact
-            {
+            let (seq, hash) = (line.seq, line.hash);
+            let start = (self.sign && line.kind() == Some("start")).then(|| line.record().ok()).flatten();
+            if self.sign && records.reader.is_in_journal() {
+                if self.seq == Some(seq) {
+                    return Err(Failure::Failed(anyhow!(
+                        "seq {seq} is not on the disk yet, so it cannot be signed: ask again in a moment"
+                    )));
+                }
+                if self.seq.is_none() {
+                    break;
+                }
+            }
+            last = Some((seq, hash));
+            if let Some(Fact::Start { log: id, .. }) = start.map(|record| record.fact) {
                 log = id;
             }
         }
@@ -73,6 +82,7 @@ impl Print {
         let fingerprint = Fingerprint::of(&head);
         let signed = match &records.dir {
             Some(dir) if self.sign => {
+                log_proof::keep_segments(dir).map_err(anyhow::Error::from)?;
                 let checkpoint = Checkpoint { log: log.clone(), seq, head, wall_us: host::wall_us() };
                 let written = log_proof::write_checkpoint(dir, &checkpoint);
                 Some(written.map_err(anyhow::Error::from)?.display().to_string())

@@ -236,6 +236,11 @@ impl LogReader {
         }
     }
 
+    /// Whether the line that was given last is in the journal, and was in no segment when looked for.
+    pub const fn is_in_journal(&self) -> bool {
+        matches!(self.stage, Stage::Journal(_))
+    }
+
     /// The daemon may be writing what is read; a line that was met several times is not on its way.
     fn meet(&mut self, misfit: Option<Misfit>) {
         self.misfit = misfit.map(|new| match self.misfit.take() {
