@@ -30,6 +30,8 @@ match = { name = "power button" }
 buzzers = { "1" = "KEY_A" }
 debounce_us = 0
 "#;
+/// Behind this the daemon says where a checkpoint is.
+const SIGNED: &str = "signed in ";
 /// A start under emulation takes a few hundred ms; a cut comes anywhere in it.
 const START_US_MAX: usize = 500_000;
 /// Room that is left in a segment: for the records of a start, and some presses.
@@ -120,6 +122,8 @@ impl Machine {
     }
 
     fn playing(&mut self, moment: &Moment) -> Outcome {
+        // Between a cut and the end of its process, a start may have said what no disk took any more.
+        let said_before = self.daemon.said(SIGNED).map_or(0, |said| said.len());
         self.daemon.start_again()?;
         self.check_start()?;
         self.disk.prepare_cut()?;
@@ -136,9 +140,9 @@ impl Machine {
                 }
             },
         };
-        let signed = self.daemon.said("signed in ")?;
+        let signed = self.daemon.said(SIGNED)?;
         self.disk.cut()?;
-        self.log.signed(signed);
+        self.log.signed(signed.into_iter().skip(said_before));
         self.back(durable_seq)
     }
 

@@ -40,8 +40,8 @@ impl Promise {
         self.lines = lines.to_vec();
     }
 
-    pub(crate) fn signed(&mut self, paths: Vec<String>) {
-        self.signed.extend(paths.into_iter().map(PathBuf::from));
+    pub(crate) fn signed(&mut self, paths: impl Iterator<Item = String>) {
+        self.signed.extend(paths.map(PathBuf::from));
     }
 
     /// The process has ended, and the kernel still has what it wrote; up to `durable_seq` it was said to be durable. Gives
