@@ -14,8 +14,8 @@ use std::collections::BinaryHeap;
 use crate::event::{DeviceId, Event, Flags, Kind};
 use crate::time::{KernelTime, Micros};
 
-/// Events that can wait here: for the window to pass or for room in the ring.
-pub const WAITING_MAX: usize = 65_536;
+/// Events that can wait here: for the window to pass or for room in the ring. 1.5 MiB, all of it resident.
+pub const WAITING_MAX: usize = 32_768;
 
 /// The k-way merge.
 #[derive(Debug)]

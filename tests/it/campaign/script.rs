@@ -29,7 +29,7 @@ pub(crate) mod fault {
     pub(crate) const ODD_STAMP: u32 = 1 << 10;
     pub(crate) const SPLIT: u32 = 1 << 11;
     pub(crate) const SLOW_SERVER: u32 = 1 << 12;
-    /// More events than the reader's memory holds; only where it is asked for, because it takes 65 536 of them.
+    /// More events than the reader's memory holds; only where it is asked for, because it takes 32 768 of them.
     pub(crate) const FLOOD: u32 = 1 << 13;
     pub(crate) const COUNT: u32 = 14;
     pub(crate) const MOST: u32 = FLOOD - 1;
