@@ -10,8 +10,12 @@ use std::collections::VecDeque;
 
 /// Frames for all that are kept.
 pub const ENTRIES_MAX: usize = 4096;
-/// Bytes that may wait for one client: about 1 000 events.
-pub const CLIENT_BYTES_MAX: u64 = 64 * 1024;
+/// Bytes that may wait for one client: about 5 000 events. What it is behind costs nothing, for a frame for all is stored once;
+/// but news that is older than that helps nobody. With 64 KiB a client that read, and got no processor for a few ms, was
+/// lost when 64 devices were unplugged at once.
+pub const CLIENT_BYTES_MAX: u64 = 256 * 1024;
+/// Bytes of them that were for this client alone.
+pub const PRIVATE_BYTES_MAX: u64 = 64 * 1024;
 
 /// The name of a client; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,7 +100,7 @@ impl<F: Clone + AsRef<[u8]>> Outbox<F> {
 
     /// Whether more waits for this client than the bounds allow.
     pub fn is_lost(&self, cursor: &Cursor<F>) -> bool {
-        if cursor.next < self.base || cursor.private_bytes > CLIENT_BYTES_MAX {
+        if cursor.next < self.base || cursor.private_bytes > PRIVATE_BYTES_MAX {
             return true;
         }
         let behind = self.entries.get(usize::try_from(cursor.next - self.base).unwrap_or(usize::MAX));
@@ -173,7 +177,7 @@ mod tests {
         outbox.tell_all("x", vec![]);
         assert_eq!(outbox.next(&mut slow), Next::Lost, "by bytes");
         greedy.next = outbox.head();
-        for _ in 0..=CLIENT_BYTES_MAX / 1024 {
+        for _ in 0..=PRIVATE_BYTES_MAX / 1024 {
             outbox.tell(&mut greedy, long);
         }
         assert_eq!(outbox.next(&mut greedy), Next::Lost, "by answers");
