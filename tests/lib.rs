@@ -24,7 +24,7 @@ pub use harness::attachment::Attachment;
 pub use harness::client::Client;
 pub use harness::daemon::{Daemon, Ended, Home};
 pub use harness::journal::Journal;
-pub use harness::left_out::left_out;
+pub use harness::left_out::{is_slow, left_out};
 pub use harness::log_command::{Said, log};
 pub use harness::raw::Raw;
 pub use harness::session::Session;

@@ -4,6 +4,9 @@
 //!
 //! `handle_*` in, [`Roster::poll_action`] and [`Roster::poll_timeout`] out; no clock, no descriptor.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 
 use crate::assign::{Found, Slots, Verdict};
@@ -12,9 +15,6 @@ use crate::event::DeviceId;
 use crate::identity::Identity;
 use crate::keys::KeyMap;
 use crate::time::{KernelTime, Micros};
-
-#[cfg(test)]
-mod tests;
 
 /// The waits between attempts: 50, 100, 200, 400, 800 ms, then every 800 ms.
 const RETRY_FIRST_MS: u64 = 50;

@@ -3,12 +3,17 @@
 //! no descriptor, no thread), so a test is a loop and a replay is a run; every message follows from a record that
 //! stands before it in the output, and the shell must have appended that record before it tells anybody.
 
+mod requests;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use buzzer_core::claim::SlotId;
 use buzzer_core::event::{Buzzer, Event, Flags, Gone, Kind};
 use buzzer_core::time::{KernelTime, Micros};
 
+use self::requests::Connects;
 use crate::contest::Contests;
 use crate::group::{Group, Ordered, Placed};
 use crate::outbox::ClientId;
@@ -18,12 +23,6 @@ use crate::record::{Fact, Record};
 use crate::state::{News, State};
 use crate::sums::{Sums, Which};
 use crate::v1;
-
-mod requests;
-#[cfg(test)]
-mod tests;
-
-use requests::Connects;
 
 /// What the shell is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]

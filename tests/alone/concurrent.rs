@@ -11,14 +11,13 @@ use buzzer_core::io::sys;
 use buzzer_core::time::Micros;
 use buzzer_server::record::Fact;
 use buzzer_tests::harness::attachment::{frame, key};
-use buzzer_tests::{Attachment, Client, Home};
+use buzzer_tests::{Attachment, Client, Home, is_slow};
 
-use crate::alone;
 use crate::load::wait_until;
 use crate::seen::{Seen, buzzer};
+use crate::{KEYS, alone, desk};
 
 const DEVICES: u16 = 16;
-const KEYS: u16 = 32;
 /// Presses of one device that were not told yet. All of them together fit into what may wait for one client.
 const UNSEEN_MAX: usize = 60;
 /// The default of `order.settle_us`.
@@ -36,17 +35,9 @@ struct Made {
 
 #[test]
 fn presses_of_16_devices_on_busy_cpus_are_in_the_order_of_their_stamps_or_say_late() {
-    let slow = std::env::var_os("BUZZERD_SLOW").is_some_and(|slow| slow == "1");
-    let presses = if slow { 1_000_000 } else { 100_000 } / usize::from(DEVICES);
+    let presses = if is_slow() { 1_000_000 } else { 100_000 } / usize::from(DEVICES);
     let _alone = alone();
-    let home = Home::desk("stamps = \"sender\"\ndebounce_us = 0\nautoconnect = true");
-    let daemon = home.serve();
-    let attach = |device| {
-        let keys = (0..KEYS).map(|n| (key(1 + n), device * KEYS + n));
-        Attachment::open_keys(&home.socket("desk"), &format!("device {device}"), keys)
-    };
-    let devices: Vec<Attachment> = (0..DEVICES).map(attach).collect();
-    home.journal().wait_attached(devices.len());
+    let (home, daemon, devices) = desk("sender", DEVICES);
     let mut client = daemon.client();
     let seen: Vec<Seen> = (0..DEVICES).map(|_| Seen::default()).collect();
     let busy = AtomicBool::new(true);

@@ -11,22 +11,21 @@ use buzzer_core::io::sys;
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::record::Fact;
 use buzzer_tests::harness::attachment::{frame, key};
-use buzzer_tests::{Attachment, Client, Daemon, Home, left_out};
+use buzzer_tests::{Attachment, Client, Home, is_slow, left_out};
 use rustix::thread::clock_nanosleep_absolute;
 use rustix::time::{ClockId, Timespec};
 use tungstenite::Message;
 
-use crate::alone;
 use crate::seen::{Seen, buzzer};
+use crate::{KEYS, alone, desk};
 
 const DEVICES: u16 = 64;
-const KEYS: u16 = 32;
 /// The buzzer whose press ends a run.
 const END: u16 = u16::MAX;
 /// Presses of one `write`.
 const BATCH: u64 = 4;
 /// Presses of one device that the client has not seen yet. All of them together stay below what may wait for one
-/// client: 1024 frames of 47 bytes.
+/// client: 1 024 frames of 4 096.
 const UNSEEN_MAX: u64 = 16;
 
 #[test]
@@ -51,23 +50,11 @@ fn presses_records_and_frames_are_the_same_with_senders_stamps_and_the_default_w
 
 #[test]
 fn a_thousand_presses_a_second_and_device() {
-    if std::env::var_os("BUZZERD_SLOW").is_none_or(|slow| slow != "1") {
+    if !is_slow() {
         return left_out("load: 10 s at 1000 presses a second and device", "BUZZERD_SLOW=1 runs it");
     }
     answered("receipt", 10, Some(1000));
     answered("sender", 10, Some(1000));
-}
-
-fn home(stamps: &str) -> (Home, Daemon, Vec<Attachment>) {
-    let home = Home::desk(&format!("stamps = \"{stamps}\"\ndebounce_us = 0\nautoconnect = true"));
-    let daemon = home.serve();
-    let attach = |device| {
-        let keys = (0..KEYS).map(|n| (key(1 + n), device * KEYS + n));
-        Attachment::open_keys(&home.socket("desk"), &format!("device {device}"), keys)
-    };
-    let devices: Vec<Attachment> = (0..DEVICES).map(attach).collect();
-    home.journal().wait_attached(devices.len());
-    (home, daemon, devices)
 }
 
 /// Down and up, `count` times; `done` presses came before, which says which keys are next.
@@ -83,7 +70,7 @@ fn hits(done: u64, count: u64) -> Vec<u8> {
 
 fn flood(stamps: &str) {
     let _alone = alone();
-    let (home, daemon, devices) = home(stamps);
+    let (home, daemon, devices) = desk(stamps, DEVICES);
     let mut client = daemon.client();
     let start = sys::now();
     let until = start + Micros::from_ms(250);
@@ -114,7 +101,7 @@ fn flood(stamps: &str) {
 
 fn answered(stamps: &str, seconds: u64, per_second: Option<u64>) {
     let _alone = alone();
-    let (home, daemon, devices) = home(stamps);
+    let (home, daemon, devices) = desk(stamps, DEVICES);
     let mut end = Attachment::open_keys(&home.socket("desk"), "end", [(key(1), END)].into_iter());
     home.journal().wait_attached(devices.len() + 1);
     let mut client = daemon.client();

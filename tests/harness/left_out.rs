@@ -8,6 +8,11 @@ use std::path::PathBuf;
 
 use super::daemon::profile_dir;
 
+/// Whether campaigns are to be long: `BUZZERD_SLOW=1`.
+pub fn is_slow() -> bool {
+    std::env::var_os("BUZZERD_SLOW").is_some_and(|slow| slow == "1")
+}
+
 /// Says that a test, or a part of one, was left out.
 pub fn left_out(test: &str, why: &str) {
     let line = format!("left out: {test}: {why}\n");

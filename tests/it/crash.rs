@@ -6,6 +6,7 @@ use std::thread;
 
 use buzzer_tests::Home;
 use buzzer_tests::harness::client::{buzz, connected};
+use buzzer_tests::is_slow;
 
 /// How often the daemon is killed. Every run is killed at another press.
 const KILLS: usize = 500;
@@ -64,7 +65,7 @@ fn kill(run: usize) -> usize {
 
 #[test]
 fn no_frame_is_seen_whose_record_a_kill_takes_away() {
-    let kills = if std::env::var_os("BUZZERD_SLOW").is_some() { KILLS * 20 } else { KILLS };
+    let kills = if is_slow() { KILLS * 20 } else { KILLS };
     let half = |first: usize| move || (first..kills).step_by(2).map(kill).sum::<usize>();
     let seen = thread::scope(|scope| {
         let halves = [scope.spawn(half(0)), scope.spawn(half(1))];

@@ -20,6 +20,7 @@ use buzzer_server::log::{Line, SegmentName};
 use buzzer_server::record::{Fact, Record};
 use buzzer_server::state::State;
 use buzzer_tests::harness::sim_disk::{Dice, Faults, SimDir, SimFile};
+use buzzer_tests::is_slow;
 
 const SEEDS: u64 = 20_000;
 const STEPS: usize = 60;
@@ -339,7 +340,7 @@ fn run(seed: u64) -> Machine {
 
 #[test]
 fn a_log_survives_every_disk_that_keeps_what_it_has_synced() {
-    let slow = std::env::var_os("BUZZERD_SLOW").is_some();
+    let slow = is_slow();
     let seeds = if slow { SEEDS * 100 } else { SEEDS };
     let seeds = std::env::var("BUZZERD_SEEDS").map_or(seeds, |seeds| seeds.parse().unwrap());
     let only = std::env::var("BUZZERD_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
@@ -428,7 +429,7 @@ fn a_log_that_was_cut_at_any_byte_keeps_every_whole_record() {
     /// Whole records before the cut. Those before them were removed, as `log.keep_days` does it, or this takes an hour.
     const BEFORE: usize = 3;
     let (lines, ends) = written(1000);
-    let slow = std::env::var_os("BUZZERD_SLOW").is_some();
+    let slow = is_slow();
     let mut cuts = 0;
     for (seq, (start, end)) in (1u64..).zip(ends.iter().zip(&ends[1..])) {
         let from = (seq as usize - 1).saturating_sub(BEFORE);

@@ -110,7 +110,8 @@ fn what_is_in_the_journal_alone_is_not_signed() {
     let said = log(&["fingerprint", "--sign"], &dir);
     let seq = said.stdout.trim().rsplit('@').next().expect("a seq");
     assert_eq!((said.code, seq.parse()), (0, Ok(last - 1)), "{}", said.stderr);
-    log(&["fingerprint", "--sign", "--seq", &last.to_string()], &dir).refused(1, "is not on the disk yet");
+    log(&["fingerprint", "--sign", "--seq", &last.to_string()], &dir)
+        .refused(1, "on nothing is on the disk yet");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use buzzer_tests::harness::sim_disk::Dice;
 use buzzer_tests::harness::spoilt::{Bench, files, spoil};
+use buzzer_tests::is_slow;
 
 fn seeds() -> Vec<(String, Vec<u8>)> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
@@ -24,7 +25,7 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn whatever_lies_in_a_log_directory_a_start_copes_with_it() {
-    let times = if std::env::var_os("BUZZERD_SLOW").is_some() { 100_000 } else { 2_000 };
+    let times = if is_slow() { 100_000 } else { 2_000 };
     let (bench, seeds) = (Bench::default(), seeds());
     for (name, seed) in &seeds {
         eprintln!("{name}");

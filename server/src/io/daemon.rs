@@ -7,6 +7,9 @@
 //! fan-out to thousands takes many turns, and what comes meanwhile is taken between them. But events are taken only
 //! up to 256 before every client had its turn; beyond that they wait in the ring, in order.
 
+mod start;
+mod tell;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -41,9 +44,6 @@ use crate::config::{PoolSource, VirtualStamps};
 use crate::http::Route;
 use crate::mediator::{Announced, Mediator, Output};
 use crate::record::Record;
-
-mod start;
-mod tell;
 
 /// Events taken from the ring before every client has had its turn.
 const EVENTS_MAX: usize = 256;

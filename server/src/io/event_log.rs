@@ -1,6 +1,7 @@
 //! The event log of a running daemon. In: records. Out: the same records in the journal at once, on the disk soon, and at
 //! start what an earlier process left. Guarantee: one process per log directory; a record is in the journal before
 //! `append` returns, or it is said that it is not.
+//!
 //! What lies where is in [`super::log_dir`].
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -26,6 +27,7 @@ use crate::state::State;
 
 /// At the end the disk has this long.
 const FINISH: Duration = Duration::from_secs(5);
+
 /// Why a log cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {

@@ -128,6 +128,11 @@ impl<'a> Line<'a> {
         self.seq == due || (self.kind() == Some("lost") && names_them())
     }
 
+    /// When it was, µs of its boot, if that stands where [`encode`] puts it.
+    pub fn at_us(&self) -> Option<u64> {
+        self.at_us_and_kind().map(|(at_us, _)| at_us)
+    }
+
     /// Its kind, if it stands where [`encode`] puts it.
     pub fn kind(&self) -> Option<&'a str> {
         let (_, kind) = self.at_us_and_kind()?;

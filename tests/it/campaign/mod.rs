@@ -16,6 +16,7 @@ use std::thread;
 
 use buzzer_core::io::sys;
 
+use buzzer_tests::is_slow;
 use script::{World, fault};
 use verdict::Count;
 
@@ -108,7 +109,7 @@ fn a_million_presses_in_worlds_full_of_faults_keep_every_rule() {
         println!("{world}: {:?}", must_hold(world));
         return;
     }
-    let slow = std::env::var_os("BUZZERD_SLOW").is_some_and(|slow| slow == "1");
+    let slow = is_slow();
     let start = sys::now();
     let (count, worlds) = if slow {
         // New seeds each time: ten minutes are ten minutes more of the campaign.

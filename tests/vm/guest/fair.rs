@@ -11,6 +11,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use buzzer_tests::is_slow;
 use serde_json::json;
 
 use crate::client::Client;
@@ -40,8 +41,7 @@ pub(crate) fn idle() -> Outcome {
 }
 
 pub(crate) fn busy() -> Outcome {
-    let slow = std::env::var("BUZZERD_SLOW").is_ok_and(|slow| !slow.is_empty());
-    campaign("busy", if slow { 1_000_000 } else { 100_000 })
+    campaign("busy", if is_slow() { 1_000_000 } else { 100_000 })
 }
 
 fn campaign(load: &str, presses: usize) -> Outcome {

@@ -13,6 +13,7 @@ use buzzer_server::log::segments::SEGMENT_BYTES_MAX;
 use buzzer_server::log::{ChainHash, encode};
 use buzzer_server::record::{Fact, Record};
 use buzzer_tests::harness::sim_disk::Dice;
+use buzzer_tests::is_slow;
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -254,8 +255,7 @@ impl Machine {
 }
 
 fn times(rounds: u64) -> u64 {
-    let slow = std::env::var("BUZZERD_SLOW").is_ok_and(|slow| !slow.is_empty());
-    if slow { rounds * 20 } else { rounds }
+    if is_slow() { rounds * 20 } else { rounds }
 }
 
 fn keeps_what_was_durable(name: &'static str, journal: Journal, rounds: u64) -> Outcome {

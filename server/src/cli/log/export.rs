@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
 use super::records::{Source, Step};
-use super::show::{at_us, with_wall};
+use super::show::with_wall;
 use super::stdout::{Stdout, unless_gone};
 use super::time;
 use crate::cli::Failure;
@@ -90,7 +90,7 @@ impl Export {
                     (line, wall.wall_us(record.at_us))
                 }
                 Step::Unknown(line, _) | Step::Unread(line) => {
-                    (line, at_us(&line).and_then(|at_us| wall.wall_us(at_us)))
+                    (line, line.at_us().and_then(|at_us| wall.wall_us(at_us)))
                 }
                 Step::Fault(raw, fault) => {
                     faults += 1;

@@ -44,6 +44,7 @@ impl Print {
             return Err(Failure::Usage(anyhow!("--sign needs the log directory: its key is there")));
         }
         let (mut log, mut last): (String, Option<(u64, ChainHash)>) = Default::default();
+        let mut beyond = None;
         while last.is_none_or(|(last, _)| self.seq != Some(last)) {
             let Some(step) = records.next_unread()? else { break };
             let line = match step {
@@ -58,19 +59,19 @@ impl Print {
             let (seq, hash) = (line.seq, line.hash);
             let start = (self.sign && line.kind() == Some("start")).then(|| line.record().ok()).flatten();
             if self.sign && records.reader.is_in_journal() {
-                if self.seq == Some(seq) {
-                    return Err(Failure::Failed(anyhow!(
-                        "seq {seq} is not on the disk yet, so it cannot be signed: ask again in a moment"
-                    )));
-                }
-                if self.seq.is_none() {
-                    break;
-                }
+                beyond = Some(seq);
+                break;
             }
             last = Some((seq, hash));
             if let Some(Fact::Start { log: id, .. }) = start.map(|record| record.fact) {
                 log = id;
             }
+        }
+        // A number from there on is in the journal alone or nowhere: neither can be signed.
+        if let Some(seq) = beyond.filter(|_| self.seq.is_some() || last.is_none()) {
+            return Err(Failure::Failed(anyhow!(
+                "from seq {seq} on nothing is on the disk yet, so it cannot be signed: ask again in a moment"
+            )));
         }
         let first = records.reader.opened_seq();
         let Some((seq, head)) = last else {

@@ -17,6 +17,7 @@ pub(super) struct Seqs {
 
 impl Seqs {
     pub(super) const ALL: Self = Self { first: 1, last: u64::MAX };
+    pub(super) const NONE: Self = Self { first: u64::MAX, last: 0 };
 
     pub(super) fn contains(&self, seq: u64) -> bool {
         (self.first..=self.last).contains(&seq)

@@ -75,18 +75,19 @@ impl Replay {
                 let found = find(&mut records, times.into_span())?;
                 records = records.again().map_err(unreadable)?;
                 // Of an empty or a damaged log there is something else to be said.
-                found.unwrap_or(Seqs { first: u64::MAX, last: u64::MAX })
+                found.unwrap_or(Seqs::NONE)
             }
         };
         let known = survey(&mut records, seqs)?;
         let Some((first, last)) = known.seqs else {
             return Err(super::records::empty());
         };
-        if known.records == 0 && seqs.first == u64::MAX {
-            return Err(Failure::Usage(anyhow!("--from, --to: the log has nothing of that time")));
-        }
         if known.records == 0 {
-            return Err(Failure::Usage(anyhow!("--seq: the log holds seq {first} to {last}")));
+            return Err(Failure::Usage(if seqs == Seqs::NONE {
+                anyhow!("--from, --to: the log has nothing of that time")
+            } else {
+                anyhow!("--seq: the log holds seq {first} to {last}")
+            }));
         }
         let mut player = Player::new(known.pools);
         let mut played = Played {

@@ -81,7 +81,7 @@ impl Show {
                             .then(|| self.text(&line, Some(&record), wall_us, &zone))
                     }
                     Step::Unknown(line, _) => {
-                        let wall_us = at_us(&line).and_then(|at_us| wall.wall_us(at_us));
+                        let wall_us = line.at_us().and_then(|at_us| wall.wall_us(at_us));
                         self.wants(&line, wall_us, times.as_ref())
                             .then(|| self.text(&line, None, wall_us, &zone))
                     }
@@ -168,11 +168,6 @@ impl Show {
         };
         format!("{time}  {:>6}  {said}", line.seq)
     }
-}
-
-/// When something was of which nothing else is known.
-pub(super) fn at_us(line: &Line<'_>) -> Option<u64> {
-    serde_json::from_slice::<Value>(line.bytes()).ok()?.get("at_us")?.as_u64()
 }
 
 /// The line with its time of day, the other keys as they are.

@@ -2,8 +2,8 @@
 //! order, and what is asked ([`scan`]). Out: a [`Story`], as JSON or as a [`page`]. Guarantee: one pass, bounded memory,
 //! and no verdict where evidence is missing.
 //!
-//! [`scan`] finds the part that is asked about, the [`window`], [`places`] says who came where, [`evidence`] what else happened and what it
-//! means, [`story`] joins them to a verdict.
+//! [`scan`] finds the part that is asked about, the [`window`], [`places`] says who came where, [`evidence`] what else
+//! happened and what it means, [`story`] joins them to a verdict.
 
 pub mod evidence;
 pub mod page;
