@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
-use super::Piece;
+use super::piece::Piece;
 use crate::log::{ChainHash, Line};
 
 /// The last line that is known.

@@ -7,21 +7,20 @@
 //! was in neither when looked for is in the segments by then.
 
 mod journal;
+mod piece;
 mod place;
 mod watch;
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use self::journal::{Journal, Last, Misfit};
+use self::piece::Piece;
 use self::watch::Watch;
-use crate::log::line::LINE_BYTES_MAX;
 use crate::log::{ChainHash, Line, SegmentName};
 
-/// One read(2) of a file.
-const BUFFER_BYTES: usize = 256 * 1024;
 /// A line of the journal that does not follow is looked at so often before it is believed.
 const MISFIT_TIMES: u32 = 3;
 
@@ -87,17 +86,6 @@ pub struct LogReader {
     remark: Option<String>,
 }
 
-/// A file that is being read.
-#[derive(Debug)]
-struct Piece {
-    path: PathBuf,
-    reader: BufReader<File>,
-    /// Lines that were read whole.
-    lines: u64,
-    /// Whether a later file was found; then this one has nothing more to come.
-    last_look: bool,
-}
-
 #[derive(Debug)]
 enum Stage {
     /// The segments come first.
@@ -152,7 +140,7 @@ impl LogReader {
                 reader.dir = Some(dir.clone());
                 reader.look_for_segments()?;
                 if reader.queue.is_empty() {
-                    reader.queue = other_files(dir)?.into();
+                    reader.queue = place::other_files(dir)?.into();
                 }
                 if reader.queue.is_empty() && place::journal(dir).is_none() {
                     return Err(ReadError::NoLog(dir.clone()));
@@ -172,7 +160,7 @@ impl LogReader {
 
     /// Whether what comes first is called like a segment, so that it is a log even if its first lines are damaged.
     pub fn is_named_as_log(&self) -> bool {
-        self.queue.front().is_some_and(|path| segment_name(path).is_some())
+        self.queue.front().is_some_and(|path| place::segment_name(path).is_some())
     }
 
     /// The seq that the log begins with, as the name of the first segment says; 1 if it says nothing.
@@ -374,7 +362,8 @@ impl LogReader {
     /// After a storage error the daemon writes what may not be on the disk once more, in the next segment, whose name says
     /// from which seq on.
     fn expect_copies(&mut self) {
-        let first = self.file.as_ref().and_then(|piece| segment_name(&piece.path)).map(|name| name.first_seq);
+        let first =
+            self.file.as_ref().and_then(|piece| place::segment_name(&piece.path)).map(|name| name.first_seq);
         let last = Line::parse(&self.given).map(|line| line.seq).ok();
         if let (Some(first), Some(last)) = (first, last)
             && first <= last
@@ -393,9 +382,11 @@ impl LogReader {
 
     fn look_for_segments(&mut self) -> Result<(), ReadError> {
         let Some(dir) = self.dir.as_deref() else { return Ok(()) };
-        let mut found = segments_in(dir)?;
+        let mut found = place::segments_in(dir)?;
         // Where a daemon goes on while the disk of the log fails; it may be that very disk that is gone by now.
-        found.extend(place::second(dir).and_then(|second| segments_in(&second).ok()).into_iter().flatten());
+        found.extend(
+            place::second(dir).and_then(|second| place::segments_in(&second).ok()).into_iter().flatten(),
+        );
         found.retain(|(name, _)| self.newest.is_none_or(|newest| *name > newest));
         found.sort_unstable();
         found.dedup_by_key(|(name, _)| *name);
@@ -429,57 +420,9 @@ impl LogReader {
     }
 }
 
-impl Piece {
-    fn open(path: PathBuf) -> Result<Self, ReadError> {
-        let file = File::open(&path).map_err(fail(&path))?;
-        Ok(Self { path, reader: BufReader::with_capacity(BUFFER_BYTES, file), lines: 0, last_look: false })
-    }
-
-    /// Reads on until the end of the line, newline taken off. False: there is no end yet.
-    fn read_line(&mut self, line: &mut Vec<u8>) -> Result<bool, ReadError> {
-        // What has no end for so long is no line; whoever gets it says so.
-        let room = (LINE_BYTES_MAX + 1).saturating_sub(line.len());
-        let read = (&mut self.reader).take(room as u64).read_until(b'\n', line);
-        read.map_err(fail(&self.path))?;
-        let ends = line.last() == Some(&b'\n');
-        if ends {
-            line.pop();
-        }
-        let is_line = ends || line.len() > LINE_BYTES_MAX;
-        self.lines += u64::from(is_line);
-        Ok(is_line)
-    }
-}
-
 fn note(place: &mut Option<(PathBuf, u64)>, file: &Path, number: u64) {
     match place {
         Some((path, at)) if path == file => *at = number,
         place => *place = Some((file.to_owned(), number)),
     }
-}
-
-fn segment_name(path: &Path) -> Option<SegmentName> {
-    path.file_name()?.to_str()?.parse().ok()
-}
-
-fn segments_in(dir: &Path) -> Result<Vec<(SegmentName, PathBuf)>, ReadError> {
-    let names = names_in(dir)?.into_iter();
-    Ok(names.filter_map(|name| Some((name.parse().ok()?, dir.join(name)))).collect())
-}
-
-fn names_in(dir: &Path) -> Result<Vec<String>, ReadError> {
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(fail(dir))? {
-        // What is not UTF-8 is none of ours.
-        names.extend(entry.map_err(fail(dir))?.file_name().into_string());
-    }
-    Ok(names)
-}
-
-/// The .jsonl files of a directory without segments, by name: what an export has, and what the first buzzerds wrote.
-fn other_files(dir: &Path) -> Result<Vec<PathBuf>, ReadError> {
-    let mut names = names_in(dir)?;
-    names.retain(|name| name.ends_with(".jsonl"));
-    names.sort_unstable();
-    Ok(names.iter().map(|name| dir.join(name)).collect())
 }

@@ -1,4 +1,4 @@
-//! Where the journal of a log is, and whether somebody writes it. In: a log directory. Out: paths, a yes or no. Guarantee:
+//! Where the files of a log are, and whether somebody writes it. In: a log directory. Out: paths, a yes or no. Guarantee:
 //! nothing is locked or made, so a daemon that starts at this moment is not disturbed.
 
 use std::fs;
@@ -6,8 +6,36 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::{ReadError, fail};
 use crate::io::log_dir::{self, FALLBACK_NAME, LOCK_NAME, Lock};
+use crate::log::SegmentName;
 use crate::log::journal::FILE_NAMES;
+
+pub(super) fn segment_name(path: &Path) -> Option<SegmentName> {
+    path.file_name()?.to_str()?.parse().ok()
+}
+
+pub(super) fn segments_in(dir: &Path) -> Result<Vec<(SegmentName, PathBuf)>, ReadError> {
+    let names = names_in(dir)?.into_iter();
+    Ok(names.filter_map(|name| Some((name.parse().ok()?, dir.join(name)))).collect())
+}
+
+fn names_in(dir: &Path) -> Result<Vec<String>, ReadError> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).map_err(fail(dir))? {
+        // What is not UTF-8 is none of ours.
+        names.extend(entry.map_err(fail(dir))?.file_name().into_string());
+    }
+    Ok(names)
+}
+
+/// The .jsonl files of a directory without segments, by name: what an export has, and what the first buzzerds wrote.
+pub(super) fn other_files(dir: &Path) -> Result<Vec<PathBuf>, ReadError> {
+    let mut names = names_in(dir)?;
+    names.retain(|name| name.ends_with(".jsonl"));
+    names.sort_unstable();
+    Ok(names.iter().map(|name| dir.join(name)).collect())
+}
 
 /// The journal directory of a log: the one that the lock names, else the one where a daemon would put it.
 pub(super) fn journal(log_dir: &Path) -> Option<PathBuf> {
