@@ -15,6 +15,7 @@ use buzzer_server::io::log_dir::{LOCK_NAME, Lock};
 use buzzer_server::io::log_reader::LogReader;
 use buzzer_server::log::audit::Audit;
 use buzzer_server::log::explain::{Asked, GAP_US, Scan, Story};
+use buzzer_server::log::journal::FILE_NAMES;
 use buzzer_server::log::recovery::{self, Recovered, RecoveryError};
 use buzzer_server::log::storage::Directory;
 use buzzer_server::log::{ChainHash, Line, SegmentName, Verifier, encode, journal, sentence};
@@ -23,7 +24,6 @@ use tempfile::TempDir;
 
 use super::sim_disk::Dice;
 
-const JOURNAL_NAMES: [&str; 2] = ["0.journal", "1.journal"];
 /// More files than these only take time.
 const FILES_MAX: usize = 8;
 /// `,"h":"`, the hash, and what ends a line.
@@ -58,8 +58,7 @@ pub fn files(input: &[u8]) -> Files {
 }
 
 fn is_name(name: &str) -> bool {
-    name.parse::<SegmentName>().is_ok_and(|parsed| parsed.to_string() == name)
-        || JOURNAL_NAMES.contains(&name)
+    name.parse::<SegmentName>().is_ok_and(|parsed| parsed.to_string() == name) || FILE_NAMES.contains(&name)
 }
 
 /// The segments in the order of the log, then the journal.
@@ -117,7 +116,7 @@ pub fn spoil(input: &[u8], other: &[u8], dice: &mut Dice) -> Vec<u8> {
             7 => line[byte..].fill(0),
             8 => {
                 let name = match dice.below(3) {
-                    0 => JOURNAL_NAMES[dice.below(2)].to_owned(),
+                    0 => FILE_NAMES[dice.below(2)].to_owned(),
                     _ => {
                         let seq = Line::parse(line.trim_ascii_end()).map_or(1, |line| line.seq);
                         SegmentName { number: dice.below(5) as u32 + 1, first_seq: seq }.to_string()
@@ -187,7 +186,7 @@ impl Bench {
             fs::create_dir(&dir).expect("a directory");
         }
         for (name, bytes) in files {
-            let dir = if JOURNAL_NAMES.contains(&&**name) { self.journal() } else { self.log() };
+            let dir = if FILE_NAMES.contains(&&**name) { self.journal() } else { self.log() };
             fs::write(dir.join(name), bytes).expect("a file");
         }
         let lock = Lock { pid: 1, journal: Some(self.journal()), second: None };
@@ -205,7 +204,7 @@ impl Bench {
         let read = |entry: fs::DirEntry| {
             (entry.file_name().into_string().expect("text"), fs::read(entry.path()).expect("a file"))
         };
-        entries.map(read).filter(|(name, _)| name != "lock").collect()
+        entries.map(read).filter(|(name, _)| name != LOCK_NAME).collect()
     }
 
     /// Tries an input. Gives the most memory that recovery held, in bytes, if it is counted, and the input's own length.
@@ -266,7 +265,7 @@ impl Bench {
 
     /// Leaves of the journal what a daemon goes on with.
     fn take_journal(&self, found: &Recovered<DiskFile, DiskFile>) {
-        for name in JOURNAL_NAMES {
+        for name in FILE_NAMES {
             let path = self.journal().join(name);
             let Some(resumed) = found.journal.iter().find(|resumed| resumed.name == name) else {
                 let _ = fs::remove_file(path);

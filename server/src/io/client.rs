@@ -108,9 +108,9 @@ impl Client {
         self.blocked
     }
 
-    /// Its socket takes something again, which is progress.
-    pub const fn unblock(&mut self) {
-        self.blocked = false;
+    /// Its socket takes something: whether it did not before, which is progress.
+    pub const fn unblock(&mut self) -> bool {
+        std::mem::replace(&mut self.blocked, false)
     }
 
     /// Whether nothing waits for it, here or in its socket's buffer.

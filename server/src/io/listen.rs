@@ -95,14 +95,18 @@ pub fn unix(path: &Path) -> Result<UnixListener, ListenError> {
     Ok(listener)
 }
 
-/// Makes an accepted stream prompt and mortal. An option that the kernel refuses costs comfort, not correctness.
-pub fn tune(stream: &TcpStream) {
+/// Makes an accepted stream prompt and mortal; a patient one only if its peer is gone, not if it takes nothing. An option that
+/// the kernel refuses costs comfort, not correctness.
+pub fn tune(stream: &TcpStream, patient: bool) {
     let socket = SockRef::from(stream);
     // Without it the second of two frames can wait 40 ms for an acknowledgement.
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_send_buffer_size(SEND_BUFFER_BYTES);
-    // A peer that vanished without a word: found by data in flight after 10 s, without data after 19 s.
-    let _ = socket.set_tcp_user_timeout(Some(Duration::from_secs(10)));
+    // A peer that vanished without a word: found by data in flight after 10 s, without data after 19 s. The first also ends a
+    // peer that is there and reads nothing (tcp_probe_timer in net/ipv4/tcp_timer.c).
+    if !patient {
+        let _ = socket.set_tcp_user_timeout(Some(Duration::from_secs(10)));
+    }
     let keepalive = TcpKeepalive::new()
         .with_time(Duration::from_secs(10))
         .with_interval(Duration::from_secs(3))

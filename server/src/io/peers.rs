@@ -165,8 +165,10 @@ impl Peers {
         match self.peers.get_mut(key).map(|peer| &mut peer.speaks) {
             Some(Speaks::WebSocket(client, _)) => {
                 client.set_readable();
-                if writable {
-                    client.unblock();
+                // In time, however late it is looked at: the machine may have slept, or was stopped.
+                let has_taken = writable && client.unblock() && !client.is_closing();
+                if has_taken {
+                    self.set_deadline(key, None);
                 }
                 self.queue_read(key);
                 self.queue_serve(key);
@@ -180,7 +182,7 @@ impl Peers {
         loop {
             match self.listeners[listener].accept() {
                 Ok((stream, address)) => {
-                    listen::tune(&stream);
+                    listen::tune(&stream, self.patient);
                     let mut handshake = Handshake::new(stream);
                     let full = self.clients.len() >= CLIENTS_MAX || self.handshakes >= HANDSHAKES_MAX;
                     if full || self.closed {
