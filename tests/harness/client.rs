@@ -1,6 +1,7 @@
 //! A WebSocket client. In: an address. Out: messages as text, byte for byte as they came. Guarantee: what does not come
 //! within [`PATIENCE`] fails the test; nothing is reordered or swallowed.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 
 use serde_json::Value;
@@ -87,11 +88,15 @@ impl Client {
     /// # Errors
     /// Whatever ended the connection.
     pub fn message(&mut self) -> Result<Message, Error> {
-        match self.socket.read() {
-            Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                panic!("no message in {PATIENCE:?}");
+        loop {
+            match self.socket.read() {
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                    panic!("no message in {PATIENCE:?}");
+                }
+                // A process that was stopped and goes on (signal(7)).
+                Err(Error::Io(error)) if error.kind() == ErrorKind::Interrupted => {}
+                message => return message,
             }
-            message => message,
         }
     }
 
