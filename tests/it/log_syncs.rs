@@ -135,6 +135,46 @@ fn a_journal_file_that_is_done_with_takes_no_memory() {
 }
 
 #[test]
+fn half_a_line_in_the_journal_is_cut_before_the_next_one_is_written() {
+    let (dir, runtime) = (SimDir::new(1), SimDir::new(2));
+    let header = HEADER.to_vec();
+    // Of an earlier process: longer than what comes next.
+    let long = Record {
+        seq: 3,
+        at_us: 3,
+        fact: Fact::Connect { pool: "stage".parse().unwrap(), by: "x".repeat(900) },
+    };
+    let (mut head, mut torn) = (ChainHash::START, Vec::new());
+    (1..=2).for_each(|seq| encode(&record(seq), &mut head, &mut torn));
+    encode(&long, &mut head, &mut torn);
+    torn.truncate(torn.len() - 20);
+    leave(&runtime, FILE_NAMES[0], &[HEADER, &torn].concat());
+    let found = recovery::recover(std::slice::from_ref(&dir), &runtime, HEADER).unwrap();
+    assert_eq!(found.state.seq(), 2);
+    let (mut journal, _feed) =
+        journal::open(runtime.clone(), header, found.journal, found.head, Limits::default());
+    journal.append(&[record(3)]);
+    assert_eq!(runtime.content(FILE_NAMES[0]), [HEADER, &lines(3)].concat());
+    // Of this one: there is room for a part of it.
+    runtime.set_room(runtime.content(FILE_NAMES[0]).len() + 100);
+    journal.append(&[record(4)]);
+    assert_eq!(runtime.content(FILE_NAMES[0]), [HEADER, &lines(3)].concat());
+}
+
+#[test]
+fn what_the_journal_holds_once_more_is_all_that_is_in_its_file() {
+    let (dir, runtime) = (SimDir::new(1), SimDir::new(2));
+    let all = lines(22);
+    let place = lines(20).len();
+    leave(&dir, "000001-1.jsonl", &all[..place]);
+    leave(&dir, "000002-21.jsonl", &all[place..]);
+    leave(&runtime, FILE_NAMES[0], &[HEADER, &all[..place]].concat());
+    let found = recovery::recover(std::slice::from_ref(&dir), &runtime, HEADER).unwrap();
+    assert_eq!(found.notes, []);
+    assert_eq!(runtime.content(FILE_NAMES[0]), [HEADER, &all[place..]].concat());
+}
+
+#[test]
 fn room_is_set_aside_in_a_segment_that_is_gone_on_with() {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::open(folder.path()).unwrap();
