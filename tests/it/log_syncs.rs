@@ -2,9 +2,12 @@
 //! takes the call away sees a test fail. In: disks that are simulated, or real. Out: what is there after the power was cut.
 
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
 
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::io::disk::Disk;
+use buzzer_server::io::log_proof::{CHECKPOINTS_NAME, KEY_NAME, PUBLIC_KEY_NAME, SIGNERS_NAME};
 use buzzer_server::log::journal::{self, FILE_NAMES, Limits};
 use buzzer_server::log::recovery;
 use buzzer_server::log::segments::{Resume, Segments};
@@ -12,6 +15,7 @@ use buzzer_server::log::storage::{Directory, File, write_all};
 use buzzer_server::log::writer::{Turn, Writer};
 use buzzer_server::log::{ChainHash, SegmentName, encode};
 use buzzer_server::record::{Fact, Record};
+use buzzer_tests::harness::daemon::binary;
 use buzzer_tests::harness::sim_disk::{Faults, SimDir};
 use buzzer_tests::{Home, left_out};
 
@@ -200,4 +204,66 @@ fn a_lock_says_nothing_of_an_earlier_process() {
     assert_eq!(words.lines().next(), Some(&*daemon.pid().to_string()));
     assert_eq!(words.lines().count(), 2, "{words}");
     assert_eq!(daemon.stop().code, Some(0));
+}
+
+/// The calls with which this program has the disk keep data and names, in their order.
+fn kept(arguments: &[&str], log: &Path) -> Option<Vec<String>> {
+    let mut traced = Command::new("strace");
+    traced.args(["-f", "-y", "-e", "trace=fdatasync,fsync,rename,mkdir", "-o", "/dev/stderr"]);
+    let output =
+        traced.arg(binary()).args(arguments).arg(log).env_remove("RUNTIME_DIRECTORY").output().ok()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let trace = String::from_utf8(output.stderr).expect("text");
+    // `1234  fdatasync(3</log/000001-1.jsonl>) = 0`, `1234  rename("/log/key.new", "/log/key") = 0`.
+    let call = |line: &str| {
+        let (call, rest) = line.split_once(' ')?.1.trim_start().split_once('(')?;
+        let path = match call {
+            "rename" => rest.split('"').nth(3)?,
+            "mkdir" => rest.split('"').nth(1)?,
+            _ => rest.split(['<', '>']).nth(1)?,
+        };
+        let name = Path::new(path).file_name()?.to_str()?;
+        // A checkpoint is named after what it says.
+        let name = name.find(".txt").map_or(name, |at| &name[at..]);
+        Some(format!("{call} {name}"))
+    };
+    Some(trace.lines().filter_map(call).collect())
+}
+
+#[test]
+fn a_checkpoint_has_a_name_only_when_the_disk_has_all_that_it_stands_for() {
+    let home = Home::desk("autoconnect = true");
+    home.serve().stop();
+    let dir = home.journal().dir().to_owned();
+    // As if nothing had ever been signed.
+    std::fs::remove_dir_all(dir.join(CHECKPOINTS_NAME)).unwrap();
+    for name in [KEY_NAME, PUBLIC_KEY_NAME, SIGNERS_NAME] {
+        std::fs::remove_file(dir.join(name)).unwrap();
+    }
+    let sign = ["log", "fingerprint", "--sign"];
+    let Some(first) = kept(&sign, &dir) else {
+        return left_out("what a checkpoint keeps, and when", "strace is not installed");
+    };
+    let log = ["fdatasync 000001-1.jsonl", "fsync log"];
+    let key = [
+        "fdatasync key.new",
+        "rename key",
+        "fdatasync key.pub.new",
+        "rename key.pub",
+        "fdatasync allowed_signers.new",
+        "rename allowed_signers",
+        "fsync log",
+    ];
+    let checkpoint = [
+        "mkdir checkpoints",
+        "fsync log",
+        "fdatasync .txt.sig.new",
+        "rename .txt.sig",
+        "fdatasync .txt.new",
+        "rename .txt",
+        "fsync checkpoints",
+    ];
+    assert_eq!(first, [&log[..], &key, &checkpoint].concat());
+    // It stands: nothing is signed a second time.
+    assert_eq!(kept(&sign, &dir).unwrap(), log);
 }

@@ -99,7 +99,10 @@ pub fn keep_segments(dir: &Path) -> Result<(), ProofError> {
 pub fn write_checkpoint(dir: &Path, checkpoint: &Checkpoint) -> Result<PathBuf, ProofError> {
     let key = key(dir)?;
     let checkpoints = dir.join(CHECKPOINTS_NAME);
-    fs::create_dir_all(&checkpoints).map_err(fail(&checkpoints, "make the directory"))?;
+    if !checkpoints.exists() {
+        fs::create_dir_all(&checkpoints).map_err(fail(&checkpoints, "make the directory"))?;
+        keep_names(dir)?;
+    }
     let path = checkpoints.join(checkpoint.name() + ".txt");
     if path.exists() {
         // The same record of the same start: what was said about it stands.
