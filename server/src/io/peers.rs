@@ -2,6 +2,8 @@
 //! is gone. Guarantee: every connection has a bound in number, bytes and time; the trouble of one touches no other;
 //! in one turn at most 64 are read from and 64 are sent to, so that nothing else waits longer than that takes.
 
+mod arrival;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 
@@ -13,18 +15,13 @@ use tungstenite::Utf8Bytes;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::client::{Client, Incoming, Standing};
-use super::handshake::{Handshake, Page, Step};
-use super::listen;
-use crate::http::{Refusal, Route};
+use super::handshake::{Handshake, Page};
+use crate::http::Route;
 use crate::outbox::{ClientId, Outbox};
 use crate::v1::{self, Request};
 
 /// Clients at once; a further one is answered with 503.
 pub const CLIENTS_MAX: usize = 8192;
-/// Connections at once that have not said what they want.
-const HANDSHAKES_MAX: usize = 256;
-/// A request head must come within this time.
-const HEAD_US: Micros = Micros::from_ms(5000);
 /// A peer that is to close has this long.
 const CLOSE_US: Micros = Micros::from_ms(2000);
 /// A client whose socket takes nothing for so long is dropped.
@@ -175,80 +172,6 @@ impl Peers {
             }
             Some(Speaks::Http(..)) => self.advance(key, now, page),
             Some(Speaks::Nothing) | None => {}
-        }
-    }
-
-    fn accept(&mut self, listener: usize, now: KernelTime) {
-        loop {
-            match self.listeners[listener].accept() {
-                Ok((stream, address)) => {
-                    listen::tune(&stream, self.patient);
-                    let mut handshake = Handshake::new(stream);
-                    let full = self.clients.len() >= CLIENTS_MAX || self.handshakes >= HANDSHAKES_MAX;
-                    if full || self.closed {
-                        // A few bytes into a fresh socket fit; a peer that is still talking may see a reset.
-                        drop(handshake.busy());
-                        continue;
-                    }
-                    let key = self.peers.vacant_key();
-                    let token = Token(self.first_token + self.listeners.len() + key);
-                    let both = Interest::READABLE | Interest::WRITABLE;
-                    if let Err(error) = self.registry.register(handshake.stream(), token, both) {
-                        ::log::warn!("{address}: cannot be watched: {error}");
-                        continue;
-                    }
-                    let speaks = Speaks::Http(handshake, address.to_string());
-                    self.peers.insert(Peer { speaks, deadline: None, reading: false, serving: false });
-                    self.handshakes += 1;
-                    self.set_deadline(key, Some(now + HEAD_US));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    // Out of descriptors, most likely. Edge-triggered: the next to come is the next try.
-                    ::log::warn!("a connection could not be accepted: {error}");
-                    return;
-                }
-            }
-        }
-    }
-
-    /// A connection that is no client yet is ready.
-    fn advance(&mut self, key: usize, now: KernelTime, page: impl Fn(&Route) -> Page) {
-        let Speaks::Http(handshake, peer) = std::mem::replace(&mut self.peers[key].speaks, Speaks::Nothing)
-        else {
-            return;
-        };
-        let refused = |refusal: &Refusal| {
-            if refusal.status.starts_with("403") {
-                ::log::warn!("{peer}: {}", refusal.message);
-            }
-        };
-        let step = handshake.advance(&self.allowed_origins, page, refused);
-        self.step(key, step, peer, now);
-    }
-
-    fn step(&mut self, key: usize, step: Step, peer: String, now: KernelTime) {
-        match step {
-            Step::Wait(handshake) => self.peers[key].speaks = Speaks::Http(handshake, peer),
-            Step::Linger(handshake) => {
-                self.peers[key].speaks = Speaks::Http(handshake, peer);
-                self.set_deadline(key, Some(now + CLOSE_US));
-            }
-            Step::Done => {
-                self.handshakes -= 1;
-                self.remove(key);
-            }
-            Step::WebSocket(stream, tail) => {
-                self.handshakes -= 1;
-                self.client_ids += 1;
-                let id = ClientId(self.client_ids);
-                let client = Client::new(stream, tail, self.outbox.join(id), peer);
-                self.peers[key].speaks = Speaks::WebSocket(Box::new(client), id);
-                self.clients.insert(id, key);
-                self.set_deadline(key, None);
-                self.queue_read(key);
-            }
         }
     }
 

@@ -9,6 +9,7 @@
 mod journal;
 mod piece;
 mod place;
+mod segments;
 mod watch;
 
 use std::collections::VecDeque;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use self::journal::{Journal, Last, Misfit};
 use self::piece::Piece;
+use self::segments::Found;
 use self::watch::Watch;
 use crate::log::{ChainHash, Line, SegmentName};
 
@@ -94,14 +96,6 @@ enum Stage {
     Journal(Box<Journal>),
     /// The journal has nothing: what it had may be in the segments by now.
     OnceMore,
-}
-
-/// What reading on in the segments gave.
-enum Found {
-    Line,
-    /// A file that is not the last ends in the middle of a line.
-    Cut,
-    End,
 }
 
 fn fail(path: &Path) -> impl FnOnce(io::Error) -> ReadError {
@@ -286,112 +280,6 @@ impl LogReader {
         if let Some(journal) = self.dir.as_deref().and_then(place::journal) {
             let _ = watch.add(&journal);
         }
-        Ok(())
-    }
-
-    /// Reads on in the segments: a line, the torn end of a file that is not the last, or nothing.
-    fn read_segments(&mut self) -> Result<Found, ReadError> {
-        if std::mem::take(&mut self.is_held) {
-            self.give();
-            return Ok(Found::Line);
-        }
-        loop {
-            let Some(piece) = &mut self.file else {
-                if self.queue.is_empty() {
-                    self.look_for_segments()?;
-                }
-                let Some(path) = self.queue.pop_front() else { return Ok(Found::End) };
-                self.file = Some(Piece::open(path)?);
-                continue;
-            };
-            if piece.read_line(&mut self.incoming)? {
-                if piece.lines == 1 && self.newest.is_some() {
-                    self.expect_copies();
-                }
-                if self.owed > 0 && self.is_owed() {
-                    self.incoming.clear();
-                    continue;
-                }
-                // A line that the disk took in part is whole in the next segment.
-                if let Some((bytes, place)) = self.cut.take()
-                    && !self.incoming.starts_with(&bytes)
-                {
-                    (self.given, self.given_place, self.is_held) = (bytes, Some(place), true);
-                    return Ok(Found::Cut);
-                }
-                self.give();
-                return Ok(Found::Line);
-            }
-            if piece.last_look {
-                if !self.incoming.is_empty() {
-                    let place = (piece.path.clone(), piece.lines + 1);
-                    self.cut = Some((std::mem::take(&mut self.incoming), place));
-                }
-                self.file = None;
-                continue;
-            }
-            // A later segment is begun only when this one is full: one more look finds all that it got.
-            if self.queue.is_empty() {
-                self.look_for_segments()?;
-            }
-            if self.queue.is_empty() {
-                return Ok(Found::End);
-            }
-            if let Some(piece) = &mut self.file {
-                piece.last_look = true;
-            }
-        }
-    }
-
-    /// Whether this line of a segment was given already.
-    fn is_owed(&mut self) -> bool {
-        let given = Line::parse(&self.given).map(|line| line.seq).ok();
-        let (Some(given), Ok(copy)) = (given, Line::parse(&self.incoming)) else {
-            self.owed = 0;
-            return false;
-        };
-        // The copies come in order, each follows from the one before it, and the last of them is the line that was given
-        // last: so all of them are what was given.
-        let follows = self.copied.is_none_or(|before| copy.follows(&before));
-        let is_last = copy.seq != given || self.incoming == self.given;
-        let owed = copy.seq + self.owed == given + 1 && follows && is_last;
-        (self.owed, self.copied) = if owed { (self.owed - 1, Some(copy.hash)) } else { (0, None) };
-        owed
-    }
-
-    /// After a storage error the daemon writes what may not be on the disk once more, in the next segment, whose name says
-    /// from which seq on.
-    fn expect_copies(&mut self) {
-        let first =
-            self.file.as_ref().and_then(|piece| place::segment_name(&piece.path)).map(|name| name.first_seq);
-        let last = Line::parse(&self.given).map(|line| line.seq).ok();
-        if let (Some(first), Some(last)) = (first, last)
-            && first <= last
-        {
-            (self.owed, self.copied) = (last - first + 1, None);
-        }
-    }
-
-    fn give(&mut self) {
-        std::mem::swap(&mut self.incoming, &mut self.given);
-        self.incoming.clear();
-        if let Some(piece) = &self.file {
-            note(&mut self.given_place, &piece.path, piece.lines);
-        }
-    }
-
-    fn look_for_segments(&mut self) -> Result<(), ReadError> {
-        let Some(dir) = self.dir.as_deref() else { return Ok(()) };
-        let mut found = place::segments_in(dir)?;
-        // Where a daemon goes on while the disk of the log fails; it may be that very disk that is gone by now.
-        found.extend(
-            place::second(dir).and_then(|second| place::segments_in(&second).ok()).into_iter().flatten(),
-        );
-        found.retain(|(name, _)| self.newest.is_none_or(|newest| *name > newest));
-        found.sort_unstable();
-        found.dedup_by_key(|(name, _)| *name);
-        self.newest = found.last().map(|(name, _)| *name).or(self.newest);
-        self.queue.extend(found.into_iter().map(|(_, path)| path));
         Ok(())
     }
 
