@@ -62,9 +62,9 @@ impl Client {
         }
     }
 
-    /// Has the kernel keep little of what this client does not read: a few KiB instead of what it likes.
-    pub fn keep_little(&self) {
-        rustix::net::sockopt::set_socket_recv_buffer_size(self.socket.get_ref(), 4096)
+    /// Has the kernel keep about so much of what this client does not read, instead of what it likes.
+    pub fn keep_bytes(&self, bytes: usize) {
+        rustix::net::sockopt::set_socket_recv_buffer_size(self.socket.get_ref(), bytes)
             .expect("a small buffer");
     }
 

@@ -175,7 +175,7 @@ fn at_full_speed_a_client_that_does_not_read_is_waited_for() {
     daemon.stop();
     let mut daemon = replay(&home, &["--speed", "max"]);
     let mut client = daemon.client();
-    client.keep_little();
+    client.keep_bytes(4096);
     daemon.wait_said("replay: begins");
     // A second one talks for longer than the live server, and the kernel for it, wait for a client that takes nothing.
     let mut eager = daemon.client();

@@ -117,6 +117,7 @@ impl Daemon {
         let watchdog = sd_notify::watchdog_enabled().map(|period| period / 2);
         let _ = sd_notify::notify(&[NotifyState::Ready]);
         loop {
+            let asked = sys::now();
             match self.poll.poll(&mut events, self.timeout(watchdog)) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
                 _ => self.ring.awake(),
@@ -126,8 +127,9 @@ impl Daemon {
                 self.handle_ready(event.token(), event.is_writable(), now);
             }
             self.hardware.report(&mut self.mediator, now);
-            self.peers.handle_deadlines(now);
-            self.attachments.handle_deadlines(now);
+            // Whoever was in time was seen, even if this process stood still between the look and now.
+            self.peers.handle_deadlines(asked);
+            self.attachments.handle_deadlines(asked);
             let mediator = &mut self.mediator;
             self.peers.read(now, |client, by, request| mediator.handle_request(client, by, request, now));
             for client in self.peers.take_gone() {

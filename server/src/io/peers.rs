@@ -162,7 +162,7 @@ impl Peers {
         match self.peers.get_mut(key).map(|peer| &mut peer.speaks) {
             Some(Speaks::WebSocket(client, _)) => {
                 client.set_readable();
-                // In time, however late it is looked at: the machine may have slept, or was stopped.
+                // In time, however late it is looked at: the machine may have slept, or this process was stopped.
                 let has_taken = writable && client.unblock() && !client.is_closing();
                 if has_taken {
                     self.set_deadline(key, None);
@@ -259,7 +259,7 @@ impl Peers {
         }
     }
 
-    /// Does what is due.
+    /// Does what was due at this time, which is from before readiness was asked for.
     pub fn handle_deadlines(&mut self, now: KernelTime) {
         while let Some((_, key)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
             self.set_deadline(key, None);

@@ -126,6 +126,7 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
     pub fn run(mut self) -> Result<(), ReplayError<E>> {
         let mut events = Events::with_capacity(256);
         loop {
+            let asked = sys::now();
             match self.poll.poll(&mut events, self.timeout()) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
                 _ => {}
@@ -134,7 +135,7 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
             for event in &events {
                 self.handle_ready(event.token(), event.is_writable(), now);
             }
-            self.peers.handle_deadlines(now);
+            self.peers.handle_deadlines(asked);
             let player = &mut self.player;
             self.peers.read(now, |client, _, request| player.handle_request(client, request, now));
             for client in self.peers.take_gone() {
