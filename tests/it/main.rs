@@ -26,6 +26,7 @@ mod reader;
 mod recordings;
 mod restart;
 mod simulation;
+mod slow;
 mod tidy;
 mod ties;
 mod v1;
