@@ -1,7 +1,9 @@
 //! Many devices, one order. In: events of every device, each device's in its own order, with the time that counts.
 //! Out: one stream in kernel-time order. Guarantee: if every event became visible within the settle window W of its
 //! stamp, what leaves is sorted by stamp, whatever order the reads had; an event that comes later than that leaves at
-//! once, flagged `late`, and what has left is never changed. Events of one stamp leave as one group.
+//! once, flagged `late`, and what has left is never changed. Events of one stamp leave as one group. A device counts from
+//! when it was pushed as attached: with one device nothing is held, so what a second one saw while it was being opened (a
+//! few ms) may be late.
 //!
 //! Why W is needed: the kernel stamps a frame before it makes it readable (`evdev_events` against
 //! `evdev_pass_values`), so a device on another CPU may show a later stamp first. Proof of the guarantee: `release`

@@ -205,8 +205,9 @@ impl Truth {
         let known =
             self.stamps != Stamps::Receipt && if press.stale { !(is_false && is_late) } else { !is_false };
         press.physical = known.then_some(frame.physical);
-        let visible = frame.visible.max(self.handed);
-        let is_prompt = self.stamps == Stamps::Receipt || visible <= press.at + self.settle_us;
+        // While there is one device nothing is held, so what a second one saw before the reader had it can be late.
+        let is_seen = self.handed <= press.at && frame.visible <= press.at + self.settle_us;
+        let is_prompt = self.stamps == Stamps::Receipt || is_seen;
         press.prompt = is_prompt && !press.stale && !excused;
         let mut counts = false;
         for (key, down, after_gap) in std::mem::take(&mut self.edges) {
