@@ -20,6 +20,7 @@ pub mod keys;
 pub mod lights;
 pub mod order;
 pub mod profile;
+pub mod quote;
 pub mod ring;
 pub mod roster;
 pub mod stamp;

@@ -1,0 +1,102 @@
+//! Text from outside, as a line for people may show it. In: any text. Out: the same, with an escape for every character that
+//! moves a cursor, ends a line, hides, or turns the direction of reading. Guarantee: the output has no control and no
+//! direction character, so one message is one line and nothing in it passes for something else; [`Quoted`] is bounded too.
+
+use std::fmt::{self, Display, Write};
+
+/// [`Quoted`] shows so many characters.
+pub const QUOTED_CHARS_MAX: usize = 200;
+
+/// The whole text, without quotation marks: a name in a table, a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain<'a>(pub &'a str);
+
+/// The text in quotation marks, cut at [`QUOTED_CHARS_MAX`] characters: what a peer, a device or a file said. A mark or a
+/// backslash within it is escaped.
+#[derive(Clone, Copy, Debug)]
+pub struct Quoted<'a>(pub &'a str);
+
+/// Whether a character is to be escaped: C0, DEL and C1 controls, line and paragraph separators, what turns the direction
+/// of reading, and what has no width and no use in a name. The joiners U+200C and U+200D are part of words and stay.
+pub fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn escape(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
+    match c {
+        '\n' => f.write_str("\\n"),
+        '\r' => f.write_str("\\r"),
+        '\t' => f.write_str("\\t"),
+        c if is_unsafe(c) => write!(f, "\\u{{{:x}}}", u32::from(c)),
+        c => f.write_char(c),
+    }
+}
+
+impl Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| escape(f, c))
+    }
+}
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for c in self.0.chars().take(QUOTED_CHARS_MAX) {
+            if matches!(c, '"' | '\\') {
+                f.write_char('\\')?;
+            }
+            escape(f, c)?;
+        }
+        f.write_char('"')?;
+        if self.0.chars().nth(QUOTED_CHARS_MAX).is_some() {
+            write!(f, "… ({} bytes)", self.0.len())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_moves_a_cursor_or_turns_a_line_is_escaped() {
+        for (text, plain, quoted) in [
+            ("left desk", "left desk", "\"left desk\""),
+            ("a\nb\r\tc", "a\\nb\\r\\tc", "\"a\\nb\\r\\tc\""),
+            ("\x1b[2J\u{9b}31m\x7f", "\\u{1b}[2J\\u{9b}31m\\u{7f}", "\"\\u{1b}[2J\\u{9b}31m\\u{7f}\""),
+            ("evil\u{202e}gpj", "evil\\u{202e}gpj", "\"evil\\u{202e}gpj\""),
+            ("\u{61c}\u{200e}\u{2066}", "\\u{61c}\\u{200e}\\u{2066}", "\"\\u{61c}\\u{200e}\\u{2066}\""),
+            ("\u{2028}\u{feff}", "\\u{2028}\\u{feff}", "\"\\u{2028}\\u{feff}\""),
+            (r#"say "a\b""#, r#"say "a\b""#, r#""say \"a\\b\"""#),
+            ("Zoë, نعم, क्षि, 👩\u{200d}🚀", "Zoë, نعم, क्षि, 👩\u{200d}🚀", "\"Zoë, نعم, क्षि, 👩\u{200d}🚀\""),
+        ] {
+            assert_eq!(Plain(text).to_string(), plain);
+            assert_eq!(Quoted(text).to_string(), quoted);
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_and_says_so() {
+        let exact = "é".repeat(QUOTED_CHARS_MAX);
+        assert_eq!(Quoted(&exact).to_string(), format!("\"{exact}\""));
+        let long = format!("{exact}x");
+        assert_eq!(Quoted(&long).to_string(), format!("\"{exact}\"… (401 bytes)"));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_unsafe_comes_through(text in any::<String>()) {
+            prop_assert!(!Plain(&text).to_string().contains(is_unsafe));
+            let quoted = Quoted(&text).to_string();
+            prop_assert!(!quoted.contains(is_unsafe));
+            prop_assert!(quoted.len() < 11 * QUOTED_CHARS_MAX);
+        }
+    }
+}
