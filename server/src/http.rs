@@ -1,18 +1,30 @@
 //! The head of an HTTP request. In: the bytes a peer has sent so far and who may connect. Out: nothing yet, or what to
 //! answer. Guarantee: a head is at most 8 KiB; what is not understood is answered with the status that says why,
-//! never with silence; a browser page from elsewhere cannot open a socket (RFC 6455 section 10.2).
+//! never with silence; a browser page from elsewhere cannot open a socket (RFC 6455 section 10.2), also if it has its own
+//! name point to this box.
 //!
 //! The head is parsed here and not by tungstenite's own `accept`, which drops the connection on a failure without an
 //! answer, and refuses a client whose first frame arrives together with its head.
 
-use http::{Request, Uri};
-use tungstenite::handshake::server::{create_response, write_response};
+use buzzer_core::quote::Quoted;
+use tungstenite::handshake::derive_accept_key;
+
+use crate::config::{Authority, Host, Origin};
 
 /// The longest head.
 pub const HEAD_BYTES_MAX: usize = 8 * 1024;
 const HEADERS_MAX: usize = 64;
 /// The subprotocol that names the seed's messages.
 const PROTOCOL_V1: &str = "buzzer.v1";
+
+/// Who may ask.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// Hosts that a request may name, beside those that no page from elsewhere can have.
+    pub hosts: Vec<Host>,
+    /// Origins whose pages may connect, beside our own.
+    pub origins: Vec<Origin>,
+}
 
 /// What the bytes ask for.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,136 +55,236 @@ pub struct Refusal {
     pub header: &'static str,
     /// For a person.
     pub message: String,
+    /// Whether who runs this box should hear of it, for the configuration can change it.
+    pub is_notable: bool,
 }
 
-fn refuse(status: &'static str, header: &'static str, message: impl Into<String>) -> Route {
-    Route::Refuse(Refusal { status, header, message: message.into() })
+/// A refusal that concerns its peer only.
+pub fn refusal(status: &'static str, header: &'static str, message: impl Into<String>) -> Refusal {
+    Refusal { status, header, message: message.into(), is_notable: false }
+}
+
+fn bad(message: impl Into<String>) -> Refusal {
+    refusal("400 Bad Request", "", message)
+}
+
+/// Whether a head, complete or not, asks for an answer without its body.
+pub fn is_head(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(b"HEAD ")
 }
 
 /// Reads what has come so far.
-pub fn route(bytes: &[u8], allowed_origins: &[String]) -> Route {
+pub fn route(bytes: &[u8], access: &Access) -> Route {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut head = httparse::Request::new(&mut headers);
     let head_len = match head.parse(bytes) {
         Ok(httparse::Status::Complete(len)) if len <= HEAD_BYTES_MAX => len,
         Ok(httparse::Status::Partial) if bytes.len() < HEAD_BYTES_MAX => return Route::Incomplete,
         Ok(_) | Err(httparse::Error::TooManyHeaders) => {
-            return refuse("431 Request Header Fields Too Large", "", "at most 8 KiB and 64 headers");
+            let status = "431 Request Header Fields Too Large";
+            return Route::Refuse(refusal(status, "", "at most 8 KiB and 64 headers"));
         }
-        Err(error) => return refuse("400 Bad Request", "", error.to_string()),
+        Err(error) => return Route::Refuse(bad(error.to_string())),
     };
-    let (Some(method), Some(path)) = (head.method, head.path) else {
-        return refuse("400 Bad Request", "", "no request line");
-    };
-    if method != "GET" {
-        return refuse("405 Method Not Allowed", "Allow: GET\r\n", "only GET is understood");
+    routed(&Head(head), head_len, access).unwrap_or_else(Route::Refuse)
+}
+
+fn routed(head: &Head<'_, '_>, head_len: usize, access: &Access) -> Result<Route, Refusal> {
+    let is_get = head.0.method == Some("GET");
+    if !is_get && head.0.method != Some("HEAD") {
+        return Err(refusal(
+            "405 Method Not Allowed",
+            "Allow: GET, HEAD\r\n",
+            "only GET and HEAD are understood",
+        ));
     }
-    let value = |name: &str| {
-        let header = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-        header.and_then(|header| std::str::from_utf8(header.value).ok())
-    };
-    if !value("upgrade").is_some_and(|upgrade| upgrade.trim().eq_ignore_ascii_case("websocket")) {
-        return match path.split('?').next() {
-            Some("/") => Route::Index,
-            Some("/healthz") => Route::Health,
-            _ => refuse("404 Not Found", "", "there are /, /healthz and, on any path, WebSocket"),
-        };
-    }
-    if let Some(origin) = value("origin")
-        && !may_connect(origin, value("host").unwrap_or_default(), allowed_origins)
+    let (path, asked) = head.target()?;
+    if let Some(asked) =
+        asked.as_ref().filter(|asked| !(asked.host.is_local() || access.hosts.contains(&asked.host)))
     {
         let message = format!(
-            "a page from {origin} may not connect here; to allow it add it to server.allowed_origins in the configuration"
+            "this box is not known as {}; if it is meant to be, add that name to server.allowed_hosts in the configuration",
+            asked.host
         );
-        return refuse("403 Forbidden", "", message);
+        return Err(Refusal { is_notable: true, ..refusal("421 Misdirected Request", "", message) });
     }
-    upgrade(&head, path, head_len)
+    let origin = head.origin()?;
+    if !(is_get && head.lists("upgrade", "websocket")) {
+        return match path.split('?').next() {
+            Some("/") => Ok(Route::Index),
+            Some("/healthz") => Ok(Route::Health),
+            _ => Err(refusal("404 Not Found", "", "there are /, /healthz and, on any path, WebSocket")),
+        };
+    }
+    let is_ours = |origin: &Origin| asked.as_ref().is_some_and(|asked| origin.is_of(asked));
+    if let Some((text, origin)) = origin
+        && !is_ours(&origin)
+        && !access.origins.contains(&origin)
+    {
+        let message = format!(
+            "a page from {} may not connect here; to allow it add it to server.allowed_origins in the configuration",
+            Quoted(text)
+        );
+        return Err(Refusal { is_notable: true, ..refusal("403 Forbidden", "", message) });
+    }
+    Ok(Route::WebSocket { response: head.upgrade()?, head_len })
 }
 
-fn upgrade(head: &httparse::Request<'_, '_>, path: &str, head_len: usize) -> Route {
-    let version = if head.version == Some(1) { http::Version::HTTP_11 } else { http::Version::HTTP_10 };
-    let mut request = Request::builder().uri(path).version(version);
-    for header in head.headers.iter() {
-        request = request.header(header.name, header.value);
+/// A complete head.
+struct Head<'h, 'b>(httparse::Request<'h, 'b>);
+
+impl<'b> Head<'_, 'b> {
+    fn values(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
+        self.0
+            .headers
+            .iter()
+            .filter(move |header| header.name.eq_ignore_ascii_case(name))
+            .map(|header| header.value)
     }
-    let request = match request.body(()) {
-        Ok(request) => request,
-        Err(error) => return refuse("400 Bad Request", "", error.to_string()),
-    };
-    let mut response = match create_response(&request) {
-        Ok(response) => response,
-        Err(error) => {
-            let header = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
-            return refuse("426 Upgrade Required", header, error.to_string());
+
+    /// The value of a header that may stand there once.
+    fn single(&self, name: &str) -> Result<Option<&'b str>, Refusal> {
+        let mut values = self.values(name);
+        let Some(value) = values.next() else { return Ok(None) };
+        if values.next().is_some() {
+            return Err(bad(format!("{name} is there twice")));
         }
-    };
-    // Exactly one of the offered names may be echoed, or none at all.
-    let offers = request.headers().get_all("sec-websocket-protocol");
-    let mut offers = offers.iter().filter_map(|offer| offer.to_str().ok()).flat_map(|offer| offer.split(','));
-    if offers.any(|offer| offer.trim() == PROTOCOL_V1) {
-        let name = http::HeaderValue::from_static(PROTOCOL_V1);
-        response.headers_mut().insert("sec-websocket-protocol", name);
+        let text = std::str::from_utf8(value).map_err(|_| bad(format!("{name} is no text")))?;
+        Ok(Some(text.trim_ascii()))
     }
-    let mut bytes = Vec::with_capacity(192);
-    match write_response(&mut bytes, &response) {
-        Ok(()) => Route::WebSocket { response: bytes, head_len },
-        Err(error) => refuse("400 Bad Request", "", error.to_string()),
+
+    /// The parts of a list over one or several lines (RFC 9110 section 5.3).
+    fn parts(&self, name: &str) -> impl Iterator<Item = &'b str> {
+        self.values(name)
+            .filter_map(|value| std::str::from_utf8(value).ok())
+            .flat_map(|list| list.split(','))
+            .map(str::trim_ascii)
+    }
+
+    fn lists(&self, name: &str, wanted: &str) -> bool {
+        self.parts(name).any(|part| part.eq_ignore_ascii_case(wanted))
+    }
+
+    /// The path, and the host that is asked for: that of an absolute target, else that of `Host` (RFC 9112 section 3.2). Only
+    /// a head of HTTP/1.0 may do without.
+    fn target(&self) -> Result<(&'b str, Option<Authority>), Refusal> {
+        let host = self.single("host")?;
+        if host.is_none() && self.0.version != Some(0) {
+            return Err(bad("Host is missing"));
+        }
+        let target = self.0.path.unwrap_or_default();
+        let (path, host) = match target.split_once("://") {
+            _ if target.starts_with('/') => (target, host),
+            Some((scheme, rest))
+                if ["http", "https", "ws", "wss"].iter().any(|it| scheme.eq_ignore_ascii_case(it)) =>
+            {
+                let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+                (if path.is_empty() { "/" } else { path }, Some(host))
+            }
+            _ => return Err(bad("the target is no path")),
+        };
+        let parse = |host| Authority::parse(host).ok_or_else(|| bad(format!("{} is no host", Quoted(host))));
+        Ok((path, host.map(parse).transpose()?))
+    }
+
+    /// The origin of the page that asks, as it was sent and as it is understood. A browser always names it, and enforces
+    /// nothing itself for WebSockets.
+    fn origin(&self) -> Result<Option<(&'b str, Origin)>, Refusal> {
+        let Some(text) = self.single("origin")? else { return Ok(None) };
+        let origin = Origin::parse(text).ok_or_else(|| bad(format!("{} is no origin", Quoted(text))))?;
+        Ok(Some((text, origin)))
+    }
+
+    /// The 101 response (RFC 6455 section 4.2.2).
+    fn upgrade(&self) -> Result<Vec<u8>, Refusal> {
+        const REQUIRED: &str = "426 Upgrade Required";
+        const VERSION: &str = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+        if self.0.version == Some(0) {
+            return Err(bad("WebSocket needs HTTP/1.1"));
+        }
+        if !self.lists("connection", "upgrade") {
+            let message = "Connection does not list Upgrade; a proxy in between may have removed it";
+            return Err(refusal(REQUIRED, VERSION, message));
+        }
+        if self.single("sec-websocket-version")? != Some("13") {
+            return Err(refusal(REQUIRED, VERSION, "only version 13 of WebSocket is spoken here"));
+        }
+        let key = self.single("sec-websocket-key")?.unwrap_or_default();
+        if !is_key(key) {
+            return Err(bad("Sec-WebSocket-Key is not the base64 of 16 bytes"));
+        }
+        // Exactly one of the offered names may be echoed, or none at all.
+        let is_v1 = self.parts("sec-websocket-protocol").any(|offer| offer == PROTOCOL_V1);
+        let protocol =
+            if is_v1 { format!("Sec-WebSocket-Protocol: {PROTOCOL_V1}\r\n") } else { String::new() };
+        let accept = derive_accept_key(key.as_bytes());
+        Ok(format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n{protocol}\r\n"
+        )
+        .into_bytes())
     }
 }
 
-/// A browser always names the page's origin and enforces nothing itself for WebSockets.
-fn may_connect(origin: &str, host: &str, allowed: &[String]) -> bool {
-    let Some(own) = origin_of(origin) else { return false };
-    let same_host = authority(host, own.0).is_some_and(|host| host == (own.1.clone(), own.2));
-    same_host || allowed.iter().any(|allowed| origin_of(allowed).as_ref() == Some(&own))
-}
-
-/// Scheme, host and port, lower case, the port filled in.
-fn origin_of(origin: &str) -> Option<(bool, String, u16)> {
-    let (scheme, rest) = origin.split_once("://")?;
-    let tls = match scheme.to_ascii_lowercase().as_str() {
-        "http" | "ws" => false,
-        "https" | "wss" => true,
-        _ => return None,
-    };
-    let (host, port) = authority(rest, tls)?;
-    Some((tls, host, port))
-}
-
-fn authority(text: &str, tls: bool) -> Option<(String, u16)> {
-    let uri: Uri = text.parse().ok()?;
-    let authority = uri.authority()?;
-    let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
-    Some((authority.host().to_ascii_lowercase(), port))
+/// Whether it is the base64 of 16 bytes: 22 digits, of which the last has two bits, and two signs of padding.
+fn is_key(key: &str) -> bool {
+    let Some(digits) = key.strip_suffix("==").filter(|digits| digits.len() == 22) else { return false };
+    digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(&byte))
+        && digits.ends_with(['A', 'Q', 'g', 'w'])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ask(extra: &str) -> Route {
-        let head = format!(
-            "GET /any HTTP/1.1\r\nHost: box:7400\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{extra}\r\n"
-        );
-        let route = route(head.as_bytes(), &["https://quiz.example".into()]);
+    fn access() -> Access {
+        let origins = ["https://quiz.example", "capacitor://localhost", "moz-extension://a_b-c", "null"];
+        Access {
+            hosts: vec![Host::parse("quiz.example").unwrap()],
+            origins: origins.iter().map(|origin| Origin::parse(origin).unwrap()).collect(),
+        }
+    }
+
+    /// A head like that of a browser, in which the lines named are replaced or, by an empty text, left out.
+    fn head(request: &str, lines: &[(&str, &str)]) -> String {
+        let usual = [
+            ("Host", "Host: box:7400"),
+            ("Connection", "Connection: keep-alive, Upgrade"),
+            ("Upgrade", "Upgrade: websocket"),
+            ("Version", "Sec-WebSocket-Version: 13"),
+            ("Key", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        let mut head = format!("{request}\r\n");
+        for (name, line) in usual {
+            let line = lines.iter().find(|(replaced, _)| *replaced == name).map_or(line, |(_, line)| *line);
+            head += &if line.is_empty() { String::new() } else { format!("{line}\r\n") };
+        }
+        let more = lines.iter().filter(|(name, _)| *name == "more");
+        more.for_each(|(_, line)| head += &format!("{line}\r\n"));
+        head + "\r\n"
+    }
+
+    fn ask(lines: &[(&str, &str)]) -> Route {
+        let head = head("GET /any HTTP/1.1", lines);
+        let route = route(head.as_bytes(), &access());
         if let Route::WebSocket { head_len, .. } = &route {
             assert_eq!(*head_len, head.len());
         }
         route
     }
 
-    fn status(route: Route) -> &'static str {
+    fn status(route: &Route) -> &str {
         match route {
             Route::Refuse(refusal) => refusal.status.split(' ').next().unwrap(),
             Route::WebSocket { .. } => "101",
-            other => panic!("{other:?}"),
+            Route::Incomplete => "none",
+            Route::Index | Route::Health => "200",
         }
     }
 
     #[test]
     fn the_handshake_is_rfc_6455s_own_example() {
-        let Route::WebSocket { response, .. } = ask("") else { panic!() };
+        let Route::WebSocket { response, .. } = ask(&[]) else { panic!() };
         let response = String::from_utf8(response).unwrap().to_ascii_lowercase();
         assert!(response.starts_with("http/1.1 101 "), "{response}");
         assert!(response.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"), "{response}");
@@ -182,14 +294,14 @@ mod tests {
     #[test]
     fn v1_is_echoed_and_other_names_are_passed_over() {
         for (offer, echoed) in [
-            ("Sec-WebSocket-Protocol: chat, buzzer.v1\r\n", true),
-            ("Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: buzzer.v1\r\n", true),
-            ("Sec-WebSocket-Protocol: Buzzer.V1\r\n", false),
-            ("Sec-WebSocket-Protocol: chat\r\n", false),
+            ("Sec-WebSocket-Protocol: chat, buzzer.v1", true),
+            ("Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: buzzer.v1", true),
+            ("Sec-WebSocket-Protocol: Buzzer.V1", false),
+            ("Sec-WebSocket-Protocol: chat", false),
         ] {
-            let Route::WebSocket { response, .. } = ask(offer) else { panic!("{offer}") };
+            let Route::WebSocket { response, .. } = ask(&[("more", offer)]) else { panic!("{offer}") };
             let response = String::from_utf8(response).unwrap();
-            assert_eq!(response.contains("sec-websocket-protocol: buzzer.v1\r\n"), echoed, "{response}");
+            assert_eq!(response.contains("Sec-WebSocket-Protocol: buzzer.v1\r\n"), echoed, "{response}");
         }
     }
 
@@ -197,31 +309,136 @@ mod tests {
     fn origins_are_compared_as_a_whole() {
         for (origin, want) in [
             ("http://box:7400", "101"),
-            ("http://BOX:7400", "101"),
+            ("http://BOX.:7400", "101"),
             ("https://quiz.example", "101"),
             ("https://quiz.example:443", "101"),
+            ("capacitor://localhost", "101"),
+            ("moz-extension://a_b-c", "101"),
+            ("null", "101"),
             ("http://quiz.example", "403"),
             ("https://quiz.example.evil.example", "403"),
             ("http://box:7401", "403"),
             ("http://box", "403"),
-            ("null", "403"),
-            ("", "403"),
+            ("ionic://localhost", "403"),
+            ("file://", "403"),
+            ("", "400"),
+            ("box", "400"),
+            ("https://quiz.example https://evil.example", "400"),
+            ("https://quiz.example/", "400"),
+            ("https://quiz.example\r\nOrigin: https://quiz.example", "400"),
         ] {
-            assert_eq!(status(ask(&format!("Origin: {origin}\r\n"))), want, "{origin}");
+            assert_eq!(status(&ask(&[("more", &format!("Origin: {origin}"))])), want, "{origin}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_a_page_could_have_is_no_name_of_this_box() {
+        for (host, want) in [
+            ("127.0.0.1:7400", "101"),
+            ("[::1]:7400", "101"),
+            ("localhost", "101"),
+            ("Buzzer-Box.LOCAL.:7400", "101"),
+            ("quiz.example:443", "101"),
+            ("rebind.example", "421"),
+            ("rebind.example:7400", "421"),
+            ("box.local.rebind.example", "421"),
+            ("127.0.0.1.rebind.example", "421"),
+            ("", "400"),
+            ("a b", "400"),
+            ("user@box", "400"),
+            ("box:7400, box:7400", "400"),
+            ("box\r\nHost: box", "400"),
+            ("box:99999", "400"),
+        ] {
+            assert_eq!(status(&ask(&[("Host", &format!("Host: {host}"))])), want, "{host}");
+        }
+        assert_eq!(status(&ask(&[("Host", "")])), "400");
+        let rebound = [("Host", "Host: rebind.example"), ("more", "Origin: http://rebind.example")];
+        let Route::Refuse(refusal) = ask(&rebound) else { panic!() };
+        assert!(refusal.message.contains("server.allowed_hosts") && refusal.is_notable);
+        let head = |text: &str| status(&route(text.as_bytes(), &access())).to_owned();
+        assert_eq!(head("GET /healthz HTTP/1.1\r\nHost: rebind.example\r\n\r\n"), "421");
+        assert_eq!(head("GET / HTTP/1.0\r\nHost: rebind.example\r\n\r\n"), "421");
+        assert_eq!(head("GET / HTTP/1.0\r\n\r\n"), "200");
+    }
+
+    #[test]
+    fn the_host_of_an_absolute_target_replaces_that_of_the_header() {
+        for (target, host, want) in [
+            ("http://box:7400/", "x", "101"),
+            ("http://box", "rebind.example", "101"),
+            ("HTTP://box?x=/", "x", "101"),
+            ("ws://box:7400/any", "x", "101"),
+            ("http://rebind.example/", "box", "421"),
+            ("http:///", "box", "400"),
+            ("http://user@box/", "box", "400"),
+            ("ftp://box/", "box", "400"),
+            ("*", "box", "400"),
+            ("box:7400", "box", "400"),
+        ] {
+            let head = head(&format!("GET {target} HTTP/1.1"), &[("Host", &format!("Host: {host}"))]);
+            assert_eq!(status(&route(head.as_bytes(), &access())), want, "{target}");
+        }
+        let origin = ("more", "Origin: http://box:7400");
+        let head = head("GET http://box:7400/ HTTP/1.1", &[("Host", "Host: other"), origin]);
+        assert_eq!(status(&route(head.as_bytes(), &Access::default())), "101");
+        let health =
+            |target: &str| route(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes(), &access());
+        assert_eq!(health("http://box/healthz?x"), Route::Health);
+        assert_eq!(health("http://box"), Route::Index);
+    }
+
+    #[test]
+    fn an_upgrade_may_be_spelt_in_every_way_that_is_allowed() {
+        for (name, line, want) in [
+            ("Connection", "Connection: keep-alive\r\nConnection: Upgrade", "101"),
+            ("Connection", "connection: keep-alive,upgrade", "101"),
+            ("Connection", "Connection: Upgrade , x", "101"),
+            ("Connection", "Connection: keep-alive", "426"),
+            ("Connection", "Connection: Upgrades", "426"),
+            ("Connection", "", "426"),
+            ("Upgrade", "Upgrade: websocket, h2c", "101"),
+            ("Upgrade", "Upgrade: h2c\r\nUpgrade: WebSocket", "101"),
+            ("Upgrade", "Upgrade: websockets", "404"),
+            ("Version", "Sec-WebSocket-Version:13", "101"),
+            ("Version", "Sec-WebSocket-Version: 8", "426"),
+            ("Version", "", "426"),
+            ("Version", "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 13", "400"),
+            ("Key", "", "400"),
+            ("Key", "Sec-WebSocket-Key: ", "400"),
+            ("Key", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=", "400"),
+            ("Key", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZR==", "400"),
+            ("Key", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZ!==", "400"),
+            (
+                "Key",
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+                "400",
+            ),
+        ] {
+            let route = ask(&[(name, line)]);
+            assert_eq!(status(&route), want, "{line}");
+            if let Route::Refuse(refusal) = route {
+                assert_eq!(refusal.header.contains("Sec-WebSocket-Version: 13\r\n"), want == "426", "{line}");
+            }
         }
     }
 
     #[test]
     fn what_is_not_understood_is_answered() {
-        let head = |text: &str| status(route(text.as_bytes(), &[]));
-        assert_eq!(head("POST / HTTP/1.1\r\n\r\n"), "405");
-        assert_eq!(head("GET /x HTTP/1.1\r\n\r\n"), "404");
+        let head = |text: &str| status(&route(text.as_bytes(), &Access::default())).to_owned();
+        assert_eq!(head("POST / HTTP/1.1\r\nHost: x\r\n\r\n"), "405");
+        assert_eq!(head("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"), "405");
+        assert_eq!(head("GET /x HTTP/1.1\r\nHost: x\r\n\r\n"), "404");
+        assert_eq!(head("HEAD /x HTTP/1.1\r\nHost: x\r\n\r\n"), "404");
         assert_eq!(head("\x01\x02\r\n\r\n"), "400");
-        assert_eq!(head("GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"), "426");
+        assert_eq!(head("GET / HTTP/1.0\r\nUpgrade: websocket\r\n\r\n"), "400");
         assert_eq!(head(&format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "x".repeat(9000))), "431");
         assert_eq!(head(&format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(65))), "431");
-        assert_eq!(route(b"GET / HT", &[]), Route::Incomplete);
-        assert_eq!(route(b"GET /?x=1 HTTP/1.1\r\n\r\n", &[]), Route::Index);
-        assert_eq!(route(b"GET /healthz HTTP/1.0\r\n\r\n", &[]), Route::Health);
+        let of = |text: &str| route(text.as_bytes(), &Access::default());
+        assert_eq!(of("GET / HT"), Route::Incomplete);
+        assert_eq!(of("GET /?x=1 HTTP/1.1\r\nHost: x\r\n\r\n"), Route::Index);
+        assert_eq!(of("GET /healthz HTTP/1.0\r\n\r\n"), Route::Health);
+        assert_eq!(of("HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), Route::Health);
+        assert!(is_head(b"\r\nHEAD / H") && !is_head(b"GET / H") && !is_head(b"HEADS / H"));
     }
 }

@@ -5,6 +5,7 @@
 //! What the fields of the file mean is written in [`EXAMPLE`].
 
 mod document;
+mod host;
 mod origin;
 mod pools;
 pub mod settings;
@@ -20,6 +21,8 @@ use buzzer_core::time::Micros;
 use buzzer_core::uncertainty;
 
 use self::document::{Place, Refusal, Table};
+pub use self::host::{Authority, Host};
+pub use self::origin::Origin;
 pub use crate::pool_id::PoolId;
 
 /// A commented configuration that parses.
@@ -64,22 +67,22 @@ pub struct Config {
 pub struct ServerConfig {
     /// Addresses to listen on; never empty, none twice (port 0, any free one, may repeat).
     pub listen: Vec<SocketAddr>,
-    /// Further origins that may connect, spelt as browsers send them: compare byte for byte.
-    pub allowed_origins: Vec<String>,
+    /// Further hosts that requests may name.
+    pub allowed_hosts: Vec<Host>,
+    /// Further origins whose pages may connect.
+    pub allowed_origins: Vec<Origin>,
     /// How long a processor may take to wake up while a pool with buzzers is connected, at most
     /// [`CPU_DMA_LATENCY_US_MAX`]. `None`: as the machine likes.
     pub cpu_dma_latency_us: Option<Micros>,
 }
-
-/// Earlier versions had this key.
-const SECOND_DIR_REFUSED: &str = "no longer supported, a log has one directory: remove this line; if .jsonl files are in a \
-     folder below that directory, move them into log.dir first";
 
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
     /// Directory of the log, absolute. `None`: the file does not say.
     pub dir: Option<PathBuf>,
+    /// Where the log goes on if that directory fails, absolute.
+    pub second_dir: Option<PathBuf>,
     /// Segments that were last written so many days ago may be removed.
     pub keep_days: Option<u64>,
     /// The oldest segments may be removed beyond so many bytes.
@@ -193,10 +196,11 @@ impl Config {
         Self {
             server: ServerConfig {
                 listen: vec![LISTEN_DEFAULT],
+                allowed_hosts: Vec::new(),
                 allowed_origins: Vec::new(),
                 cpu_dma_latency_us: None,
             },
-            log: LogConfig { dir: Some(state_dir), keep_days: None, keep_bytes: None },
+            log: LogConfig { dir: Some(state_dir), second_dir: None, keep_days: None, keep_bytes: None },
             order: OrderConfig { settle_us: SETTLE_US_DEFAULT, debounce_us: DEBOUNCE_US_DEFAULT },
             pools: Vec::new(),
         }
@@ -231,21 +235,29 @@ fn config(root: &Table<'_>) -> Result<Config, Refusal> {
 }
 
 fn server(table: &Table<'_>) -> Result<ServerConfig, Refusal> {
-    table.only(&["listen", "allowed_origins", "cpu_dma_latency_us"])?;
+    table.only(&["listen", "allowed_hosts", "allowed_origins", "cpu_dma_latency_us"])?;
     let listen = match table.get("listen") {
         Some(place) => listen(&place)?,
         None => vec![LISTEN_DEFAULT],
     };
-    let allowed_origins = match table.get("allowed_origins") {
-        Some(place) => place
-            .list(r#"a list of origins such as ["https://quiz.example"]"#)?
-            .iter()
-            .map(|origin| origin.parsed(origin::EXPECTED, origin::normalised))
-            .collect::<Result<_, _>>()?,
-        None => Vec::new(),
-    };
+    let hosts = r#"a list of hosts such as ["quiz.example"]"#;
+    let allowed_hosts = parsed_list(table, "allowed_hosts", hosts, host::EXPECTED, Host::parse)?;
+    let origins = r#"a list of origins such as ["https://quiz.example"]"#;
+    let allowed_origins = parsed_list(table, "allowed_origins", origins, origin::EXPECTED, Origin::parse)?;
     let cpu_dma_latency_us = micros(table, "cpu_dma_latency_us", CPU_DMA_LATENCY_US_MAX)?;
-    Ok(ServerConfig { listen, allowed_origins, cpu_dma_latency_us })
+    Ok(ServerConfig { listen, allowed_hosts, allowed_origins, cpu_dma_latency_us })
+}
+
+/// A list of texts that `parse` accepts; empty where there is no such key.
+fn parsed_list<T>(
+    table: &Table<'_>,
+    name: &str,
+    expected: &str,
+    expected_each: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Vec<T>, Refusal> {
+    let Some(list) = table.get(name) else { return Ok(Vec::new()) };
+    list.list(expected)?.iter().map(|place| place.parsed(expected_each, &parse)).collect()
 }
 
 fn listen(place: &Place<'_>) -> Result<Vec<SocketAddr>, Refusal> {
@@ -263,16 +275,22 @@ fn listen(place: &Place<'_>) -> Result<Vec<SocketAddr>, Refusal> {
 }
 
 fn log(table: &Table<'_>) -> Result<LogConfig, Refusal> {
-    if let Some(place) = table.get("second_dir") {
-        return Err(place.refuse(SECOND_DIR_REFUSED.to_owned()));
-    }
-    table.only(&["dir", "keep_days", "keep_bytes"])?;
-    let dir = table.get("dir").map(|place| absolute_path(&place, "the absolute path of a directory"));
+    table.only(&["dir", "second_dir", "keep_days", "keep_bytes"])?;
+    let dir = |name| {
+        let place = table.get(name);
+        place.map(|place| absolute_path(&place, "the absolute path of a directory")).transpose()
+    };
     let number =
         |name, least, unit| table.get(name).map(|place| place.number(least..=NUMBER_MAX, unit)).transpose();
     let (keep_days, keep_bytes) =
         (number("keep_days", 1, "days")?, number("keep_bytes", KEEP_BYTES_MIN, "bytes")?);
-    Ok(LogConfig { dir: dir.transpose()?, keep_days, keep_bytes })
+    let log = LogConfig { dir: dir("dir")?, second_dir: dir("second_dir")?, keep_days, keep_bytes };
+    if let Some(place) = table.get("second_dir")
+        && log.dir == log.second_dir
+    {
+        return Err(place.expected("another directory than log.dir, on another disk"));
+    }
+    Ok(log)
 }
 
 fn order(table: &Table<'_>) -> Result<OrderConfig, Refusal> {

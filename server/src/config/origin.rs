@@ -1,83 +1,141 @@
-//! Web origins. In: what a person writes. Out: what a browser sends in `Origin` (RFC 6454, section 6.2): lower case,
-//! no path, no default port. Guarantee: whoever compares the header byte for byte misses no spelling of the same origin.
+//! Web origins. In: what a person writes, or what a browser sends in `Origin` (RFC 6454). Out: [`Origin`], spelt in one way:
+//! lower case, no default port. Guarantee: two spellings of one origin are equal, so they are compared with `==`.
 
-use std::net::Ipv6Addr;
+use super::host::{Authority, Host};
 
 /// What an origin looks like, for messages.
 pub(super) const EXPECTED: &str =
-    r#"scheme://host or scheme://host:port without a path, such as "https://quiz.example""#;
+    r#"scheme://host or scheme://host:port without a path, such as "https://quiz.example", or "null""#;
 
-/// The origin as a browser spells it; `None` if it is none.
-pub(super) fn normalised(text: &str) -> Option<String> {
-    let (scheme, rest) = text.split_once("://")?;
-    let scheme = scheme.to_ascii_lowercase();
-    let scheme_valid = scheme.starts_with(|c: char| c.is_ascii_lowercase())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+/// Where a page is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// `null`: a page that was opened as a file, or that may not say.
+    Null,
+    /// A page of the web.
+    Web {
+        /// `https`, not `http`.
+        tls: bool,
+        /// Its host.
+        host: Host,
+        /// Its port, that of the scheme if none was given.
+        port: u16,
+    },
+    /// A page of an application or a browser's extension, such as `capacitor://localhost`: scheme and the rest.
+    App(String, String),
+}
 
-    let (host, rest) = match rest.strip_prefix('[') {
-        Some(rest) => {
-            let (address, rest) = rest.split_once(']')?;
-            (format!("[{}]", address.parse::<Ipv6Addr>().ok()?), rest)
+impl Origin {
+    /// Reads an origin; `None` if it is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == "null" {
+            return Some(Self::Null);
         }
-        None => {
-            let (host, rest) = rest.split_at(rest.find(':').unwrap_or(rest.len()));
-            (host.to_ascii_lowercase(), rest)
+        let (scheme, rest) = text.split_once("://")?;
+        let scheme = scheme.to_ascii_lowercase();
+        let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        let tls = match scheme.as_str() {
+            "http" => false,
+            "https" => true,
+            // The host may be absent ("file://") and is no name of DNS; a port has no default.
+            _ => {
+                let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%+:[]".contains(&byte);
+                let is_valid = is_scheme && rest.bytes().all(is_host);
+                return is_valid.then(|| Self::App(scheme, rest.to_ascii_lowercase()));
+            }
+        };
+        if rest.ends_with(':') {
+            return None;
         }
-    };
-    // A browser sends names beyond ASCII as "xn--…", so that is how they are written here.
-    let host_valid =
-        host.starts_with('[') || host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-    if !scheme_valid || !host_valid || host.is_empty() {
-        return None;
+        let Authority { host, port } = Authority::parse(rest)?;
+        Some(Self::Web { tls, host, port: port.unwrap_or(default_port(tls)) })
     }
 
-    let port = match rest.strip_prefix(':') {
-        None if rest.is_empty() => None,
-        None => return None,
-        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Some(digits.parse::<u16>().ok().filter(|port| *port != 0)?)
+    /// Whether it is a page of the host and port that a request asks for.
+    pub fn is_of(&self, asked: &Authority) -> bool {
+        match self {
+            Self::Web { tls, host, port } => {
+                *host == asked.host && *port == asked.port.unwrap_or(default_port(*tls))
+            }
+            Self::Null | Self::App(..) => false,
         }
-        Some(_) => return None,
-    };
-    match (scheme.as_str(), port) {
-        (_, None) | ("http", Some(80)) | ("https", Some(443)) => Some(format!("{scheme}://{host}")),
-        (_, Some(port)) => Some(format!("{scheme}://{host}:{port}")),
     }
+}
+
+const fn default_port(tls: bool) -> u16 {
+    if tls { 443 } else { 80 }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::normalised;
+    use super::*;
 
     #[test]
-    fn an_origin_is_spelt_as_browsers_send_it() {
-        for (text, want) in [
-            ("https://quiz.example", Some("https://quiz.example")),
-            ("HTTPS://Quiz.Example:443", Some("https://quiz.example")),
-            ("http://quiz.example:80", Some("http://quiz.example")),
-            ("http://quiz.example:443", Some("http://quiz.example:443")),
-            ("http://192.168.1.5:08080", Some("http://192.168.1.5:8080")),
-            ("http://[0:0::1]:7400", Some("http://[::1]:7400")),
-            ("moz-extension://a_b-c", Some("moz-extension://a_b-c")),
-            ("https://quiz.example/", None),
-            ("https://quiz.example:", None),
-            ("https://quiz.example:0", None),
-            ("https://quiz.example:+1", None),
-            ("https://quiz.example:65536", None),
-            ("https://user@quiz.example", None),
-            ("https://*.quiz.example", None),
-            ("https://b\u{fc}hne.example", None),
-            ("https://[::1]x", None),
-            ("https://[::1", None),
-            ("https://", None),
-            ("https://:80", None),
-            ("3d://host", None),
-            ("://host", None),
-            ("quiz.example", None),
-            ("*", None),
-            ("null", None),
+    fn spellings_of_one_origin_are_equal() {
+        for (one, other, equal) in [
+            ("HTTPS://Quiz.Example:443", "https://quiz.example", true),
+            ("https://quiz.example.", "https://quiz.example", true),
+            ("http://quiz.example:80", "http://quiz.example", true),
+            ("http://quiz.example:443", "https://quiz.example", false),
+            ("http://quiz.example:443", "http://quiz.example", false),
+            ("http://192.168.1.5:08080", "http://192.168.1.5:8080", true),
+            ("http://[0:0::1]:7400", "http://[::1]:7400", true),
+            ("Capacitor://localhost", "capacitor://localhost", true),
+            ("capacitor://localhost", "ionic://localhost", false),
+            ("moz-extension://a_b-c", "moz-extension://a_b-c", true),
+            ("chrome-extension://abcdef", "chrome-extension://abcdeg", false),
+            ("app://x:80", "app://x", false),
+            ("null", "null", true),
+            ("null", "file://", false),
         ] {
-            assert_eq!(normalised(text).as_deref(), want, "{text}");
+            let parse = |text| Origin::parse(text).unwrap_or_else(|| panic!("{text} is an origin"));
+            assert_eq!(parse(one) == parse(other), equal, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_origin_is_none() {
+        for text in [
+            "",
+            "*",
+            "quiz.example",
+            "://host",
+            "3d://host",
+            "https://",
+            "https://:80",
+            "https://quiz.example/",
+            "https://quiz.example:",
+            "https://quiz.example:0",
+            "https://quiz.example:+1",
+            "https://quiz.example:65536",
+            "https://user@quiz.example",
+            "https://*.quiz.example",
+            "https://b\u{fc}hne.example",
+            "https://[::1]x",
+            "https://[::1",
+            "https://a https://b",
+            "app://a/b",
+            "app://*",
+            "Null",
+        ] {
+            assert_eq!(Origin::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_ours_has_the_host_and_port_that_is_asked_for() {
+        for (origin, asked, own) in [
+            ("http://box:7400", "BOX.:7400", true),
+            ("https://quiz.example", "quiz.example", true), // A proxy in front of us speaks TLS.
+            ("http://box", "box:80", true),
+            ("http://box", "box:7400", false),
+            ("http://box:7401", "box:7400", false),
+            ("capacitor://localhost", "localhost", false),
+            ("null", "localhost", false),
+        ] {
+            let origin = Origin::parse(origin).unwrap();
+            assert_eq!(origin.is_of(&Authority::parse(asked).unwrap()), own, "{origin:?} {asked}");
         }
     }
 }

@@ -117,7 +117,8 @@ match.uniq = "?"
         r#"
 [server]
 listen = ["0.0.0.0:0", "0.0.0.0:0", "[::1]:7400"]
-allowed_origins = ["HTTPS://Quiz.Example:443"]
+allowed_hosts = ["Quiz.Example.", "[::1]"]
+allowed_origins = ["HTTPS://Quiz.Example:443", "null", "capacitor://localhost"]
 cpu_dma_latency_us = 0
 [log]
 dir = "/srv/log"
@@ -137,7 +138,10 @@ buzzers = { 65535 = 767, 0 = 0x1c, 9 = "704" }
     );
     let listen: Vec<_> = config.server.listen.iter().map(ToString::to_string).collect();
     assert_eq!(listen, ["0.0.0.0:0", "0.0.0.0:0", "[::1]:7400"]);
-    assert_eq!(config.server.allowed_origins, ["https://quiz.example"]);
+    let hosts = ["quiz.example", "::1"].map(|host| Host::parse(host).unwrap());
+    assert_eq!(config.server.allowed_hosts, hosts);
+    let origins = ["https://quiz.example", "null", "capacitor://localhost"];
+    assert_eq!(config.server.allowed_origins, origins.map(|origin| Origin::parse(origin).unwrap()));
     assert_eq!(config.server.cpu_dma_latency_us, Some(Micros::ZERO));
     assert_eq!(config.log.dir.as_deref(), Some(Path::new("/srv/log")));
     assert_eq!((config.order.settle_us, config.order.debounce_us), (SETTLE_US_MAX, DEBOUNCE_US_MAX));
@@ -195,7 +199,7 @@ fn an_error_reads_as_a_compiler_says_it() {
     );
     assert_eq!(
         refused("\n[server]\nlistn = []").to_string(),
-        "test.toml:3: server.listn: unknown key \"listn\": expected one of listen, allowed_origins, cpu_dma_latency_us; did you mean \
+        "test.toml:3: server.listn: unknown key \"listn\": expected one of listen, allowed_hosts, allowed_origins, cpu_dma_latency_us; did you mean \
          listen?"
     );
     assert_eq!(
@@ -253,22 +257,17 @@ fn a_key_nobody_knows_is_refused() {
             ),
             ("[sever]\n", 1, "sever", "did you mean server?"),
             ("[[pools]]\n", 1, "pools", "did you mean pool?"),
-            ("[server]\nport = 1", 2, "server.port", "expected one of listen, allowed_origins"),
+            ("[server]\nport = 1", 2, "server.port", "expected one of listen, allowed_hosts"),
             ("[server]\n\"a\\nb\" = 1\nport = 1", 2, "server.\"a\\nb\"", "unknown key \"a\\nb\""),
             (
                 "[log]\nDIR = \"/x\"",
                 2,
                 "log.DIR",
-                "expected one of dir, keep_days, keep_bytes; did you mean dir?",
+                "expected one of dir, second_dir, keep_days, keep_bytes; did you mean dir?",
             ),
             ("[log]\nkeep_days = 0", 2, "log.keep_days", "found the number 0"),
             ("[log]\nkeep_bytes = 1000", 2, "log.keep_bytes", "found the number 1000"),
-            (
-                "[log]\ndir = \"/x\"\nsecond_dir = \"/y\"",
-                3,
-                "log.second_dir",
-                "no longer supported, a log has one directory",
-            ),
+            ("[log]\ndir = \"/x\"\nsecond_dir = \"/x\"", 3, "log.second_dir", "on another disk"),
             ("[order]\nsettle_ms = 2", 2, "order.settle_ms", "did you mean settle_us?"),
         ],
     );
@@ -400,6 +399,12 @@ fn a_value_out_of_range_is_refused() {
                 3,
                 "server.listen[2]",
                 "expected each address once",
+            ),
+            (
+                "[server]\nallowed_hosts = [\n\"quiz.example:80\"]",
+                3,
+                "server.allowed_hosts[1]",
+                "without a port",
             ),
             (
                 "[server]\nallowed_origins = [\n\"http://x/\"]",

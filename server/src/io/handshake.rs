@@ -7,7 +7,7 @@ use std::net::Shutdown;
 
 use mio::net::TcpStream;
 
-use crate::http::{self, HEAD_BYTES_MAX, Refusal, Route};
+use crate::http::{self, Access, HEAD_BYTES_MAX, Refusal, Route};
 
 /// A connection in its first seconds.
 #[derive(Debug)]
@@ -55,15 +55,13 @@ impl Handshake {
 
     /// A connection that is answered with 503, whatever it asks.
     pub fn busy(self) -> Step {
-        let message = "too many connections; try again later".to_owned();
-        self.answer(&refusal_page(&Refusal { status: "503 Service Unavailable", header: "", message }))
+        self.refuse(&http::refusal("503 Service Unavailable", "", "too many connections; try again later"))
     }
 
     /// The head did not come in time.
     pub fn time_out(self) -> Step {
         if matches!(self.state, State::Head(_)) {
-            let message = "the request head must come within 5 s".to_owned();
-            self.answer(&refusal_page(&Refusal { status: "408 Request Timeout", header: "", message }))
+            self.refuse(&http::refusal("408 Request Timeout", "", "the request head must come within 5 s"))
         } else {
             Step::Done
         }
@@ -72,7 +70,7 @@ impl Handshake {
     /// The socket is ready. `page` makes the pages that are not refusals; `refused` hears of the others.
     pub fn advance(
         mut self,
-        allowed_origins: &[String],
+        access: &Access,
         page: impl FnOnce(&Route) -> Page,
         refused: impl FnOnce(&Refusal),
     ) -> Step {
@@ -80,7 +78,7 @@ impl Handshake {
             State::Head(head) => {
                 let mut bytes = [0; 2048];
                 loop {
-                    let route = http::route(head, allowed_origins);
+                    let route = http::route(head, access);
                     match route {
                         Route::Incomplete => {}
                         Route::WebSocket { response, head_len } => {
@@ -90,11 +88,11 @@ impl Handshake {
                         }
                         Route::Refuse(refusal) => {
                             refused(&refusal);
-                            return self.answer(&refusal_page(&refusal));
+                            return self.refuse(&refusal);
                         }
                         Route::Index | Route::Health => {
                             let (status, kind, body) = page(&route);
-                            return self.answer(&response(status, "", kind, &body));
+                            return self.answer(status, "", kind, &body);
                         }
                     }
                     let room = bytes.len().min(HEAD_BYTES_MAX + 1 - head.len().min(HEAD_BYTES_MAX));
@@ -112,8 +110,20 @@ impl Handshake {
         }
     }
 
-    fn answer(mut self, bytes: &[u8]) -> Step {
-        self.state = State::Answer { bytes: bytes.to_vec(), sent: 0, websocket: None };
+    fn refuse(self, refusal: &Refusal) -> Step {
+        let body = format!("{}\n", refusal.message);
+        self.answer(refusal.status, refusal.header, "text/plain; charset=utf-8", &body)
+    }
+
+    fn answer(mut self, status: &str, header: &str, kind: &str, body: &str) -> Step {
+        let length = body.len();
+        let wants_body = !matches!(&self.state, State::Head(head) if http::is_head(head));
+        let bytes = format!(
+            "HTTP/1.1 {status}\r\n{header}Content-Type: {kind}\r\nContent-Length: {length}\r\n\
+             Cache-Control: no-store\r\nConnection: close\r\n\r\n{}",
+            if wants_body { body } else { "" }
+        );
+        self.state = State::Answer { bytes: bytes.into_bytes(), sent: 0, websocket: None };
         self.write()
     }
 
@@ -167,17 +177,4 @@ pub(super) fn discard(stream: &mut TcpStream) -> Discarded {
         }
     }
     Discarded::Waiting
-}
-
-fn refusal_page(refusal: &Refusal) -> Vec<u8> {
-    response(refusal.status, refusal.header, "text/plain; charset=utf-8", &format!("{}\n", refusal.message))
-}
-
-fn response(status: &str, header: &str, kind: &str, body: &str) -> Vec<u8> {
-    let length = body.len();
-    format!(
-        "HTTP/1.1 {status}\r\n{header}Content-Type: {kind}\r\nContent-Length: {length}\r\n\
-         Cache-Control: no-store\r\nConnection: close\r\n\r\n{body}"
-    )
-    .into_bytes()
 }

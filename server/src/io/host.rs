@@ -1,8 +1,10 @@
-//! Facts about this machine. In: nothing. Out: wall clock, boot id, random bytes. Guarantee: the only place of this
+//! Facts about this machine. In: nothing. Out: wall clock, boot id, its names, random bytes. Guarantee: the only place of this
 //! crate that reads the wall clock, which is shown to people and never used for order.
 
 use std::io;
 use std::time::SystemTime;
+
+use crate::config::Host;
 
 /// µs since 1970, as this box believes.
 pub fn wall_us() -> u64 {
@@ -31,4 +33,35 @@ pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("getrandom(2) works once the machine has booted");
     bytes
+}
+
+/// The names by which the network may know this machine: its host name, and those with a domain that `/etc/hosts` has for it.
+pub fn full_names() -> Vec<Host> {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    names_in(read("/proc/sys/kernel/hostname").trim(), &read("/etc/hosts"))
+}
+
+fn names_in(own: &str, hosts: &str) -> Vec<Host> {
+    if own.is_empty() {
+        return Vec::new();
+    }
+    let words =
+        hosts.lines().flat_map(|line| line.split('#').next().unwrap_or("").split_whitespace().skip(1));
+    let is_own = |name: &&str| name.strip_prefix(own).is_some_and(|rest| rest.starts_with('.'));
+    std::iter::once(own).chain(words.filter(is_own)).filter_map(Host::parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_has_the_names_with_its_own_in_front() {
+        let hosts = "127.0.0.1 localhost\n127.0.1.1\tbox.quiz.example box # box.evil.example\n1.2.3.4 boxer.example\n";
+        let hosts_of =
+            |own| names_in(own, hosts).into_iter().map(|host| format!("{host:?}")).collect::<Vec<_>>();
+        assert_eq!(hosts_of("box"), [r#"Name("box")"#, r#"Name("box.quiz.example")"#]);
+        assert_eq!(hosts_of("a.example"), [r#"Name("a.example")"#]);
+        assert!(hosts_of("").is_empty());
+    }
 }

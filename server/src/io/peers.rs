@@ -16,7 +16,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::client::{Client, Incoming, Standing};
 use super::handshake::{Handshake, Page};
-use crate::http::Route;
+use crate::http::{Access, Route};
 use crate::outbox::{ClientId, Outbox};
 use crate::v1::{self, Request};
 
@@ -35,7 +35,7 @@ pub struct Peers {
     registry: Registry,
     first_token: usize,
     listeners: Vec<TcpListener>,
-    allowed_origins: Vec<String>,
+    access: Access,
     peers: Slab<Peer>,
     clients: HashMap<ClientId, usize>,
     client_ids: u64,
@@ -77,7 +77,7 @@ impl Peers {
         registry: Registry,
         first_token: usize,
         mut listeners: Vec<TcpListener>,
-        allowed_origins: Vec<String>,
+        access: Access,
     ) -> io::Result<Self> {
         for (listener, token) in listeners.iter_mut().zip(first_token..) {
             registry.register(listener, Token(token), Interest::READABLE)?;
@@ -86,7 +86,7 @@ impl Peers {
             registry,
             first_token,
             listeners,
-            allowed_origins,
+            access,
             peers: Slab::new(),
             clients: HashMap::new(),
             client_ids: 0,

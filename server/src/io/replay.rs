@@ -17,9 +17,10 @@ use signal_hook_mio::v1_0::Signals;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::handshake::Page;
+use super::host;
 use super::listen::{self, ListenError};
 use super::peers::Peers;
-use crate::http::Route;
+use crate::http::{Access, Route};
 use crate::mediator::Output;
 use crate::record::Record;
 use crate::replay::{Pace, Player, Speed};
@@ -92,7 +93,8 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
     ) -> Result<Self, ReplayError<E>> {
         let poll = Poll::new()?;
         let registry = poll.registry();
-        let mut peers = Peers::new(registry.try_clone()?, PEERS, vec![listen::tcp(address)?], Vec::new())?;
+        let access = Access { hosts: host::full_names(), origins: Vec::new() };
+        let mut peers = Peers::new(registry.try_clone()?, PEERS, vec![listen::tcp(address)?], access)?;
         if options.speed == Speed::Max {
             peers.be_patient();
         }

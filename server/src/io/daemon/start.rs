@@ -19,6 +19,7 @@ use signal_hook_mio::v1_0::Signals;
 use super::{ATTACHMENTS, CLOCK, Daemon, DaemonError, PEERS, SIGNAL, WAKE};
 use crate::config::Config;
 use crate::config::settings::settings;
+use crate::http::Access;
 use crate::io::attachments::Attachments;
 use crate::io::cpu_latency::{CPU_LATENCY_PATH, CpuLatency};
 use crate::io::event_log::Opened;
@@ -45,8 +46,9 @@ impl Daemon {
         let registry = poll.registry();
         let listeners: Result<Vec<_>, _> =
             config.server.listen.iter().map(|address| listen::tcp(*address)).collect();
-        let origins = config.server.allowed_origins.clone();
-        let peers = Peers::new(registry.try_clone()?, PEERS, listeners?, origins)?;
+        let mut access = Access { hosts: host::full_names(), origins: config.server.allowed_origins.clone() };
+        access.hosts.extend(config.server.allowed_hosts.iter().cloned());
+        let peers = Peers::new(registry.try_clone()?, PEERS, listeners?, access)?;
         let attachments = Attachments::new(registry.try_clone()?, ATTACHMENTS, &config.pools)?;
         let mut signals = Signals::new([SIGTERM, SIGINT])?;
         registry.register(&mut signals, SIGNAL, Interest::READABLE)?;

@@ -62,11 +62,11 @@ impl Peers {
             return;
         };
         let refused = |refusal: &Refusal| {
-            if refusal.status.starts_with("403") {
+            if refusal.is_notable {
                 ::log::warn!("{peer}: {}", refusal.message);
             }
         };
-        let step = handshake.advance(&self.allowed_origins, page, refused);
+        let step = handshake.advance(&self.access, page, refused);
         self.step(key, step, peer, now);
     }
 
