@@ -47,7 +47,7 @@ pub(crate) fn group_commit(
     memory: &Path,
 ) -> io::Result<[Cost; 2]> {
     let commits: Vec<&[Record]> = records.chunks_exact(together).collect();
-    let segments = Segments::new(vec![Disk::open(&disk.join("log"))?], 0, SEGMENT_BYTES_MAX, None);
+    let segments = Segments::new(Disk::open(&disk.join("log"))?, 0, SEGMENT_BYTES_MAX, None);
     let (mut journal, feed) = open_journal(memory)?;
     let mut writer = Writer::new(feed, segments, 0);
     let now = KernelTime::from_us(1_000_000);

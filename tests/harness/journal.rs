@@ -79,9 +79,9 @@ impl Journal {
 
     /// Has it recovered as the next start would, and gives the last record's number. Nobody may write to it meanwhile.
     pub fn recover(&self) -> u64 {
-        let dirs = [Disk::open(&self.dir).expect("the log directory")];
+        let dir = Disk::open(&self.dir).expect("the log directory");
         let journal = Disk::open(&self.runtime()).expect("the journal's directory");
-        let found = recovery::recover(&dirs, &journal, &journal::header("0", "0")).expect("a log");
+        let found = recovery::recover(&dir, &journal, &journal::header("0", "0")).expect("a log");
         assert_eq!(found.notes, [], "a crash of the process leaves nothing to be set aside");
         found.state.seq()
     }
@@ -89,9 +89,9 @@ impl Journal {
     /// Has it recovered, whatever there is to be said about it. False: no journal was made yet.
     pub fn recover_quietly(&self) -> bool {
         let Some(journal) = Lock::read(&self.dir).and_then(|lock| lock.journal) else { return false };
-        let dirs = [Disk::open(&self.dir).expect("the log directory")];
+        let dir = Disk::open(&self.dir).expect("the log directory");
         let journal = Disk::open(&journal).expect("the journal's directory");
-        recovery::recover(&dirs, &journal, &journal::header("0", "0")).expect("a log");
+        recovery::recover(&dir, &journal, &journal::header("0", "0")).expect("a log");
         true
     }
 

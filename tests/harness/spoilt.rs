@@ -189,14 +189,14 @@ impl Bench {
             let dir = if FILE_NAMES.contains(&&**name) { self.journal() } else { self.log() };
             fs::write(dir.join(name), bytes).expect("a file");
         }
-        let lock = Lock { pid: 1, journal: Some(self.journal()), second: None };
+        let lock = Lock { pid: 1, journal: Some(self.journal()) };
         fs::write(self.log().join(LOCK_NAME), lock.to_string()).expect("the lock");
     }
 
     fn recover(&self) -> Result<Recovered<DiskFile, DiskFile>, RecoveryError> {
-        let dirs = [Disk::open(&self.log()).expect("the log")];
+        let dir = Disk::open(&self.log()).expect("the log");
         let journal = Disk::open(&self.journal()).expect("the journal");
-        recovery::recover(&dirs, &journal, &journal::header("0", "0"))
+        recovery::recover(&dir, &journal, &journal::header("0", "0"))
     }
 
     fn files_of_log(&self) -> Files {

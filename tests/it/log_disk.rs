@@ -27,10 +27,10 @@ const STEPS: usize = 60;
 const SEGMENT_BYTES: u64 = 3000;
 const LIMITS: Limits = Limits { turn: 700, file: 4000, memory: 3000 };
 
-/// A box: its disks, and everything that was ever written there.
+/// A box: its disk, and everything that was ever written there.
 struct Machine {
     dice: Dice,
-    dirs: Vec<SimDir>,
+    dir: SimDir,
     runtime: SimDir,
     /// Whether the runtime directory is memory.
     is_memory: bool,
@@ -59,11 +59,11 @@ struct Running {
 impl Machine {
     fn new(seed: u64) -> Self {
         let mut dice = Dice(seed);
-        let dirs = (0..1 + dice.below(2)).map(|_| SimDir::new(dice.roll())).collect();
+        let dir = SimDir::new(dice.roll());
         Self {
             runtime: SimDir::new(dice.roll()),
             is_memory: dice.permille(700),
-            dirs,
+            dir,
             dice,
             running: None,
             now: KernelTime::from_us(1),
@@ -78,7 +78,7 @@ impl Machine {
     }
 
     fn quiet(&self) {
-        self.dirs.iter().chain([&self.runtime]).for_each(|dir| {
+        [&self.dir, &self.runtime].into_iter().for_each(|dir| {
             dir.set_faults(Faults::default());
             dir.set_room(usize::MAX);
         });
@@ -87,7 +87,7 @@ impl Machine {
     /// Starts a process; false: it could not.
     fn start(&mut self) -> bool {
         let header = journal::header(&format!("{:032x}", self.starts + 1), &self.boot.to_string());
-        let Ok(found) = recovery::recover(&self.dirs, &self.runtime, &header) else { return false };
+        let Ok(found) = recovery::recover(&self.dir, &self.runtime, &header) else { return false };
         let tip = found.state.seq();
         if std::env::var_os("BUZZERD_SEED").is_some() {
             let from: Vec<_> = found.journal.iter().map(|file| (file.name, file.start, file.end)).collect();
@@ -101,7 +101,7 @@ impl Machine {
         self.check(tip, &found.state, &journal.collect::<Vec<_>>(), is_damaged);
         self.starts += 1;
         let (journal, feed) = journal::open(self.runtime.clone(), header, found.journal, found.head, LIMITS);
-        let segments = Segments::new(self.dirs.clone(), found.number, SEGMENT_BYTES, found.resume);
+        let segments = Segments::new(self.dir.clone(), found.number, SEGMENT_BYTES, found.resume);
         let writer = Writer::new(feed, segments, found.durable_seq);
         self.running = Some(Running { journal, writer, state: found.state });
         self.kept_seq = tip;
@@ -158,10 +158,8 @@ impl Machine {
         assert!(tip >= self.durable_seq, "A: {} was durable, {tip} is the last", self.durable_seq);
         assert!(tip >= self.kept_seq, "A: {} was in the journal, {tip} is the last", self.kept_seq);
         let mut segments: Vec<(SegmentName, Vec<u8>)> = Vec::new();
-        for dir in &self.dirs {
-            let names = dir.list().unwrap();
-            segments.extend(names.iter().filter_map(|name| Some((name.parse().ok()?, dir.content(name)))));
-        }
+        let names = self.dir.list().unwrap();
+        segments.extend(names.iter().filter_map(|name| Some((name.parse().ok()?, self.dir.content(name)))));
         segments.sort_by_key(|(name, _)| *name);
         let stream: Vec<u8> =
             segments.into_iter().flat_map(|(_, bytes)| bytes).chain(journal.to_vec()).collect();
@@ -240,22 +238,22 @@ impl Machine {
             75..83 => {
                 let mut rate = || if self.dice.permille(400) { self.dice.roll() % 300 } else { 0 };
                 let faults = Faults { short: rate(), write: rate(), sync: rate(), names: rate() };
-                let place = self.dice.below(self.dirs.len() + 1);
-                self.dirs.get(place).unwrap_or(&self.runtime).set_faults(faults);
+                let dir = if self.dice.permille(500) { &self.dir } else { &self.runtime };
+                dir.set_faults(faults);
             }
             83..86 => {
                 let room = 1000 + self.dice.below(40_000);
-                let place = self.dice.below(self.dirs.len() + 1);
-                self.dirs.get(place).unwrap_or(&self.runtime).set_room(room);
+                let dir = if self.dice.permille(500) { &self.dir } else { &self.runtime };
+                dir.set_room(room);
             }
             86..90 => self.quiet(),
             90..95 => {
                 self.running = None;
-                self.dirs.iter().chain([&self.runtime]).for_each(SimDir::kill_process);
+                [&self.dir, &self.runtime].into_iter().for_each(SimDir::kill_process);
             }
             _ => {
                 self.running = None;
-                self.dirs.iter().for_each(SimDir::cut_power);
+                self.dir.cut_power();
                 if self.is_memory {
                     self.runtime.clear();
                 } else {
@@ -282,7 +280,7 @@ impl Machine {
         };
         let seq = self.running.as_ref().map(|running| running.state.seq());
         println!("seq {seq:?}, durable {}, kept {}", self.durable_seq, self.kept_seq);
-        for dir in self.dirs.iter().chain([&self.runtime]) {
+        for dir in [&self.dir, &self.runtime] {
             for name in dir.list().unwrap() {
                 println!("    {name}: {:?}", seqs(dir, &name));
             }
@@ -331,7 +329,7 @@ fn run(seed: u64) -> Machine {
     let last = machine.running.as_ref().unwrap().state.seq();
     assert_eq!(machine.durable_seq, last, "all is durable");
     machine.running = None;
-    machine.dirs.iter().for_each(SimDir::cut_power);
+    machine.dir.cut_power();
     machine.runtime.clear();
     machine.kept_seq = 0;
     assert!(machine.start());
@@ -390,16 +388,15 @@ fn cut_is_found(name: SegmentName, bytes: &[u8], want: usize, last_seq: u64) {
     let (dir, runtime) = (SimDir::new(1), SimDir::new(2));
     let name = name.to_string();
     dir.put(&name, bytes);
-    let dirs = [dir];
-    let found = recovery::recover(&dirs, &runtime, b"{}\n").unwrap();
+    let found = recovery::recover(&dir, &runtime, b"{}\n").unwrap();
     assert_eq!(found.state.seq(), last_seq, "{} bytes", bytes.len());
-    assert_eq!(dirs[0].content(&name), bytes[..want], "the whole lines stay, and nothing else");
-    assert_eq!(dirs[0].content(&format!("{name}.torn-1")), bytes[want..], "the rest is kept, byte for byte");
+    assert_eq!(dir.content(&name), bytes[..want], "the whole lines stay, and nothing else");
+    assert_eq!(dir.content(&format!("{name}.torn-1")), bytes[want..], "the rest is kept, byte for byte");
     assert_eq!(found.notes.len(), usize::from(bytes.len() > want), "and it is said");
     // All of it is so after a power cut, too.
-    dirs[0].cut_power();
-    assert_eq!(dirs[0].content(&name), bytes[..want], "the cut is durable");
-    assert_eq!(dirs[0].content(&format!("{name}.torn-1")), bytes[want..], "and so is the copy");
+    dir.cut_power();
+    assert_eq!(dir.content(&name), bytes[..want], "the cut is durable");
+    assert_eq!(dir.content(&format!("{name}.torn-1")), bytes[want..], "and so is the copy");
 }
 
 /// The journal took no more lines after the seventh; a sync failed, the kernel forgot the sector that it could not write,
@@ -414,7 +411,7 @@ fn a_hole_in_the_segment_is_filled_from_a_journal_that_ends_before_it() {
         holed[ends[3]..ends[5]].fill(0);
         dir.put("000001-1.jsonl", &holed);
         runtime.put("0.journal", &[&header[..], &lines[ends[first_kept - 1]..ends[7]]].concat());
-        let found = recovery::recover(std::slice::from_ref(&dir), &runtime, header).unwrap();
+        let found = recovery::recover(&dir, &runtime, header).unwrap();
         assert_eq!(found.state.seq(), 9);
         let kept = runtime.content("0.journal");
         assert!(kept.ends_with(&lines[ends[3]..]), "from the hole on, all is in the journal");

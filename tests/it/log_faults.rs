@@ -274,33 +274,3 @@ fn a_log_directory_that_vanishes_is_made_again_and_the_log_goes_on_there() {
     drop(client);
     assert_eq!(daemon.stop().code, Some(0));
 }
-
-#[test]
-fn a_second_directory_takes_over_and_what_it_took_is_brought_home() {
-    let home = Home::with_config(
-        "[server]\nlisten = [\"127.0.0.1:0\"]\n[log]\ndir = \"$DIR/log\"\nsecond_dir = \"$DIR/stick\"\n\
-         [[pool]]\nid = \"desk\"\nsocket = \"$DIR/desk.sock\"\nautoconnect = true\ndebounce_us = 0\n",
-    );
-    let Some(daemon) = serve_on_tmpfs(&home, "a second directory", "64k") else { return };
-    let inside = format!("/proc/{}/root{}", daemon.pid(), home.journal().dir().display());
-    let mut client = daemon.client();
-    let mut desk = home.attach(1);
-    client.text();
-    for _ in 0..600 {
-        desk.hit(1);
-        client.expect_buzz(1);
-    }
-    daemon.wait_healthz("durable", |page| page["durable_seq"] == page["seq"] && page["status"] == "ok");
-    // The first part of the log goes with its file system: it is brought out first.
-    let first = buzzer_tests::Journal::new(inside.clone().into());
-    let kept: Vec<_> =
-        first.segments().iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
-    assert!(!kept.is_empty());
-    drop(client);
-    assert_eq!(daemon.stop().code, Some(0));
-    for (path, bytes) in kept {
-        std::fs::write(home.journal().dir().join(path.file_name().unwrap()), bytes).unwrap();
-    }
-    assert_eq!(home.serve().stop().code, Some(0));
-    assert_eq!(home.journal().segment_presses().len(), 600, "one log again");
-}

@@ -55,7 +55,7 @@ fn what_a_failed_sync_has_left_twice_goes_when_it_is_durable_elsewhere() {
         let (dir, runtime) = (SimDir::new(seed), SimDir::new(seed));
         let (mut journal, feed) =
             journal::open(runtime, HEADER.to_vec(), Vec::new(), ChainHash::START, Limits::default());
-        let segments = Segments::new(vec![dir.clone()], 0, SEGMENT_BYTES, None);
+        let segments = Segments::new(dir.clone(), 0, SEGMENT_BYTES, None);
         let mut writer = Writer::new(feed, segments, 0);
         for seq in 1..=6 {
             journal.append(&[record(seq)]);
@@ -82,9 +82,9 @@ fn what_an_earlier_process_did_not_sync_is_durable_before_it_is_said_to_be() {
         leave(&dir, "000001-1.jsonl", &lines(20));
         // Not even the journal can be made, so that nothing is written a second time.
         runtime.set_faults(Faults { write: 1000, names: 1000, ..Faults::default() });
-        let found = recovery::recover(std::slice::from_ref(&dir), &runtime, HEADER).unwrap();
+        let found = recovery::recover(&dir, &runtime, HEADER).unwrap();
         let (_, feed) = journal::open(runtime, HEADER.to_vec(), found.journal, found.head, Limits::default());
-        let segments = Segments::new(vec![dir.clone()], found.number, SEGMENT_BYTES, found.resume);
+        let segments = Segments::new(dir.clone(), found.number, SEGMENT_BYTES, found.resume);
         let mut writer = Writer::new(feed, segments, found.durable_seq);
         while writer.turn(NOW) == Turn::Again {}
         assert_eq!(writer.durable_seq(), 20);
@@ -111,7 +111,7 @@ fn a_segment_that_is_not_gone_on_with_is_durable_after_the_start() {
             } else {
                 dir.open("000001-1.jsonl").unwrap().sync().unwrap();
             }
-            let found = recovery::recover(std::slice::from_ref(&dir), &runtime, HEADER).unwrap();
+            let found = recovery::recover(&dir, &runtime, HEADER).unwrap();
             assert!(found.resume.is_none() && matches!(found.notes[..], [Fact::Damage { .. }]));
             dir.cut_power();
             assert_eq!(stream(&dir), damaged, "seed {seed}");
@@ -125,7 +125,7 @@ fn a_journal_file_that_is_done_with_takes_no_memory() {
     let limits = Limits { turn: 2_000, ..Limits::default() };
     let (mut journal, feed) =
         journal::open(runtime.clone(), HEADER.to_vec(), Vec::new(), ChainHash::START, limits);
-    let segments = Segments::new(vec![dir], 0, SEGMENT_BYTES, None);
+    let segments = Segments::new(dir, 0, SEGMENT_BYTES, None);
     let mut writer = Writer::new(feed, segments, 0);
     // The disk stalls, and is well again: both files were long, and are used further.
     (1..=100).for_each(|seq| journal.append(&[record(seq)]));
@@ -153,7 +153,7 @@ fn half_a_line_in_the_journal_is_cut_before_the_next_one_is_written() {
     encode(&long, &mut head, &mut torn);
     torn.truncate(torn.len() - 20);
     leave(&runtime, FILE_NAMES[0], &[HEADER, &torn].concat());
-    let found = recovery::recover(std::slice::from_ref(&dir), &runtime, HEADER).unwrap();
+    let found = recovery::recover(&dir, &runtime, HEADER).unwrap();
     assert_eq!(found.state.seq(), 2);
     let (mut journal, _feed) =
         journal::open(runtime.clone(), header, found.journal, found.head, Limits::default());
@@ -173,7 +173,7 @@ fn what_the_journal_holds_once_more_is_all_that_is_in_its_file() {
     leave(&dir, "000001-1.jsonl", &all[..place]);
     leave(&dir, "000002-21.jsonl", &all[place..]);
     leave(&runtime, FILE_NAMES[0], &[HEADER, &all[..place]].concat());
-    let found = recovery::recover(std::slice::from_ref(&dir), &runtime, HEADER).unwrap();
+    let found = recovery::recover(&dir, &runtime, HEADER).unwrap();
     assert_eq!(found.notes, []);
     assert_eq!(runtime.content(FILE_NAMES[0]), [HEADER, &all[place..]].concat());
 }
@@ -187,7 +187,7 @@ fn room_is_set_aside_in_a_segment_that_is_gone_on_with() {
     if file.reserve(4096).is_err() {
         return left_out("room in a segment", "this file system sets none aside");
     }
-    let segments = Segments::new(vec![disk], 1, SEGMENT_BYTES, Some(Resume { name, file, len: 0 }));
+    let segments = Segments::new(disk, 1, SEGMENT_BYTES, Some(Resume { name, file, len: 0 }));
     let found = std::fs::metadata(folder.path().join(name.to_string())).unwrap();
     assert_eq!(found.len(), 0);
     assert!(found.blocks() * 512 >= SEGMENT_BYTES, "{} blocks; {}", found.blocks(), segments.file_name());

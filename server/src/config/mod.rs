@@ -76,13 +76,15 @@ pub struct ServerConfig {
     pub cpu_dma_latency_us: Option<Micros>,
 }
 
+/// Earlier versions had this key.
+const SECOND_DIR_REFUSED: &str = "no longer supported, a log has one directory: remove this line; if .jsonl files are in a \
+     folder below that directory, move them into log.dir first";
+
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
     /// Directory of the log, absolute. `None`: the file does not say.
     pub dir: Option<PathBuf>,
-    /// Where the log goes on if that directory fails, absolute.
-    pub second_dir: Option<PathBuf>,
     /// Segments that were last written so many days ago may be removed.
     pub keep_days: Option<u64>,
     /// The oldest segments may be removed beyond so many bytes.
@@ -200,7 +202,7 @@ impl Config {
                 allowed_origins: Vec::new(),
                 cpu_dma_latency_us: None,
             },
-            log: LogConfig { dir: Some(state_dir), second_dir: None, keep_days: None, keep_bytes: None },
+            log: LogConfig { dir: Some(state_dir), keep_days: None, keep_bytes: None },
             order: OrderConfig { settle_us: SETTLE_US_DEFAULT, debounce_us: DEBOUNCE_US_DEFAULT },
             pools: Vec::new(),
         }
@@ -275,22 +277,16 @@ fn listen(place: &Place<'_>) -> Result<Vec<SocketAddr>, Refusal> {
 }
 
 fn log(table: &Table<'_>) -> Result<LogConfig, Refusal> {
-    table.only(&["dir", "second_dir", "keep_days", "keep_bytes"])?;
-    let dir = |name| {
-        let place = table.get(name);
-        place.map(|place| absolute_path(&place, "the absolute path of a directory")).transpose()
-    };
+    if let Some(place) = table.get("second_dir") {
+        return Err(place.refuse(SECOND_DIR_REFUSED.to_owned()));
+    }
+    table.only(&["dir", "keep_days", "keep_bytes"])?;
+    let dir = table.get("dir").map(|place| absolute_path(&place, "the absolute path of a directory"));
     let number =
         |name, least, unit| table.get(name).map(|place| place.number(least..=NUMBER_MAX, unit)).transpose();
     let (keep_days, keep_bytes) =
         (number("keep_days", 1, "days")?, number("keep_bytes", KEEP_BYTES_MIN, "bytes")?);
-    let log = LogConfig { dir: dir("dir")?, second_dir: dir("second_dir")?, keep_days, keep_bytes };
-    if let Some(place) = table.get("second_dir")
-        && log.dir == log.second_dir
-    {
-        return Err(place.expected("another directory than log.dir, on another disk"));
-    }
-    Ok(log)
+    Ok(LogConfig { dir: dir.transpose()?, keep_days, keep_bytes })
 }
 
 fn order(table: &Table<'_>) -> Result<OrderConfig, Refusal> {

@@ -263,11 +263,16 @@ fn a_key_nobody_knows_is_refused() {
                 "[log]\nDIR = \"/x\"",
                 2,
                 "log.DIR",
-                "expected one of dir, second_dir, keep_days, keep_bytes; did you mean dir?",
+                "expected one of dir, keep_days, keep_bytes; did you mean dir?",
             ),
             ("[log]\nkeep_days = 0", 2, "log.keep_days", "found the number 0"),
             ("[log]\nkeep_bytes = 1000", 2, "log.keep_bytes", "found the number 1000"),
-            ("[log]\ndir = \"/x\"\nsecond_dir = \"/x\"", 3, "log.second_dir", "on another disk"),
+            (
+                "[log]\ndir = \"/x\"\nsecond_dir = \"/y\"",
+                3,
+                "log.second_dir",
+                "no longer supported, a log has one directory",
+            ),
             ("[order]\nsettle_ms = 2", 2, "order.settle_ms", "did you mean settle_us?"),
         ],
     );

@@ -102,29 +102,18 @@ impl EventLog {
         let key = log_dir::key(&canonical);
         let mut lock = lock(dir)?;
         let (journal_disk, journal_dir) = journal_directory(&canonical, &key)?;
-        let second = config.second_dir.as_ref().map(|second| second.join(&key));
-        let mut dirs = vec![disk];
-        let mut words = Lock { pid: std::process::id(), journal: Some(journal_dir.clone()), second: None };
-        if let Some(second) = &second {
-            match Disk::open(second) {
-                Ok(disk) => {
-                    dirs.push(disk);
-                    words.second = Some(second.clone());
-                }
-                Err(error) => ::log::warn!("log.second_dir: {}: {error}; it is not used", second.display()),
-            }
-        }
+        let words = Lock { pid: std::process::id(), journal: Some(journal_dir.clone()) };
         let written = lock.set_len(0).and_then(|()| lock.write_all(words.to_string().as_bytes()));
         written.map_err(fail(&dir.join(LOCK_NAME), "write the lock"))?;
 
         let (id, boot) = (format!("{:032x}", u128::from_be_bytes(host::random())), host::boot_id());
         let boot = boot.map_err(fail(Path::new("/proc/sys/kernel/random/boot_id"), "read the boot id"))?;
         let header = journal::header(&id, &boot);
-        let recovered = recovery::recover(&dirs, &journal_disk, &header);
+        let recovered = recovery::recover(&disk, &journal_disk, &header);
         let recovered = recovered.map_err(|error| OpenError::Recovery { dir: dir.to_owned(), error })?;
         let head = recovered.head;
         let (journal, feed) = journal::open(journal_disk, header, recovered.journal, head, Limits::default());
-        let segments = Segments::new(dirs, recovered.number, SEGMENT_BYTES_MAX, recovered.resume);
+        let segments = Segments::new(disk, recovered.number, SEGMENT_BYTES_MAX, recovered.resume);
         let writer = Writer::new(feed, segments, recovered.durable_seq);
         let retention::Expired { names, note } = retention::expired(config, dir);
         let writer = writer::spawn(writer, names).map_err(fail(dir, "start the writer thread"))?;

@@ -2,7 +2,7 @@
 //! Guarantee: nothing is made, changed or locked.
 //!
 //! ```text
-//! <log.dir>/lock               line 1: pid of who writes here; line 2: its journal directory; line 3: its second directory
+//! <log.dir>/lock               line 1: pid of who writes here; line 2: its journal directory
 //! <log.dir>/NNNNNN-<seq>.jsonl segments; `spare`; what was set aside: *.torn-<n>, *.aside-<n>
 //! <runtime>/<16 hex>/N.journal the journal; 16 hex: of the SHA-256 of the canonical path of log.dir
 //! ```
@@ -27,8 +27,6 @@ pub struct Lock {
     pub pid: u32,
     /// Where its journal is.
     pub journal: Option<PathBuf>,
-    /// Where it goes on while it cannot write in the log directory.
-    pub second: Option<PathBuf>,
 }
 
 impl Lock {
@@ -37,16 +35,15 @@ impl Lock {
         let text = fs::read_to_string(log_dir.join(LOCK_NAME)).ok()?;
         let mut lines = text.lines();
         let pid = lines.next()?.trim().parse().ok()?;
-        let mut path = || lines.next().map(PathBuf::from).filter(|path| path.is_absolute());
-        Some(Self { pid, journal: path(), second: path() })
+        let journal = lines.next().map(PathBuf::from).filter(|path| path.is_absolute());
+        Some(Self { pid, journal })
     }
 }
 
 impl fmt::Display for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.pid)?;
-        let paths = [&self.journal, &self.second];
-        paths.into_iter().flatten().try_for_each(|path| writeln!(f, "{}", path.display()))
+        self.journal.iter().try_for_each(|path| writeln!(f, "{}", path.display()))
     }
 }
 
@@ -80,9 +77,8 @@ mod tests {
     fn a_lock_says_what_was_written() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Lock::read(dir.path()), None);
-        for (journal, second) in [(None, None), (Some("/run/b"), None), (Some("/run/b"), Some("/mnt/b"))] {
-            let lock =
-                Lock { pid: 7, journal: journal.map(PathBuf::from), second: second.map(PathBuf::from) };
+        for journal in [None, Some("/run/b")] {
+            let lock = Lock { pid: 7, journal: journal.map(PathBuf::from) };
             fs::write(dir.path().join(LOCK_NAME), lock.to_string()).unwrap();
             assert_eq!(Lock::read(dir.path()), Some(lock));
         }

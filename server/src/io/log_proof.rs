@@ -4,7 +4,6 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::iter;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,6 @@ use ssh_key::private::Ed25519Keypair;
 use ssh_key::{LineEnding, PrivateKey, PublicKey};
 
 use super::host;
-use super::log_dir::Lock;
 use crate::log::checkpoint::{BadCheckpoint, Checkpoint, NAMESPACE, SIGNER};
 use crate::log::{ChainHash, Fingerprint, SegmentName};
 
@@ -78,18 +76,14 @@ pub fn checkpoint(dir: &Path, log: &str, seq: u64, head: ChainHash) {
 /// # Errors
 /// [`ProofError`].
 pub fn keep_segments(dir: &Path) -> Result<(), ProofError> {
-    let second = Lock::read(dir).and_then(|lock| lock.second).filter(|second| second.is_dir());
-    for dir in iter::once(dir).chain(second.as_deref()) {
-        for entry in fs::read_dir(dir).map_err(fail(dir, "read"))? {
-            let path = entry.map_err(fail(dir, "read"))?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if name.parse::<SegmentName>().is_ok() {
-                fs::File::open(&path).and_then(|file| file.sync_data()).map_err(fail(&path, "sync"))?;
-            }
+    for entry in fs::read_dir(dir).map_err(fail(dir, "read"))? {
+        let path = entry.map_err(fail(dir, "read"))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.parse::<SegmentName>().is_ok() {
+            fs::File::open(&path).and_then(|file| file.sync_data()).map_err(fail(&path, "sync"))?;
         }
-        keep_names(dir)?;
     }
-    Ok(())
+    keep_names(dir)
 }
 
 /// Writes a signed checkpoint and gives its file. The key is made if there is none.

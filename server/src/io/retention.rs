@@ -115,10 +115,10 @@ mod tests {
             (Some(10), Some(40), 1),
             (Some(25), Some(0), 1),
         ] {
-            let config = LogConfig { dir: None, second_dir: None, keep_days, keep_bytes };
+            let config = LogConfig { dir: None, keep_days, keep_bytes };
             assert_eq!(beginning(&config, &segments, NOW), want, "{keep_days:?} {keep_bytes:?}");
         }
-        let config = LogConfig { dir: None, second_dir: None, keep_days: Some(1), keep_bytes: None };
+        let config = LogConfig { dir: None, keep_days: Some(1), keep_bytes: None };
         assert_eq!(beginning(&config, &segments[..1], NOW), 0, "the last one stays");
         assert_eq!(beginning(&config, &segments, 0), 0, "a clock that is behind removes nothing");
     }

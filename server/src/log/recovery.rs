@@ -21,16 +21,16 @@
 //! The fold is limited to what outlives a start ([`State::outlives_start`]): the other records are not even parsed.
 
 mod aside;
-mod home;
 mod leftover;
+mod segment_files;
 mod tip;
 mod walk;
 
 use std::io;
 
 use self::aside::set_aside;
-use self::home::{list, read};
 use self::leftover::{has_beginning, index, journal_again, journal_files, lead_on, merge, reach};
+use self::segment_files::{list, read};
 use self::tip::{Tip, pieces};
 use self::walk::{BadPlace, Tail, Walk, walk};
 use super::ChainHash;
@@ -107,21 +107,20 @@ pub struct Recovered<F, J> {
     pub notes: Vec<Fact>,
 }
 
-/// Finds out where the log in these directories ends; the first one is the log directory. `header`: of a journal file of
-/// this start.
+/// Finds out where the log in this directory ends. `header`: of a journal file of this start.
 ///
 /// # Errors
 /// [`RecoveryError`]; nothing was changed that a second try would miss.
 pub fn recover<D: Directory, J: Directory>(
-    dirs: &[D],
+    dir: &D,
     journal: &J,
     header: &[u8],
 ) -> Result<Recovered<D::File, J::File>, RecoveryError> {
     let mut notes = Vec::new();
-    let segments = list(dirs)?;
+    let segments = list(dir)?;
     let Walk { mut tip, mut bytes, mut damage, mut pending, mut tails, mut last_good } =
-        walk(dirs, &segments)?;
-    let mut files = journal_files(&dirs[0], journal, &mut notes)?;
+        walk(dir, &segments)?;
+    let mut files = journal_files(dir, journal, &mut notes)?;
     if !damage.is_empty() {
         let lines = index(&files);
         // What the journal still has was not durable. If it has all from there on, it knows better than a segment that a
@@ -129,7 +128,7 @@ pub fn recover<D: Directory, J: Directory>(
         let healed = damage.iter().position(|bad| reach(&lines, &bad.before) >= tip.seq);
         drop(lines);
         let healed = healed.or_else(|| {
-            let last = segments.last().map(|(_, name)| *name);
+            let last = segments.last().copied();
             damage.iter().position(|bad| {
                 Some(bad.segment) == last && lead_on(&mut files, &bad.before, &bytes, tip.seq)
             })
@@ -141,7 +140,7 @@ pub fn recover<D: Directory, J: Directory>(
             pending = None;
         }
     }
-    let number = segments.last().map_or(0, |(_, name)| name.number);
+    let number = segments.last().map_or(0, |name| name.number);
     // Behind the last good line nothing is good: the rest of its segment, and whole segments.
     let mut last = (!segments.is_empty()).then_some(last_good.segment);
     for place in last_good.segment..segments.len() {
@@ -151,7 +150,7 @@ pub fn recover<D: Directory, J: Directory>(
     }
     let mut is_untouched = damage.is_empty();
     for tail in &tails {
-        let (dir, name) = &segments[tail.segment];
+        let name = &segments[tail.segment];
         let rest = bytes.get(tail.from..).unwrap_or_default();
         if is_untouched
             && tail.segment + 1 == segments.len()
@@ -161,7 +160,7 @@ pub fn recover<D: Directory, J: Directory>(
             // A process was killed in the middle of a write. The journal has the line, and it is written over this.
             continue;
         }
-        match set_aside(&dirs[*dir], name, tail.from, tip.seq) {
+        match set_aside(dir, name, tail.from, tip.seq) {
             Ok(note) => notes.extend(note),
             Err(error) => {
                 // A full disk is no reason not to play. It stays, and the log goes on elsewhere.
@@ -180,16 +179,16 @@ pub fn recover<D: Directory, J: Directory>(
     notes.truncate(NOTES_MAX);
     if last.is_some() && last != Some(segments.len() - 1) {
         // The last one that was looked at is another.
-        bytes = last.map_or(Ok(Vec::new()), |last| read(&dirs[segments[last].0], &segments[last].1))?;
+        bytes = last.map_or(Ok(Vec::new()), |last| read(dir, &segments[last]))?;
     }
-    let goes_on = last.is_some_and(|last| is_untouched && segments[last].0 == 0);
+    let goes_on = last.is_some() && is_untouched;
     let last_segment = if goes_on { &bytes[..last_good.from] } else { &[] };
-    let mut files = merge(&dirs[0], files, &mut tip, last_segment, &mut notes)?;
+    let mut files = merge(dir, files, &mut tip, last_segment, &mut notes)?;
     let mut durable_seq = files.durable_seq.unwrap_or(tip.seq);
     let mut resume = None;
-    if let Some((dir, name)) = last.map(|last| segments[last]) {
+    if let Some(name) = last.map(|last| segments[last]) {
         let text = name.to_string();
-        let file = dirs[dir].open(&text).map_err(fail("open", &text))?;
+        let file = dir.open(&text).map_err(fail("open", &text))?;
         let mut len = last_good.from;
         let again = pieces(&bytes[..len]).find(|piece| seq_of(piece.line) == Some(durable_seq + 1));
         if let Some(piece) = again {
@@ -210,7 +209,7 @@ pub fn recover<D: Directory, J: Directory>(
             resume = Some(Resume { name, file, len: len as u64 });
         } else {
             // It is not appended to, but an earlier process may have died between its write and its sync.
-            if let Err(error) = file.sync().and_then(|()| dirs[dir].sync()) {
+            if let Err(error) = file.sync().and_then(|()| dir.sync()) {
                 ::log::error!("{text}: {error}; its last lines may not outlast a power cut");
             }
         }

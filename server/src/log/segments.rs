@@ -76,7 +76,6 @@ struct Spare<F> {
 /// A failed segment with lines that stand elsewhere as well.
 #[derive(Debug)]
 struct Overhang {
-    dir: usize,
     name: SegmentName,
     durable_len: u64,
 }
@@ -96,10 +95,8 @@ pub struct Resume<F> {
 /// All segments of a log.
 #[derive(Debug)]
 pub struct Segments<D: Directory> {
-    /// The log directory, and where to go when it fails.
-    dirs: Vec<D>,
-    /// The one in use.
-    dir: usize,
+    /// The log directory.
+    dir: D,
     /// The last number that was given.
     number: u32,
     bytes_max: u64,
@@ -110,14 +107,14 @@ pub struct Segments<D: Directory> {
 
 impl<D: Directory> Segments<D> {
     /// Segments that go on behind number `number` (0: none), or in `resume`.
-    pub fn new(dirs: Vec<D>, number: u32, bytes_max: u64, resume: Option<Resume<D::File>>) -> Self {
+    pub fn new(dir: D, number: u32, bytes_max: u64, resume: Option<Resume<D::File>>) -> Self {
         let active = resume.map(|Resume { name, file, len }| {
             let _ = file.reserve(bytes_max);
             // An earlier process may have written what it did not sync, and named it.
             let (is_named, is_name_durable, is_dirty) = (true, false, true);
             Active { name, file, len, durable_len: len, is_named, is_name_durable, is_dirty }
         });
-        Self { dirs, dir: 0, number, bytes_max, active, spare: None, overhangs: VecDeque::new() }
+        Self { dir, number, bytes_max, active, spare: None, overhangs: VecDeque::new() }
     }
 
     /// Appends whole lines.
@@ -171,7 +168,7 @@ impl<D: Directory> Segments<D> {
     /// [`Fault`]; the segment is to be abandoned then.
     pub fn commit(&mut self) -> Result<(), Fault> {
         let Some(active) = self.active.as_mut().filter(|active| active.is_dirty) else { return Ok(()) };
-        let dir = &self.dirs[self.dir];
+        let dir = &self.dir;
         let name = active.name.to_string();
         active.file.sync().map_err(fault("sync", &name))?;
         if !active.is_named {
@@ -182,7 +179,7 @@ impl<D: Directory> Segments<D> {
             if let Err(error) = dir.sync() {
                 let name = dir.name();
                 // Never again through this descriptor.
-                let _ = self.dirs[self.dir].renew();
+                let _ = self.dir.renew();
                 return Err(fault("sync", name)(error));
             }
             active.is_name_durable = true;
@@ -202,7 +199,7 @@ impl<D: Directory> Segments<D> {
     }
 
     fn cut(&self, overhang: &Overhang) -> Result<(), Fault> {
-        let (name, dir) = (overhang.name.to_string(), &self.dirs[overhang.dir]);
+        let (name, dir) = (overhang.name.to_string(), &self.dir);
         if overhang.durable_len == 0 {
             return dir.remove(&name).map_err(fault("remove", &name));
         }
@@ -223,7 +220,7 @@ impl<D: Directory> Segments<D> {
     pub fn make_spare(&mut self) -> Result<(), Fault> {
         let bytes_max = self.bytes_max;
         if self.spare.is_none() {
-            let dir = &mut self.dirs[self.dir];
+            let dir = &mut self.dir;
             if !dir.is_there() {
                 dir.renew().map_err(fault("make", dir.name()))?;
             }
@@ -254,30 +251,25 @@ impl<D: Directory> Segments<D> {
         self.spare.as_ref().is_some_and(|spare| spare.is_reserved)
     }
 
-    /// Leaves the segment that failed. What was appended and not committed is to be appended again. `next_dir`: elsewhere.
-    pub fn abandon(&mut self, next_dir: bool) {
+    /// Leaves the segment that failed. What was appended and not committed is to be appended again. `also_spare`: it failed
+    /// more than once, so the spare is made anew as well.
+    pub fn abandon(&mut self, also_spare: bool) {
         if let Some(failed) = self.active.take() {
             let Active { name, durable_len, is_named, .. } = failed;
             if is_named {
-                self.overhangs.push_back(Overhang { dir: self.dir, name, durable_len });
+                self.overhangs.push_back(Overhang { name, durable_len });
             } else {
                 self.number -= 1;
             }
         }
-        if next_dir {
+        if also_spare {
             self.spare = None;
-            self.dir = (self.dir + 1) % self.dirs.len();
         }
     }
 
-    /// How many directories there are.
-    pub fn dirs(&self) -> usize {
-        self.dirs.len()
-    }
-
-    /// The directory in use.
-    pub fn dir(&self) -> &D {
-        &self.dirs[self.dir]
+    /// The log directory.
+    pub const fn dir(&self) -> &D {
+        &self.dir
     }
 
     /// The file in use, for people.

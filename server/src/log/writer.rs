@@ -4,8 +4,8 @@
 //!
 //! Group commit without a timer: a turn takes what has come since the last one, writes it and syncs once. What comes during
 //! that sync is the next turn's. After an error nothing is synced again through the same descriptor: all behind
-//! `durable_seq` goes from the journal into a fresh segment, first in the same directory (whose spare has room set aside),
-//! then in the second one, then with longer and longer pauses, in turn.
+//! `durable_seq` goes from the journal into a fresh segment: at once (the spare has room set aside), then again after longer
+//! and longer pauses.
 
 use std::collections::VecDeque;
 
@@ -20,10 +20,12 @@ use super::storage::Directory;
 const READ_BYTES: usize = 256 << 10;
 /// Written before the next sync: after a stall, `durable_seq` should not stand still for all that has come meanwhile.
 const COMMIT_BYTES: usize = 4 << 20;
-/// The first pause when every directory has failed; it doubles.
+/// The first pause when a fresh segment has failed as well; it doubles.
 const PAUSE_US_MIN: Micros = Micros::from_ms(100);
 /// The longest.
 const PAUSE_US_MAX: Micros = Micros::from_ms(10_000);
+/// Faults without a commit between them that are reported; the rest are the same outage.
+const FAULTS_SAID: u32 = 2;
 /// How often free space is asked for, if anything is written at all.
 const FREE_US: Micros = Micros::from_ms(10_000);
 /// Below this people are told that the disk fills.
@@ -126,8 +128,8 @@ impl<J: Directory, D: Directory> Writer<J, D> {
         self.reports.pop_front()
     }
 
-    /// The directory that is written to.
-    pub fn dir(&self) -> &D {
+    /// The log directory.
+    pub const fn dir(&self) -> &D {
         self.segments.dir()
     }
 
@@ -183,18 +185,17 @@ impl<J: Directory, D: Directory> Writer<J, D> {
     fn failed(&mut self, fault: Fault, now: KernelTime) -> Turn {
         self.faults += 1;
         let last_seq = last_line(&self.lines).and_then(seq_of).unwrap_or(self.durable_seq);
-        // The same directory once more, with a fresh segment; then each of the others.
-        let is_last = self.faults as usize > self.segments.dirs();
-        self.segments.abandon(self.faults > 1);
+        let is_repeated = self.faults > 1;
+        self.segments.abandon(is_repeated);
         self.feed.rewind();
         let dir = self.segments.dir().name();
-        let done = if is_last {
+        let done = if is_repeated {
             "the game goes on; it is tried again".to_owned()
         } else {
             format!("written again from the journal to a fresh segment in {dir}")
         };
         self.failing = Some(fault.to_string());
-        if self.faults as usize <= self.segments.dirs() + 1 {
+        if self.faults <= FAULTS_SAID {
             self.reports.push_back(Report {
                 what: fault.action.to_owned(),
                 errno: fault.error.raw_os_error(),
@@ -204,7 +205,7 @@ impl<J: Directory, D: Directory> Writer<J, D> {
                 done,
             });
         }
-        if !is_last {
+        if !is_repeated {
             return Turn::Again;
         }
         let doublings = (self.faults - 2).min(10);

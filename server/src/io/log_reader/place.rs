@@ -50,11 +50,6 @@ pub(super) fn journal(log_dir: &Path) -> Option<PathBuf> {
     [named, usual, beside].into_iter().flatten().find(is_there)
 }
 
-/// The directory of segments that a daemon writes while it cannot write here, if the lock names one.
-pub(super) fn second(log_dir: &Path) -> Option<PathBuf> {
-    Lock::read(log_dir)?.second
-}
-
 /// The files of a journal.
 pub(super) fn journal_files(journal: &Path) -> io::Result<Vec<PathBuf>> {
     // Asked for by name: a directory that cannot be listed is an error, one without them is not.

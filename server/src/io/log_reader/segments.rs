@@ -109,13 +109,8 @@ impl LogReader {
     pub(super) fn look_for_segments(&mut self) -> Result<(), ReadError> {
         let Some(dir) = self.dir.as_deref() else { return Ok(()) };
         let mut found = place::segments_in(dir)?;
-        // Where a daemon goes on while the disk of the log fails; it may be that very disk that is gone by now.
-        found.extend(
-            place::second(dir).and_then(|second| place::segments_in(&second).ok()).into_iter().flatten(),
-        );
         found.retain(|(name, _)| self.newest.is_none_or(|newest| *name > newest));
         found.sort_unstable();
-        found.dedup_by_key(|(name, _)| *name);
         self.newest = found.last().map(|(name, _)| *name).or(self.newest);
         self.queue.extend(found.into_iter().map(|(_, path)| path));
         Ok(())

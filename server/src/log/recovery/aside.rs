@@ -5,7 +5,7 @@ use std::io;
 
 use sha2::{Digest, Sha256};
 
-use super::home::read;
+use super::segment_files::read;
 use super::{RecoveryError, fail};
 use crate::log::storage::{self, Directory, File};
 use crate::log::{ChainHash, SegmentName};

@@ -3,7 +3,7 @@
 //! is one segment, and the first line of each.
 
 use super::RecoveryError;
-use super::home::{peek, read};
+use super::segment_files::{peek, read};
 use super::tip::{Tip, Verdict, follows, judge, pieces};
 use crate::log::ChainHash;
 use crate::log::SegmentName;
@@ -45,32 +45,28 @@ pub(super) struct Walk {
     pub(super) last_good: Tail,
 }
 
-/// Goes along these segments, each with the number of its directory.
-pub(super) fn walk<D: Directory>(
-    dirs: &[D],
-    segments: &[(usize, SegmentName)],
-) -> Result<Walk, RecoveryError> {
+/// Goes along these segments.
+pub(super) fn walk<D: Directory>(dir: &D, segments: &[SegmentName]) -> Result<Walk, RecoveryError> {
     let mut tip = Tip { state: State::default(), head: ChainHash::START, seq: 0 };
     let mut before = Some((tip.head, tip.seq));
     let (mut damage, mut pending): (Vec<BadPlace>, Option<BadPlace>) = (Vec::new(), None);
     let (mut tails, mut last_good) = (Vec::new(), Tail { segment: 0, from: 0 });
-    let firsts = segments.iter().map(|(dir, name)| peek(&dirs[*dir], name)).collect::<Result<Vec<_>, _>>()?;
+    let firsts = segments.iter().map(|name| peek(dir, name)).collect::<Result<Vec<_>, _>>()?;
     // The last segment from `from` on that goes on behind this line: whatever stands between the two is an overhang.
     let next_behind = |from: usize, hash: &ChainHash, seq: u64| {
-        let goes_on =
-            |place: &usize| segments[*place].1.first_seq == seq + 1 && follows(&firsts[*place], hash);
+        let goes_on = |place: &usize| segments[*place].first_seq == seq + 1 && follows(&firsts[*place], hash);
         (from..segments.len()).rev().find(goes_on)
     };
     // Asked for only where a later segment begins.
     let mut earliest = vec![u64::MAX; segments.len() + 1];
-    for (place, (_, name)) in segments.iter().enumerate().rev() {
+    for (place, name) in segments.iter().enumerate().rev() {
         earliest[place] = earliest[place + 1].min(name.first_seq);
     }
     let mut bytes = Vec::new();
     let mut place = next_behind(0, &tip.head, 0).unwrap_or(0);
     tails.extend((0..place).map(|segment| Tail { segment, from: 0 }));
-    while let Some((dir, name)) = segments.get(place) {
-        bytes = read(&dirs[*dir], name)?;
+    while let Some(name) = segments.get(place) {
+        bytes = read(dir, name)?;
         let mut next = place + 1;
         // If older segments were removed, it is not known here from what the first line follows.
         let is_cut_off = place == 0 && name.first_seq > 1;
