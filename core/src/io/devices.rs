@@ -35,6 +35,10 @@ pub use crate::roster::Report;
 const REQUESTS_MAX: usize = 4096;
 /// How long to wait before posting again to a reader whose box is full.
 const READER_FULL_WAIT: Micros = Micros::from_ms(50);
+/// The end waits so long for the thread, which may hang in the kernel.
+const STOP_US: Micros = Micros::from_ms(3000);
+/// Between two looks whether it has ended.
+const STOP_LOOK: Duration = Duration::from_millis(1);
 
 const WAKER: Token = Token(0);
 const HOTPLUG: Token = Token(1);
@@ -88,13 +92,18 @@ impl Devices {
         self.requests.clone()
     }
 
-    /// Ends the thread and waits for its end.
+    /// Ends the thread and waits for its end, but not for one that hangs in the kernel.
     pub fn stop(self) {
-        // A full box: the thread is alive and will empty it; until then there is nothing better to do than to wait.
-        while self.requests.post(Request::Stop).is_err() {
-            std::thread::yield_now();
+        let until = sys::now() + STOP_US;
+        let mut unposted = Some(Request::Stop);
+        while !self.thread.is_finished() && sys::now() < until {
+            if let Some(request) = unposted.take()
+                && let Err(Full(request)) = self.requests.post(request)
+            {
+                unposted = Some(request);
+            }
+            std::thread::park_timeout(STOP_LOOK);
         }
-        let _: std::thread::Result<()> = self.thread.join();
     }
 }
 

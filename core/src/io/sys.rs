@@ -1,11 +1,12 @@
-//! The system calls that have no safe wrapper elsewhere, and the clock. In: open evdev descriptors. Out: plain
-//! values. Guarantee: this is the only file of the workspace with `unsafe`; each block says why it holds.
+//! The system calls that have no safe wrapper elsewhere, and the clock. In: open evdev descriptors, signal numbers. Out:
+//! plain values. Guarantee: this is the only file of the workspace with `unsafe`; each block says why it holds.
 //!
 //! The `evdev` crate keeps these ioctls private (0.13.2, `src/sys.rs`), so they stand here; their numbers are those
 //! of `include/uapi/linux/input.h`.
 #![allow(unsafe_code, reason = "ioctls that no crate offers safely; nowhere else in the workspace")]
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::ioctl::{self, IntegerSetter, Setter, Updater, opcode};
@@ -36,6 +37,46 @@ struct InputMask {
     kind: u32,
     codes_size: u32,
     codes_ptr: u64,
+}
+
+/// Signals that end or stop a process by default and tell a daemon nothing: alarms and timers, user signals, a terminal's word
+/// to who is in its background, soft limits, power and I/O notices (`signal(7)`).
+pub const STRAY_SIGNALS: [i32; 13] = [
+    libc::SIGALRM,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGPIPE,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+    libc::SIGXCPU,
+    libc::SIGXFSZ,
+    libc::SIGIO,
+    libc::SIGPWR,
+    libc::SIGSTKFLT,
+];
+
+/// The real-time signals; those below are the C library's own.
+pub fn realtime_signals() -> impl Iterator<Item = i32> {
+    libc::SIGRTMIN()..=libc::SIGRTMAX()
+}
+
+/// Has the process ignore a signal. One that cannot be ignored stays as it is.
+pub fn ignore(signal: i32) {
+    // SAFETY: SIG_IGN is a disposition, no function that could run; the call touches no memory of ours.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+/// Whether the process ignores a signal.
+pub fn is_ignored(signal: i32) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: a null new action changes nothing; the old one is written to memory of its type, and read only if the call
+    // says that it has written it.
+    unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init_ref().sa_sigaction == libc::SIG_IGN
+    }
 }
 
 /// CLOCK_MONOTONIC, now.

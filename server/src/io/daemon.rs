@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use buzzer_core::event::{DeviceId, Kind};
-use buzzer_core::io::mailbox::Mailbox;
+use buzzer_core::io::mailbox::{Full, Mailbox};
 use buzzer_core::io::source::{Attachment, ReaderRequest};
 use buzzer_core::io::sys;
 use buzzer_core::keys::KeyBits;
@@ -49,6 +49,10 @@ use crate::record::Record;
 const EVENTS_MAX: usize = 256;
 /// Clients have this long to answer the close frame when the daemon stops.
 const STOP_US: Micros = Micros::from_ms(2000);
+/// A reader that has not ended by then hangs in the kernel: the log is closed without it.
+const READER_END_US: Micros = Micros::from_ms(3000);
+/// A full letter box is tried again after so long, if nothing else comes before.
+const FULL_WAIT: Duration = Duration::from_millis(10);
 /// Turns with unserved clients, each of which serves 64, before the writer is woken all the same.
 const TURNS_UNWRITTEN_MAX: u32 = 16;
 
@@ -82,6 +86,8 @@ pub struct Daemon {
     hardware: Hardware,
     reader: Mailbox<ReaderRequest>,
     reader_thread: JoinHandle<()>,
+    /// Requests to the reader that found its box full; at most two for each device.
+    unposted: VecDeque<ReaderRequest>,
     ring: Receiver,
     /// Events taken since every client had its turn.
     taken: usize,
@@ -107,7 +113,7 @@ impl Daemon {
         self.peers.addresses()
     }
 
-    /// Works until SIGTERM or SIGINT.
+    /// Works until a signal ends it ([`super::signals::ending`]).
     ///
     /// # Errors
     /// [`DaemonError`], if epoll fails or the log's last lines cannot be synced.
@@ -126,6 +132,7 @@ impl Daemon {
             for event in &events {
                 self.handle_ready(event.token(), event.is_writable(), now);
             }
+            self.post_waiting();
             self.hardware.report(&mut self.mediator, now);
             // Whoever was in time was seen, even if this process stood still between the look and now.
             self.peers.handle_deadlines(asked);
@@ -179,6 +186,7 @@ impl Daemon {
         next.map(|next| Duration::from_micros(next.since(sys::now()).as_us()))
             .into_iter()
             .chain(watchdog)
+            .chain((!self.unposted.is_empty()).then_some(FULL_WAIT))
             .min()
     }
 
@@ -187,8 +195,11 @@ impl Daemon {
             // The ring and the reports are looked at in every turn.
             WAKE => {}
             SIGNAL => {
-                if self.signals.pending().next().is_some() && self.stopping.is_none() {
-                    self.stop(now);
+                match (self.signals.pending().count(), self.stopping) {
+                    (0, _) => {}
+                    (_, None) => self.stop(now),
+                    // Asked again: no client is waited for any more. The last record and the disk are.
+                    (_, Some(_)) => self.stopping = Some(now),
                 }
             }
             CLOCK => {
@@ -238,9 +249,20 @@ impl Daemon {
             held: KeyBits::NONE,
             read_ahead,
         };
-        if self.reader.post(ReaderRequest::Attach(attachment)).is_err() {
-            ::log::error!("an attachment was dropped: the reader takes no requests");
-            self.attachments.forget_one();
+        self.ask_reader(ReaderRequest::Attach(attachment));
+    }
+
+    /// Posts a request to the reader, behind those that found its box full.
+    fn ask_reader(&mut self, request: ReaderRequest) {
+        self.unposted.push_back(request);
+        self.post_waiting();
+    }
+
+    fn post_waiting(&mut self) {
+        while let Some(request) = self.unposted.pop_front() {
+            if let Err(Full(request)) = self.reader.post(request) {
+                return self.unposted.push_front(request);
+            }
         }
     }
 
@@ -273,18 +295,35 @@ impl Daemon {
     /// Ends: what the reader still has, the last record, the disk.
     fn finish(mut self) -> Result<(), DaemonError> {
         self.hardware.stop();
-        let _ = self.reader.post(ReaderRequest::Stop);
-        // It hands over what waits and ends; a reader that died instead would have ended the process.
-        while !self.reader_thread.is_finished() {
-            self.drain();
-            std::thread::yield_now();
-        }
+        self.ask_reader(ReaderRequest::Stop);
+        self.wait_for_reader()?;
         self.drain();
         self.mediator.handle_stop(sys::now());
         self.obey(sys::now());
         let last_seq = self.mediator.state().seq();
         self.checkpoint();
         self.log.finish(last_seq).map_err(DaemonError::NotDurable)
+    }
+
+    /// The reader hands over what waits and ends; one that died instead would have ended the process.
+    fn wait_for_reader(&mut self) -> Result<(), DaemonError> {
+        let mut events = Events::with_capacity(16);
+        let until = sys::now() + READER_END_US;
+        while !self.reader_thread.is_finished() {
+            self.post_waiting();
+            self.drain();
+            if until <= sys::now() {
+                ::log::error!("the reader does not end: what it still holds is not in the log");
+                return Ok(());
+            }
+            if self.ring.may_sleep() {
+                match self.poll.poll(&mut events, Some(FULL_WAIT)) {
+                    Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
+                    _ => self.ring.awake(),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Has it signed where the log stands.

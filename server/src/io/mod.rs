@@ -19,6 +19,7 @@ pub mod log_reader;
 pub mod peers;
 pub mod replay;
 pub mod retention;
+pub mod signals;
 pub mod virtual_pool;
 mod vitals;
 pub mod wall_clock;

@@ -12,7 +12,6 @@ use buzzer_core::io::sys;
 use buzzer_core::time::{KernelTime, Micros};
 use mio::{Events, Interest, Poll, Token};
 use serde_json::json;
-use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use tungstenite::protocol::frame::coding::CloseCode;
 
@@ -20,6 +19,7 @@ use super::handshake::Page;
 use super::host;
 use super::listen::{self, ListenError};
 use super::peers::Peers;
+use super::signals;
 use crate::http::{Access, Route};
 use crate::mediator::Output;
 use crate::record::Record;
@@ -98,7 +98,7 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
         if options.speed == Speed::Max {
             peers.be_patient();
         }
-        let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        let mut signals = signals::ending()?;
         registry.register(&mut signals, SIGNAL, Interest::READABLE)?;
         Ok(Self {
             poll,
@@ -121,7 +121,7 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
         self.peers.addresses().first().copied()
     }
 
-    /// Plays until the end, SIGTERM or SIGINT.
+    /// Plays until the end, or until a signal ends it ([`signals::ending`]); a second one ends it without waiting for clients.
     ///
     /// # Errors
     /// [`ReplayError`].
@@ -189,8 +189,10 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
 
     fn handle_ready(&mut self, token: Token, writable: bool, now: KernelTime) {
         if token == SIGNAL {
-            if self.signals.pending().next().is_some() && self.stopping.is_none() {
-                self.end(CloseCode::Away, "the replay was stopped", now);
+            match (self.signals.pending().count(), self.stopping) {
+                (0, _) => {}
+                (_, None) => self.end(CloseCode::Away, "the replay was stopped", now),
+                (_, Some(_)) => self.stopping = Some(now),
             }
             return;
         }

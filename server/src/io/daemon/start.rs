@@ -13,8 +13,6 @@ use buzzer_core::io::sys;
 use buzzer_core::ring::{self, RING_EVENTS};
 use mio::{Interest, Poll, Waker};
 use serde_json::json;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook_mio::v1_0::Signals;
 
 use super::{ATTACHMENTS, CLOCK, Daemon, DaemonError, PEERS, SIGNAL, WAKE};
 use crate::config::Config;
@@ -28,7 +26,7 @@ use crate::io::hardware::{self, Hardware};
 use crate::io::peers::Peers;
 use crate::io::vitals::Vitals;
 use crate::io::wall_clock::WallClock;
-use crate::io::{host, listen};
+use crate::io::{host, listen, signals};
 use crate::mediator::Mediator;
 use crate::record::Fact;
 
@@ -50,7 +48,7 @@ impl Daemon {
         access.hosts.extend(config.server.allowed_hosts.iter().cloned());
         let peers = Peers::new(registry.try_clone()?, PEERS, listeners?, access)?;
         let attachments = Attachments::new(registry.try_clone()?, ATTACHMENTS, &config.pools)?;
-        let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        let mut signals = signals::ending()?;
         registry.register(&mut signals, SIGNAL, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(registry, WAKE)?);
         log.wake_server(Arc::clone(&waker));
@@ -81,6 +79,7 @@ impl Daemon {
             hardware,
             reader,
             reader_thread,
+            unposted: VecDeque::new(),
             ring,
             taken: 0,
             device_ids,

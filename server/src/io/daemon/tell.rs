@@ -71,8 +71,7 @@ impl Daemon {
                 Output::Tell(client, text) => self.peers.tell(client, text),
                 Output::Close(client, reason) => self.peers.close(client, CloseCode::Policy, reason, now),
                 Output::Detach(device) => {
-                    // A full box means a stuck reader; the device then stays open and its presses count for nothing.
-                    let _ = self.reader.post(ReaderRequest::Detach(DeviceId::new(device)));
+                    self.ask_reader(ReaderRequest::Detach(DeviceId::new(device)));
                 }
                 Output::Want(_) | Output::Unwant(_) | Output::Ended(_) => self.hardware.obey(&output),
                 Output::Record(_) => {}
