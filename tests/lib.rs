@@ -1,6 +1,7 @@
 //! What the tests share. In: a configuration. Out: a real `buzzerd` on a free port, clients and attachments that talk
 //! to it as any program would, and its log. Guarantee: whatever a test waits for has an event to wait for and a deadline
 //! far beyond every honest delay, so a test neither sleeps nor hangs; nothing outlives its test.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it reports to who runs it")]
 
 use std::time::Duration;
 

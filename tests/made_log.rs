@@ -1,5 +1,6 @@
 //! Writes a log directory of an evening that never took place, to try commands on or to measure them. In: a directory, how
 //! many records, a seed. Out: segments. `cargo run --release -p buzzer-tests --example made-log -- DIR RECORDS [SEED]`
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it reports to who runs it")]
 
 use std::path::PathBuf;
 

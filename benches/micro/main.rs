@@ -2,6 +2,7 @@
 //! In: one hit (a press and its release, four records) at a time, from one of two devices. Out: criterion's figures for each
 //! step and for the whole way from bytes to ring, and at the end the share of each step. Guarantee: the code measured is the
 //! code that runs; what is not the reader's work (taking events from the ring) is not timed.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it reports to who runs it")]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -12,6 +12,7 @@
 //! the frame in user space; the load client's own delay is in them, for every peer alike. Ratios are to the floor of
 //! the same block. On a machine that does other work too, wall-clock times are upper bounds; CPU per press hardly
 //! suffers. Rounds in which others took more than 15 % of a core are left out of the medians and counted as noisy.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it reports to who runs it")]
 
 mod burst;
 mod floor;

@@ -9,6 +9,8 @@
 pub mod button;
 pub mod config;
 pub mod contest;
+pub mod counted;
+pub mod diagnostics;
 pub mod doctor;
 pub mod draw;
 pub mod group;

@@ -5,22 +5,23 @@ mod cli;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::cli::{Cli, Failure};
+use crate::cli::{Failure, stderr};
 
 fn main() -> ExitCode {
-    cli::logger::install();
-    match cli::run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+    stderr::install();
+    let code = match cli::run() {
+        Ok(()) | Err(Failure::Unread) => 0,
         Err(Failure::Usage(error)) => {
-            eprintln!("buzzerd: {error:#}");
-            ExitCode::from(2)
+            stderr::say(format_args!("{error:#}"));
+            2
         }
-        Err(Failure::Told) => ExitCode::from(1),
+        Err(Failure::Told) => 1,
+        Err(Failure::Misused) => 2,
         Err(Failure::Failed(error)) => {
-            eprintln!("buzzerd: {error:#}");
-            ExitCode::from(1)
+            stderr::say(format_args!("{error:#}"));
+            1
         }
-    }
+    };
+    stderr::end();
+    ExitCode::from(code)
 }

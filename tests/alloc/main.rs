@@ -2,6 +2,7 @@
 //! through real descriptors. Out: the number of allocations meanwhile, which must be 0. Guarantee: a process of its own with
 //! no other thread than this one, which writes bytes made before and takes events from the ring; so every allocation
 //! that is counted is the reader's, and one that is known to happen (an attachment) shows that it is counted.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it reports to who runs it")]
 
 use std::alloc::System;
 use std::io::Write;

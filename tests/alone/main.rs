@@ -1,5 +1,6 @@
 //! Tests that keep every processor busy, or that must get one when they ask. In: the real `buzzerd`, or its core. Out: pass,
 //! fail, or a line that says what was left out. Guarantee: one at a time, in a program beside which no other test runs.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it reports to who runs it")]
 
 mod burst;
 mod concurrent;

@@ -182,6 +182,22 @@ impl Home {
         }
     }
 
+    /// Starts the daemon with this stderr, of which nothing is read here, and waits until it listens.
+    pub fn serve_saying_to(&self, stderr: impl Into<Stdio>) -> Daemon {
+        let mut command = self.command(&["serve"]);
+        let child = command.stderr(stderr).spawn().expect("buzzerd starts");
+        let (_, silent) = mpsc::channel();
+        let mut daemon = Daemon { child, stderr: silent, said: Vec::new(), address: None };
+        let patience = sys::now() + Micros::from_us(PATIENCE.as_micros() as u64);
+        while daemon.address.is_none() {
+            daemon.assert_alive();
+            assert!(sys::now() < patience, "it does not listen");
+            daemon.address = listening(daemon.pid());
+            thread::yield_now();
+        }
+        daemon
+    }
+
     /// Starts a daemon that is to fail, and waits for its end.
     pub fn refused(&self) -> Ended {
         let mut child = self.command(&["serve"]).spawn().expect("buzzerd starts");
@@ -198,6 +214,22 @@ impl Home {
     pub fn socket(&self, pool: &str) -> PathBuf {
         self.path().join(format!("{pool}.sock"))
     }
+}
+
+/// Where a process listens, from what the kernel says of its sockets.
+fn listening(pid: u32) -> Option<SocketAddr> {
+    const LISTEN: &str = "0A";
+    let table = std::fs::read_to_string(format!("/proc/{pid}/net/tcp")).ok()?;
+    let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    let links = fds.flatten().filter_map(|fd| std::fs::read_link(fd.path()).ok());
+    let own: Vec<String> = links.map(|link| link.display().to_string()).collect();
+    table.lines().skip(1).find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (address, port) = fields.get(1)?.split_once(':')?;
+        let is_own = own.contains(&format!("socket:[{}]", fields.get(9)?)) && fields[3] == LISTEN;
+        let address = u32::from_str_radix(address, 16).ok().filter(|_| is_own)?;
+        Some((address.to_ne_bytes(), u16::from_str_radix(port, 16).ok()?).into())
+    })
 }
 
 fn follow(stderr: ChildStderr) -> Receiver<String> {

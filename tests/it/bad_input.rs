@@ -109,7 +109,7 @@ fn a_pools_socket_is_taken_over_from_the_dead_only() {
 #[test]
 fn a_bad_greeting_is_answered_with_its_reason() {
     let home = Home::desk("");
-    let mut daemon = home.serve();
+    let daemon = home.serve();
     let long = format!("{{\"name\":\"{}\",\"buzzers\":{{\"704\":1}}}}\n", "x".repeat(129));
     for (greeting, reason) in [
         (&b"\n"[..], "expected"),
@@ -132,8 +132,11 @@ fn a_bad_greeting_is_answered_with_its_reason() {
     // Longer than any greeting, and endless.
     let mut endless = Attachment::connect(&home.socket("desk"));
     while endless.try_send(&[b'x'; 4096]) {}
-    daemon.wait_said("the greeting is longer than 64 KiB");
-    // Gone in the middle of it.
+    let answer = endless.line();
+    assert!(answer.contains("the greeting is longer than 64 KiB"), "{answer}");
+    // Gone in the middle of it: nobody is left to be answered, so it is said. It is the first of its kind, and said at once.
+    assert_eq!(daemon.stop().code, Some(0));
+    let mut daemon = home.serve();
     Attachment::connect(&home.socket("desk")).send(b"{\"name\":");
     daemon.wait_said("closed before its greeting was complete");
     let mut client = daemon.desk();

@@ -1,9 +1,11 @@
 //! End-to-end and simulation tests, one binary. In: the real `buzzerd`, or its two crates. Out: pass, fail, or a line
 //! that says what was left out. Guarantee: loopback only; no test depends on another or on the speed of the machine.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it reports to who runs it")]
 
 mod bad_input;
 mod campaign;
 mod crash;
+mod diagnostics;
 mod doctor;
 mod faults;
 mod foreign;
@@ -25,8 +27,10 @@ mod pools;
 mod reader;
 mod recordings;
 mod restart;
+mod signals;
 mod simulation;
 mod slow;
+mod stdout;
 mod tidy;
 mod ties;
 mod v1;

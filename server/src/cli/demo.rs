@@ -1,12 +1,14 @@
 //! `buzzerd demo`. In: keys 1 to 4, or chance where there is no terminal. Out: every buzz, in words ([`super::story`]).
 //! Guarantee: nothing is pretended: each press goes through the attachment socket, the ring, the log and WebSocket of
-//! a daemon like any other; what is printed was read from its frames and its log.
+//! a daemon like any other; what is printed was read from its frames and its log. Nothing of it is left behind.
 
+use std::fs::DirBuilder;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::thread;
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ use crossterm::event::{Event, KeyCode as Key, KeyEventKind, KeyModifiers};
 use crossterm::terminal;
 
 use super::story::{RACE_US, Story};
-use super::{Failure, serve};
+use super::{Failure, serve, stdout};
 
 const BUZZERS: u16 = 4;
 /// Key codes of the demo's buzzers: BTN_TRIGGER_HAPPY1 and on, as a Buzz! hub has them.
@@ -39,19 +41,43 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let dir = std::env::temp_dir().join(format!("buzzerd-demo-{}", std::process::id()));
-        let (config, address) = config(&dir)?;
-        ::log::set_max_level(::log::LevelFilter::Warn);
+        let folder = Folder::new()?;
+        let dir = folder.0.as_path();
+        let (config, address) = config(dir)?;
+        // A game for one evening on one keyboard: what this machine lacks for a match is of no interest.
+        ::log::set_max_level(::log::LevelFilter::Error);
         let daemon = serve::start(&config)?;
         let running = thread::Builder::new().name("server".into()).spawn(move || daemon.run());
         let running = running.context("the server thread")?;
-        let played = play(&dir, address, self.seconds.map(Duration::from_secs));
+        let played = play(dir, address, self.seconds.map(Duration::from_secs));
         // The daemon ends as it always does: a signal, close frames, the log synced.
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM)
             .context("stopping the daemon")?;
         running.join().map_err(|_| anyhow!("the server thread panicked"))?.context("the daemon")?;
-        println!("The log stays in {}", dir.display());
-        Ok(played?)
+        played
+    }
+}
+
+/// Where the demo's log and socket are, for as long as it runs.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Result<Self> {
+        let name = format!("buzzerd-demo-{:016x}", u64::from_le_bytes(host::random()));
+        let path = std::env::temp_dir().join(name);
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .with_context(|| format!("{}: cannot be made", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            ::log::error!("{}: cannot be removed: {error}", self.0.display());
+        }
     }
 }
 
@@ -65,7 +91,6 @@ fn config(dir: &Path) -> Result<(Config, SocketAddr)> {
         dir = dir.display().to_string(),
         socket = socket(dir).display().to_string(),
     );
-    std::fs::create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
     Ok((Config::parse(&text, "demo").context("the demo's own configuration")?, address))
 }
 
@@ -73,29 +98,32 @@ fn socket(dir: &Path) -> PathBuf {
     dir.join("demo.sock")
 }
 
-fn play(dir: &Path, address: SocketAddr, seconds: Option<Duration>) -> Result<()> {
+fn play(dir: &Path, address: SocketAddr, seconds: Option<Duration>) -> Result<(), Failure> {
     let (done, over) = mpsc::channel();
     let lines = watch(dir, address, done)?;
     let mut pad = Pads::attach(&socket(dir))?;
     let keyboard = std::io::stdin().is_terminal();
-    println!("buzzerd demo: pool \"demo\", buzzers 1 and 2 on one device, 3 and 4 on another");
-    println!("  WebSocket  ws://{address}/");
-    println!("  log        {}", dir.display());
-    println!("  raw frames curl -sN -H 'Connection: Upgrade' -H 'Upgrade: websocket' \\");
-    println!(
-        "               -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: YnV6emVyZCBkZW1vIGtleQ==' \\"
-    );
-    println!("               http://{address}/");
+    stdout::print_more(&format!(
+        "buzzerd demo: pool \"demo\", buzzers 1 and 2 on one device, 3 and 4 on another\n  \
+           WebSocket  ws://{address}/\n  \
+           log        {} (until the demo ends)\n  \
+           raw frames curl -sN -H 'Connection: Upgrade' -H 'Upgrade: websocket' \\\n               \
+           -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: YnV6emVyZCBkZW1vIGtleQ==' \\\n               \
+           http://{address}/\n",
+        dir.display()
+    ))?;
     let until = seconds.map(|seconds| sys::now() + Micros::from_us(seconds.as_micros() as u64));
     if keyboard {
-        println!("Press 1, 2, 3, 4; t: 1 and 2 in one report; p: 1, then 3 at once; q ends.\n");
+        stdout::print_more("Press 1, 2, 3, 4; t: 1 and 2 in one report; p: 1, then 3 at once; q ends.\n\n")?;
         terminal::enable_raw_mode().context("the terminal")?;
-        let played = keys(&mut pad, until, &lines);
+        let played = keys(&mut pad, until, &lines, &over);
         terminal::disable_raw_mode().context("the terminal")?;
-        println!();
+        stdout::print_more("\n")?;
         played
     } else {
-        println!("No terminal on stdin: four random players, some of them at once. Ctrl-C ends.\n");
+        stdout::print_more(
+            "No terminal on stdin: four random players, some of them at once. Ctrl-C ends.\n\n",
+        )?;
         chance(&mut pad, until, &lines, &over)
     }
 }
@@ -158,26 +186,30 @@ fn watch(dir: &Path, address: SocketAddr, done: mpsc::Sender<()>) -> Result<Rece
     Ok(lines)
 }
 
-fn print(lines: &Receiver<String>) {
-    for line in lines.try_iter() {
-        // A raw terminal wants the carriage return.
-        print!("{line}\r\n");
-    }
-    let _ = std::io::stdout().flush();
+fn print(lines: &Receiver<String>) -> Result<(), Failure> {
+    // A raw terminal wants the carriage return.
+    let text: String = lines.try_iter().map(|line| format!("{line}\r\n")).collect();
+    if text.is_empty() { Ok(()) } else { stdout::print_more(&text) }
 }
 
 fn is_over(until: Option<KernelTime>) -> bool {
     until.is_some_and(|until| until <= sys::now())
 }
 
-fn keys(pad: &mut Pads, until: Option<KernelTime>, lines: &Receiver<String>) -> Result<()> {
-    while !is_over(until) {
-        print(lines);
+fn keys(
+    pad: &mut Pads,
+    until: Option<KernelTime>,
+    lines: &Receiver<String>,
+    over: &Receiver<()>,
+) -> Result<(), Failure> {
+    // Nobody sends there: it is closed when the daemon has ended.
+    while !is_over(until) && over.try_recv() == Err(TryRecvError::Empty) {
+        print(lines)?;
         // Both the keyboard and the frames are waited for; a person does not see 20 ms.
-        if !crossterm::event::poll(Duration::from_millis(20))? {
+        if !crossterm::event::poll(Duration::from_millis(20)).context("the keyboard")? {
             continue;
         }
-        let Event::Key(key) = crossterm::event::read()? else { continue };
+        let Event::Key(key) = crossterm::event::read().context("the keyboard")? else { continue };
         if key.kind != KeyEventKind::Press {
             continue;
         }
@@ -203,17 +235,17 @@ fn chance(
     until: Option<KernelTime>,
     lines: &Receiver<String>,
     over: &Receiver<()>,
-) -> Result<()> {
+) -> Result<(), Failure> {
     let random = |below: u64| u64::from_le_bytes(host::random()) % below;
-    let pause = |ms: u64| -> bool {
+    let pause = |ms: u64| -> Result<bool, Failure> {
         let left = until.map_or(u64::MAX, |until| until.since(sys::now()).as_us());
         let wait = Duration::from_micros(left.min(ms * 1000));
         // Nobody sends here: it ends when the daemon does.
         let alive = matches!(over.recv_timeout(wait), Err(RecvTimeoutError::Timeout));
-        print(lines);
-        alive && !is_over(until)
+        print(lines)?;
+        Ok(alive && !is_over(until))
     };
-    if !pause(500) {
+    if !pause(500)? {
         return Ok(());
     }
     loop {
@@ -234,11 +266,11 @@ fn chance(
                 break;
             }
             pad.press(&[players.remove(random(players.len() as u64) as usize)])?;
-            if !pause(20 + random(180)) {
+            if !pause(20 + random(180))? {
                 return Ok(());
             }
         }
-        if !pause(RACE_US.as_us() / 1000 + random(1500)) {
+        if !pause(RACE_US.as_us() / 1000 + random(1500))? {
             return Ok(());
         }
     }

@@ -14,7 +14,7 @@ use buzzer_server::io::hardware::{self, INPUT_DIR, SYSFS_ROOT};
 use clap::Args;
 use serde_json::json;
 
-use super::{Failure, identify, measure, print};
+use super::{Failure, identify, measure, print, stderr};
 
 #[derive(Debug, Args)]
 pub(crate) struct Devices {
@@ -49,7 +49,7 @@ impl Devices {
         if let Some([pool, buzzer]) = self.identify.as_deref() {
             let number = buzzer.parse().with_context(|| format!("BUZZER is a number, not {buzzer:?}"));
             let number = number.map_err(Failure::Usage)?;
-            return Ok(identify::run(config, pool, number, self.seconds.unwrap_or(5).into())?);
+            return identify::run(config, pool, number, self.seconds.unwrap_or(5).into());
         }
         let rows = survey(hardware::claims(config), Path::new(SYSFS_ROOT), Path::new(INPUT_DIR));
         let rows = rows.context("the devices cannot be listed: check that sysfs is mounted and readable")?;
@@ -64,10 +64,10 @@ impl Devices {
             return measure::run(config, &devices, target.as_deref(), self.seconds.unwrap_or(10), self.json);
         }
         if devices.is_empty() && !self.json {
-            eprintln!(
-                "No input device with buttons is plugged in. Plug one in and ask again; a virtual machine or a container \
-                 has to be given it (the USB device; {INPUT_DIR} and {SYSFS_ROOT})."
-            );
+            stderr::say(format_args!(
+                "no input device with buttons is plugged in. Plug one in and ask again; a virtual machine or a container \
+                 has to be given it (the USB device; {INPUT_DIR} and {SYSFS_ROOT})"
+            ));
         }
         let mut text = String::new();
         for Device { row, pool } in &devices {

@@ -1,15 +1,13 @@
 //! `buzzerd doctor`. In: the machine, the configuration, and the daemon if one runs. Out: one page for people, or one
 //! JSON object a line. Guarantee: opens no device, so it may run beside a game; what fails is exit code 1.
 
-use std::io::{self, IsTerminal};
-
 use buzzer_server::config::Config;
 use buzzer_server::doctor::page::{self, Page};
 use buzzer_server::doctor::{self, Verdict};
 use buzzer_server::io::facts::{self, Places};
 use clap::Args;
 
-use super::{Failure, print};
+use super::{Failure, print, stdout};
 
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
@@ -26,9 +24,7 @@ impl Doctor {
                 findings.iter().map(|finding| format!("{}\n", page::json(finding))).collect();
             print(&lines.concat())?;
         } else {
-            // https://no-color.org: set and not empty means no.
-            let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            let colour = io::stdout().is_terminal() && !refused;
+            let colour = stdout::may_colour();
             print(&Page { findings: &findings, colour }.to_string())?;
         }
         if doctor::worst(&findings) == Verdict::Fail { Err(Failure::Told) } else { Ok(()) }

@@ -16,16 +16,17 @@ use buzzer_core::profile::light_of;
 use buzzer_core::time::Micros;
 use buzzer_server::config::{Config, PoolSource};
 use buzzer_server::io::hardware::{self, SYSFS_ROOT};
+use buzzer_server::io::signals;
 use mio::{Events, Interest, Poll, Token};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook_mio::v1_0::Signals;
+
+use super::{Failure, print};
 
 /// On for so long, and off for so long: twice a second is seen from the other end of a hall.
 const FLASH: Micros = Micros::from_ms(250);
 const FLASHES_PER_SECOND: u32 = 2;
 
 /// Blinks.
-pub(super) fn run(config: &Config, pool: &str, buzzer: u16, seconds: u32) -> Result<()> {
+pub(super) fn run(config: &Config, pool: &str, buzzer: u16, seconds: u32) -> Result<(), Failure> {
     let sysfs_root = Path::new(SYSFS_ROOT);
     let found = find(config, sysfs_root, pool, buzzer)?;
     let light = light_of(&found.identity, &found.keys, Buzzer(buzzer));
@@ -33,11 +34,15 @@ pub(super) fn run(config: &Config, pool: &str, buzzer: u16, seconds: u32) -> Res
     let mut lamp = Lamp::new(Leds::find(sysfs_root, None, &found.identity));
 
     let mut poll = Poll::new().context("epoll")?;
-    let mut signals = Signals::new([SIGINT, SIGTERM]).context("a signal handler")?;
+    let mut signals = signals::ending().context("a signal handler")?;
     poll.registry().register(&mut signals, Token(0), Interest::READABLE).context("epoll")?;
     let times = seconds * FLASHES_PER_SECOND;
-    lamp.light(light, Light::Blink { on_us: FLASH, off_us: FLASH, times }, sys::now())?;
-    println!("pool {pool:?}, buzzer {buzzer} blinks for {seconds} s: {}", found.identity.describe());
+    lamp.light(light, Light::Blink { on_us: FLASH, off_us: FLASH, times }, sys::now())
+        .map_err(anyhow::Error::from)?;
+    print(&format!(
+        "pool {pool:?}, buzzer {buzzer} blinks for {seconds} s: {}\n",
+        found.identity.describe()
+    ))?;
     let mut events = Events::with_capacity(1);
     while let Some(due) = lamp.poll_timeout() {
         let wait = Duration::from_micros(due.since(sys::now()).as_us());
@@ -46,9 +51,9 @@ pub(super) fn run(config: &Config, pool: &str, buzzer: u16, seconds: u32) -> Res
         if signals.pending().next().is_some() {
             break;
         }
-        lamp.handle_timeout(sys::now())?;
+        lamp.handle_timeout(sys::now()).map_err(anyhow::Error::from)?;
     }
-    Ok(lamp.stop()?)
+    Ok(lamp.stop().map_err(anyhow::Error::from)?)
 }
 
 /// The device that has this buzzer of this pool.

@@ -13,12 +13,13 @@ use buzzer_core::io::sys;
 use buzzer_core::time::Micros;
 use buzzer_core::uncertainty::of_measured;
 use buzzer_server::config::{Config, PoolSource};
+use buzzer_server::counted::counted;
 use buzzer_server::io::hardware::{INPUT_DIR, SYSFS_ROOT};
 use buzzer_server::io::holder;
 use serde_json::json;
 
-use super::Failure;
 use super::devices::Device;
+use super::{Failure, print, stderr};
 
 /// Where the processes of this machine are.
 const PROC_ROOT: &str = "/proc";
@@ -28,7 +29,7 @@ pub(crate) fn run(
     devices: &[Device],
     target: Option<&str>,
     seconds: u16,
-    json: bool,
+    is_json: bool,
 ) -> Result<(), Failure> {
     let device = choose(config, devices, target)?;
     let identity = &device.row.identity;
@@ -46,10 +47,10 @@ pub(crate) fn run(
         let held = held.join(", ");
         return Err(anyhow!("{}: {held} is down: release it, and start again", path.display()).into());
     }
-    eprintln!(
+    stderr::say(format_args!(
         "{}: press buttons or move the stick now, without a pause, for {seconds} s",
         identity.describe()
-    );
+    ));
     let end = sys::now() + Micros::from_ms(u64::from(seconds) * 1000);
     let mut watch = Watch::default();
     let watched = measure::watch(&node.fd, node.since, end, &mut watch);
@@ -62,11 +63,7 @@ pub(crate) fn run(
     drop(node);
     let cadence = watch.cadence();
     let advice = cadence.usual_us.map(|usual| of_measured(identity, usual));
-    if json {
-        print_json(device, cadence, advice)
-    } else {
-        print_text(device, cadence, advice, seconds)
-    }
+    print(&if is_json { json(device, cadence, advice) } else { text(device, cadence, advice, seconds) })?;
     // A measurement that measured nothing has failed, whatever it printed.
     advice.map(drop).ok_or_else(|| Failure::Failed(anyhow!(too_little(cadence))))
 }
@@ -136,24 +133,28 @@ fn us(span: Option<Micros>) -> String {
     span.map_or_else(|| "unknown".to_owned(), |span| format!("{} us", span.as_us()))
 }
 
-fn print_text(device: &Device, cadence: Cadence, advice: Option<Micros>, seconds: u16) {
+fn text(device: &Device, cadence: Cadence, advice: Option<Micros>, seconds: u16) -> String {
     let Cadence { reports, intervals, smallest_us, usual_us } = cadence;
-    println!("{}", device.row.identity.describe());
-    println!("    {reports} reports in {seconds} s, {intervals} intervals without a pause");
-    println!("    smallest interval {}, usual interval {}", us(smallest_us), us(usual_us));
-    println!(
-        "    A device reports only what changes: the poll period shows in the intervals of continuous motion or of \
-         buttons hit together, not in those of single presses (above {} ms they are left out).",
-        PAUSE.as_us() / 1000
+    let mut text = format!(
+        "{}\n    {} in {seconds} s, {} without a pause\n    smallest interval {}, usual interval {}\n    A device reports only \
+         what changes: the poll period shows in the intervals of continuous motion or of buttons hit together, not in those \
+         of single presses (above {} ms they are left out).\n    From the hardware's description: {}\n",
+        device.row.identity.describe(),
+        counted(reports as u64, "report"),
+        counted(intervals as u64, "interval"),
+        us(smallest_us),
+        us(usual_us),
+        PAUSE.as_us() / 1000,
+        device.row.uncertainty,
     );
-    println!("    From the hardware's description: {}", device.row.uncertainty);
     if let Some(advice) = advice {
-        println!("For the configuration, in the [[pool]] or entry of this device:");
-        println!("uncertainty_us = {}", advice.as_us());
+        text += "For the configuration, in the [[pool]] or entry of this device:\n";
+        text += &format!("uncertainty_us = {}\n", advice.as_us());
     }
+    text
 }
 
-fn print_json(device: &Device, cadence: Cadence, advice: Option<Micros>) {
+fn json(device: &Device, cadence: Cadence, advice: Option<Micros>) -> String {
     let Cadence { reports, intervals, smallest_us, usual_us } = cadence;
     let line = json!({
         "node": format!("{INPUT_DIR}/{}", device.row.identity.node),
@@ -165,7 +166,7 @@ fn print_json(device: &Device, cadence: Cadence, advice: Option<Micros>) {
         "usual_us": usual_us.map(Micros::as_us),
         "uncertainty_us": advice.map(Micros::as_us),
     });
-    println!("{line}");
+    format!("{line}\n")
 }
 
 #[cfg(test)]

@@ -6,17 +6,19 @@ mod devices;
 mod doctor;
 mod identify;
 mod log;
-pub(crate) mod logger;
 mod measure;
 mod serve;
+pub(crate) mod stderr;
+mod stdout;
 mod story;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use buzzer_server::config::Config;
 use clap::{Parser, Subcommand};
+
+pub(crate) use self::stdout::print;
 
 /// Where the configuration is if nobody says otherwise.
 const CONFIG_PATH: &str = "/etc/buzzerd/buzzerd.toml";
@@ -25,6 +27,7 @@ const CONFIG_PATH: &str = "/etc/buzzerd/buzzerd.toml";
 /// into one order, logs it, and tells every screen over WebSocket.
 #[derive(Debug, Parser)]
 #[command(
+    name = "buzzerd",
     version,
     max_term_width = 100,
     after_help = "\
@@ -70,6 +73,10 @@ pub(crate) enum Failure {
     Failed(anyhow::Error),
     /// The same, and the results have said what: exit code 1.
     Told,
+    /// Wrong usage or configuration, and it was said what: exit code 2.
+    Misused,
+    /// Nobody reads the results any more: exit code 0.
+    Unread,
 }
 
 impl From<anyhow::Error> for Failure {
@@ -78,7 +85,11 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
-pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+pub(crate) fn run() -> Result<(), Failure> {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return answer_to_usage(&answer),
+    };
     let config = || load(cli.config.as_deref());
     match cli.command {
         Command::Serve(serve) => serve.run(config()?),
@@ -89,14 +100,14 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     }
 }
 
-/// Prints a result. Who reads only the beginning (`| head`) has seen enough; that is no failure.
-pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::Failed(anyhow::Error::from(error).context("stdout cannot be written")))
-        }
-        _ => Ok(()),
+/// What clap has to say: help and version are results, the rest is wrong usage.
+fn answer_to_usage(answer: &clap::Error) -> Result<(), Failure> {
+    let text = answer.render();
+    if answer.use_stderr() {
+        stderr::print(text.to_string());
+        return Err(Failure::Misused);
     }
+    print(&if stdout::may_colour() { text.ansi().to_string() } else { text.to_string() })
 }
 
 /// The configuration that holds.

@@ -1,19 +1,21 @@
 //! `buzzerd serve`. In: a valid configuration. Out: a running daemon. Guarantee: what it listens on and where it logs is
-//! said before it is ready.
+//! said before it is ready; from then on one kind of trouble is one line a second.
 
 use anyhow::{Context, anyhow};
 use buzzer_server::config::{Config, PoolSource};
 use buzzer_server::io::daemon::Daemon;
 use buzzer_server::io::event_log::EventLog;
+use buzzer_server::io::signals;
 use clap::Args;
 
-use super::Failure;
+use super::{Failure, stderr};
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {}
 
 impl Serve {
     pub(crate) fn run(self, config: Config) -> Result<(), Failure> {
+        signals::ignore_strays();
         start(&config)?.run().context("stopped").map_err(Failure::Failed)
     }
 }
@@ -33,6 +35,7 @@ pub(super) fn start(config: &Config) -> Result<Daemon, Failure> {
             log::info!("pool {}: virtual, attach at {}", pool.id, socket.display());
         }
     }
+    stderr::limit_repeats();
     Ok(daemon)
 }
 

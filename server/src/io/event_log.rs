@@ -200,7 +200,9 @@ impl EventLog {
     pub fn news(&mut self) -> Vec<Fact> {
         let mut news = Vec::new();
         for report in self.writer.take_reports() {
-            ::log::error!("log: {}: {}: {}", report.file, report.what, report.done);
+            // Each says another thing: one does not stand for the next.
+            let target = format!("buzzerd: {}", report.what);
+            ::log::error!(target: &target, "log: {}: {}: {}", report.file, report.what, report.done);
             let (what, errno, file) = (report.what, report.errno, report.file);
             let (first_seq, last_seq, done) = (report.first_seq, report.last_seq, report.done);
             news.push(Fact::Storage { what, errno, file, first_seq, last_seq, done });
@@ -214,7 +216,8 @@ impl EventLog {
             } else {
                 "what is told survives a crash again"
             };
-            ::log::error!("log: {}: {what}; {done}", self.journal_dir.display());
+            let target = format!("buzzerd: {what}");
+            ::log::error!(target: &target, "log: {}: {what}; {done}", self.journal_dir.display());
             let errno = match why {
                 Some(journal::Suspended::Failed(error)) => error.raw_os_error(),
                 _ => None,

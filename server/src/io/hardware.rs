@@ -166,10 +166,14 @@ impl Hardware {
                     mediator.handle_opened(slot, device.get(), announced);
                 }
                 Report::Failed { slot, error } => {
-                    log::warn!("{}: {error}", self.pool_name(slot));
+                    let pool = self.pool_name(slot);
+                    log::warn!(target: &target(&pool), "{pool}: {error}");
                     mediator.handle_failed(slot, error, now);
                 }
-                Report::Trouble { slot: Some(slot), text } => log::warn!("{}: {text}", self.pool_name(slot)),
+                Report::Trouble { slot: Some(slot), text } => {
+                    let pool = self.pool_name(slot);
+                    log::warn!(target: &target(&pool), "{pool}: {text}");
+                }
                 Report::Trouble { slot: None, text } => log::warn!("{text}"),
                 Report::Listed => {}
             }
@@ -240,4 +244,9 @@ impl Hardware {
             devices.stop();
         }
     }
+}
+
+/// What one pool lacks is told beside what another one lacks.
+fn target(pool: &str) -> String {
+    format!("buzzerd: {pool}")
 }

@@ -13,7 +13,7 @@ use clap::Args;
 use super::range::Times;
 use super::records::{Records, Source, Step};
 use super::time::{self, Moment, Zone};
-use crate::cli::Failure;
+use crate::cli::{Failure, print};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -84,9 +84,9 @@ impl Explain {
         let is_damaged = found.damages_count > 0;
         let story = Story::tell(found, chain, here.then(|| sys::now().as_us()));
         if self.json {
-            println!("{}", serde_json::to_string(&story).context("the story as JSON")?);
+            print(&format!("{}\n", serde_json::to_string(&story).context("the story as JSON")?))?;
         } else {
-            print!("{}", page::text(&story, Zone::new(self.utc).get()));
+            print(&page::text(&story, Zone::new(self.utc).get()))?;
         }
         if story.verdict.is_some() && !is_damaged { Ok(()) } else { Err(Failure::Told) }
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use buzzer_server::config::Config;
+use buzzer_server::counted::counted;
 use buzzer_server::io::log_proof;
 use buzzer_server::log::Line;
 use buzzer_server::log::wall::WallClock;
@@ -17,9 +18,9 @@ use serde_json::{Map, Value};
 
 use super::records::{Source, Step};
 use super::show::with_wall;
-use super::stdout::{Stdout, unless_gone};
 use super::time;
-use crate::cli::Failure;
+use crate::cli::stdout::{Stdout, unless_unread};
+use crate::cli::{Failure, stderr};
 
 /// The verifier that needs nothing but Python.
 const VERIFY_PY: &str = include_str!("../../log/verify.py");
@@ -79,7 +80,7 @@ impl Export {
             None => Sinks::on_stdout(self.format),
         };
         let (mut wall, mut start, mut faults) = (WallClock::default(), (String::new(), String::new()), 0u64);
-        sinks.begin().or_else(unless_gone)?;
+        sinks.begin().or_else(unless_unread)?;
         while let Some(step) = records.next()? {
             let (line, wall_us) = match step {
                 Step::Record(record, line) => {
@@ -94,16 +95,16 @@ impl Export {
                 }
                 Step::Fault(raw, fault) => {
                     faults += 1;
-                    eprintln!("buzzerd: {}: line {}: {fault}", raw.file.display(), raw.number);
-                    sinks.copy(raw.bytes, raw.whole).or_else(unless_gone)?;
+                    stderr::say(format_args!("{}: line {}: {fault}", raw.file.display(), raw.number));
+                    sinks.copy(raw.bytes, raw.whole).or_else(unless_unread)?;
                     continue;
                 }
             };
-            sinks.take(&line, wall_us, &start).or_else(unless_gone)?;
+            sinks.take(&line, wall_us, &start).or_else(unless_unread)?;
         }
-        sinks.end().or_else(unless_gone)?;
+        sinks.end().or_else(unless_unread)?;
         if let Some(remark) = records.reader.take_remark() {
-            eprintln!("buzzerd: {remark}");
+            stderr::say(format_args!("{remark}"));
         }
         if let Some(dir) = &self.to {
             write_new(&dir.join("verify.py"), VERIFY_PY.as_bytes())?;
@@ -111,7 +112,11 @@ impl Export {
             if let Some(from) = &records.dir {
                 copy_proof(from, dir)?;
             }
-            eprintln!("{} records in {}; README.txt says how to check them", sinks.records, dir.display());
+            stderr::say(format_args!(
+                "{} in {}; README.txt says how to check them",
+                counted(sinks.records, "record"),
+                dir.display()
+            ));
         }
         if faults > 0 { Err(Failure::Told) } else { Ok(()) }
     }

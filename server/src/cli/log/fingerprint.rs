@@ -13,8 +13,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::records::{Source, Step};
-use super::stdout::Stdout;
-use crate::cli::Failure;
+use crate::cli::stdout::{Stdout, unless_unread};
+use crate::cli::{Failure, stderr};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -102,9 +102,9 @@ impl Print {
         } else {
             writeln!(out, "{fingerprint}@{seq}")
         };
-        printed.or_else(super::stdout::unless_gone)?;
+        printed.or_else(unless_unread)?;
         if let Some(path) = signed.filter(|_| !self.json) {
-            eprintln!("signed: {path}");
+            stderr::say(format_args!("signed: {path}"));
         }
         out.flush()
     }

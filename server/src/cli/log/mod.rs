@@ -10,7 +10,6 @@ mod range;
 mod records;
 mod replay;
 mod show;
-mod stdout;
 mod time;
 mod verdict;
 mod verify;

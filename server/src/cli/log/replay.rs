@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use anyhow::anyhow;
 use buzzer_server::config::Config;
 use buzzer_server::io::replay::{Options, Replay as Served};
+use buzzer_server::io::signals;
 use buzzer_server::log::span::{Span, Spans, Where};
 use buzzer_server::log::wall::WallClock;
 use buzzer_server::pool_id::PoolId;
@@ -16,7 +17,7 @@ use clap::Args;
 use super::range::{Seqs, Times};
 use super::records::{Records, Source, Step, unreadable};
 use super::time::{self, Moment, Zone};
-use crate::cli::Failure;
+use crate::cli::{Failure, stderr};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -107,6 +108,8 @@ impl Replay {
         }
         let options = Options { speed: self.speed, at_once: self.now, last_seq: played.last };
         let records = next.into_iter().chain(played);
+        signals::ignore_strays();
+        stderr::limit_repeats();
         let replay = Served::start(self.listen, player, records, options).map_err(failed)?;
         if let Some(address) = replay.address() {
             log::info!(

@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 
 use super::range::{Seqs, Times};
 use super::records::{Records, Source, Step};
-use super::stdout::Stdout;
 use super::time::{self, Moment, Zone};
-use crate::cli::Failure;
+use crate::cli::stdout::{Stdout, unless_unread};
+use crate::cli::{Failure, stderr};
 
 /// Records that are kept back to show the last ones.
 const LAST_MAX: usize = 10_000;
@@ -89,13 +89,13 @@ impl Show {
                     Step::Fault(raw, fault) => {
                         is_damaged = true;
                         out.flush()?;
-                        eprintln!("buzzerd: {}: line {}: {fault}", raw.file.display(), raw.number);
+                        stderr::say(format_args!("{}: line {}: {fault}", raw.file.display(), raw.number));
                         None
                     }
                 };
                 let Some(text) = text else { continue };
                 match keeps {
-                    None => writeln!(out, "{text}").or_else(super::stdout::unless_gone)?,
+                    None => writeln!(out, "{text}").or_else(unless_unread)?,
                     Some(last) => {
                         if kept.len() == last.min(LAST_MAX) {
                             kept.pop_front();
@@ -106,11 +106,11 @@ impl Show {
             }
             keeps = None;
             for text in kept.drain(..) {
-                writeln!(out, "{text}").or_else(super::stdout::unless_gone)?;
+                writeln!(out, "{text}").or_else(unless_unread)?;
             }
             out.flush()?;
             if let Some(remark) = records.reader.take_remark() {
-                eprintln!("buzzerd: {remark}");
+                stderr::say(format_args!("{remark}"));
             }
             if !self.follow {
                 break;

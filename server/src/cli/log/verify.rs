@@ -3,10 +3,9 @@
 //! compared with holds.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use buzzer_core::io::sys;
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::config::Config;
@@ -20,7 +19,7 @@ use serde::Deserialize;
 
 use super::records::{Records, Source, Step};
 use super::verdict::Verdict;
-use crate::cli::Failure;
+use crate::cli::{Failure, print, stderr};
 
 /// How often somebody who waits is told how far it is.
 const PROGRESS_US: Micros = Micros::from_ms(500);
@@ -122,9 +121,7 @@ impl Verify {
         }
         verdict.checkpoints = checkpoints.into_values().flatten().filter(known).collect();
         verdict.claims = claims;
-        let mut out = io::stdout().lock();
-        let printed = if self.json { writeln!(out, "{}", verdict.json()) } else { write!(out, "{verdict}") };
-        printed.context("the result cannot be printed")?;
+        print(&if self.json { format!("{}\n", verdict.json()) } else { verdict.to_string() })?;
         if verdict.is_good() { Ok(()) } else { Err(Failure::Told) }
     }
 
@@ -266,7 +263,7 @@ struct Progress {
 
 impl Progress {
     fn new() -> Self {
-        Self { due: io::stderr().is_terminal().then(|| sys::now() + PROGRESS_US), told: false }
+        Self { due: stderr::may_overwrite().then(|| sys::now() + PROGRESS_US), told: false }
     }
 
     fn take(&mut self, seq: u64) {
@@ -278,13 +275,15 @@ impl Progress {
         if *due <= now {
             *due = now + PROGRESS_US;
             self.told = true;
-            eprint!("\rchecked up to seq {seq}");
+            stderr::print(format!("\rchecked up to seq {seq}"));
         }
     }
 
     fn finish(&self) {
         if self.told {
-            eprint!("\r\x1b[K");
+            stderr::print("\r\x1b[K".to_owned());
+            // The verdict begins on a line of its own.
+            stderr::flush();
         }
     }
 }

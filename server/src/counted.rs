@@ -1,0 +1,20 @@
+//! A number with its noun. In: how many of what. Out: words. Guarantee: one is singular, everything else plural.
+
+/// `1 record`, `2 records`.
+pub fn counted(count: u64, one: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {one}{s}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_singular() {
+        assert_eq!(
+            [0, 1, 2].map(|count| counted(count, "record")).join(", "),
+            "0 records, 1 record, 2 records"
+        );
+    }
+}
