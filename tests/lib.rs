@@ -19,6 +19,7 @@ pub mod harness {
     pub mod session;
     pub mod sim_disk;
     pub mod spoilt;
+    pub mod verifiers;
 }
 
 pub use harness::attachment::Attachment;

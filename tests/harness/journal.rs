@@ -10,6 +10,7 @@ use buzzer_server::io::disk::Disk;
 use buzzer_server::io::log_dir::Lock;
 use buzzer_server::io::log_proof::{self, CHECKPOINTS_NAME};
 use buzzer_server::io::log_reader::{LogReader, ReadError};
+use buzzer_server::log::line::seq_of;
 use buzzer_server::log::{ChainHash, Line, SegmentName, journal, recovery};
 use buzzer_server::record::{Fact, Record};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -69,8 +70,14 @@ impl Journal {
 
     fn read(&self) -> Result<Vec<u8>, ReadError> {
         let mut log = LogReader::open(std::slice::from_ref(&self.dir))?;
-        let mut bytes = Vec::new();
+        let (mut bytes, mut last) = (Vec::new(), 0);
         while let Some(line) = log.next_line()? {
+            // What a disk that failed has twice is there once.
+            let seq = seq_of(line.bytes).unwrap_or(u64::MAX);
+            if !line.whole || seq <= last {
+                continue;
+            }
+            last = seq;
             bytes.extend_from_slice(line.bytes);
             bytes.push(b'\n');
         }

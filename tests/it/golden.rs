@@ -255,7 +255,7 @@ fn a_log_is_checked_by_following_log_md() {
 /// Buzzerd and the Python verifier on one file: whether it is whole, and which line is named.
 fn judged(path: &Path) -> [(bool, Option<u64>); 2] {
     let number = |text: &str| {
-        let digits = text.split("line ").nth(1)?.split(|char: char| !char.is_ascii_digit()).next()?;
+        let digits = text.split(": line ").nth(1)?.split(|char: char| !char.is_ascii_digit()).next()?;
         digits.parse().ok()
     };
     let ours = Command::new(binary()).args(["log", "verify"]).arg(path).output().unwrap();

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use buzzer_server::io::log_proof;
 use buzzer_server::log::{Fingerprint, Line};
+use buzzer_tests::harness::verifiers::printed_verifier;
 use buzzer_tests::{Home, left_out, log};
 use serde_json::{Value, json};
 
@@ -165,11 +166,6 @@ fn checkpoints_are_signed_at_start_at_the_end_and_on_demand_as_ssh_keygen_wants_
     }
 }
 
-/// The verifier as LOG.md prints it.
-fn printed_verifier() -> &'static str {
-    LOG_MD.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of Python")
-}
-
 /// A stranger: a copy of the log directory, what LOG.md prints, and none of our programs.
 struct Stranger {
     dir: tempfile::TempDir,
@@ -266,7 +262,8 @@ fn a_stranger_finds_what_somebody_changed() {
     assert_ne!(press, other);
     spoil(&text.replace(press, &other));
     let (good, said) = stranger.step(2);
-    assert!(!good && said.starts_with(&format!("line {}: it was changed or moved", at + 1)), "{said}");
+    let place = format!("./000001-1.jsonl: line {}: it was changed or moved", at + 1);
+    assert!(!good && said.starts_with(&place), "{said}");
     // The end cut off: only what was noted tells, and the checkpoint of the end.
     let cut: String = text.split_inclusive('\n').take(19).collect();
     spoil(&cut);

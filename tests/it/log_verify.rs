@@ -8,7 +8,7 @@ use std::path::Path;
 
 use buzzer_core::io::sys;
 use buzzer_server::io::log_proof;
-use buzzer_server::log::{Fingerprint, Line, SegmentName};
+use buzzer_server::log::{ChainHash, Fingerprint, Line, SegmentName};
 use buzzer_server::record::{Fact, Record};
 use buzzer_tests::harness::attachment::{frame, key};
 use buzzer_tests::harness::log_command::written;
@@ -271,6 +271,78 @@ fn a_verdict_that_does_not_follow_is_found_by_replay_only() {
     assert!(said.stdout.starts_with("NO  "), "{}", said.stdout);
     let (_, found) = json_of(&["verify", "--replay"], forged.path());
     assert_ne!(found["discrepancies"], 0);
+}
+
+#[test]
+fn a_log_whose_key_is_gone_or_another_one_is_checked_all_the_same() {
+    let home = finished();
+    let dir = &home.journal().dir().to_owned();
+    let keep = |name: &str| fs::read(dir.join(name)).expect("a key");
+    let (key, signers) = (keep("key.pub"), keep("allowed_signers"));
+    let other = fs::read(finished().journal().dir().join("key.pub")).expect("a key");
+    let whole = |more: &str| {
+        let said = log(&["verify"], dir);
+        assert!(said.stdout.contains("each as it was written"), "{more}: {}{}", said.stdout, said.stderr);
+        said
+    };
+    // It is written down twice.
+    fs::remove_file(dir.join("key.pub")).expect("it");
+    whole("one of two").good();
+    fs::remove_file(dir.join("allowed_signers")).expect("it");
+    whole("none").refused(1, "checkpoints: 2 cannot be checked");
+    fs::write(dir.join("key.pub"), "no key\n").expect("it");
+    whole("no key").refused(1, "checkpoints: 2 cannot be checked");
+    fs::write(dir.join("key.pub"), other).expect("it");
+    whole("another").refused(1, "NO  ");
+    // One damaged line is named beside it.
+    let mut bytes = home.journal().segment_bytes();
+    bytes[40] ^= 1;
+    fs::write(home.journal().segment(), &bytes).expect("the segment");
+    log(&["verify"], dir).refused(1, ": line 1: ");
+    bytes[40] ^= 1;
+    fs::write(home.journal().segment(), bytes).expect("the segment");
+    fs::write(dir.join("key.pub"), key).expect("it");
+    fs::write(dir.join("allowed_signers"), signers).expect("it");
+    whole("as it was").good();
+}
+
+#[test]
+fn a_known_kind_that_cannot_be_read_is_no_kind_of_later() {
+    let start = r#""at_us":1,"kind":"start","log":"0","boot":"b","version":"0","wall_us":1,"settle_us":0"#;
+    for (rest, why) in [
+        (r#""at_us":5,"kind":"stop","x":1,"x":2"#, "comes twice"),
+        (r#""at_us":5,"kind":"stop","seq":2"#, "comes twice"),
+        (r#""at_us":5,"kind":"ring_full","waiting_max":1.5"#, "expected an integer"),
+        (r#""at_us":5,"kind":"press","pool":"desk"}{"#, "cannot be read"),
+        (r#""at_us":5,"kind":"press","pool":"desk","buzzer":1"#, "says that it is of kind press"),
+        (r#""at_us":5,"kind":"lost","first_seq":1"#, "says that it is of kind lost"),
+        (r#""at_us":5,"kind":"lost","first_seq":1,"last_seq":1"#, "said that 1 to 1 are lost"),
+        (r#""at_us":5,"kind":"lost","first_seq":2,"last_seq":1"#, "said that 2 to 1 are lost"),
+        (r#""at_us":5,"kind":"lost","first_seq":2,"last_seq":3"#, "said that 2 to 3 are lost"),
+        (r#""at_us":5"#, "no kind"),
+    ] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut head = ChainHash::START;
+        let lines: String = (1..)
+            .zip([start, rest, r#""at_us":9,"kind":"later","x":[1]"#])
+            .map(|(seq, rest)| {
+                let body = format!(r#"{{"v":1,"seq":{seq},{rest}"#);
+                head = head.of_next(body.as_bytes());
+                format!("{body},\"h\":\"{head}\"}}\n")
+            })
+            .collect();
+        fs::write(dir.path().join(first_segment(1)), lines).expect("a segment");
+        // The bytes are in order.
+        log(&["verify"], dir.path()).good();
+        let said = log(&["verify", "--replay"], dir.path());
+        said.refused(1, why);
+        assert!(said.stdout.starts_with("NO  seq 2: "), "{rest}: {}", said.stdout);
+        assert!(
+            said.stdout.contains("does not know: 1 record; the first is seq 3, \"later\""),
+            "{}",
+            said.stdout
+        );
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod log_replay;
 mod log_show;
 mod log_spoilt;
 mod log_syncs;
+mod log_verifiers;
 mod log_verify;
 mod memory;
 mod pools;

@@ -31,6 +31,39 @@ impl fmt::Display for Discrepancy {
     }
 }
 
+/// What was derived once more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Derived {
+    /// Records behind the first `start`.
+    pub records: u64,
+    /// Presses: whether they counted, uncertainty, when they are final, photo finishes.
+    pub presses: u64,
+    /// Those of them that name a press which they may precede.
+    pub contests: u64,
+    /// Draws.
+    pub draws: u64,
+    /// Late presses.
+    pub late: u64,
+    /// What was said of a button: proved, stuck, chattering.
+    pub marks: u64,
+}
+
+impl Derived {
+    const fn take(&mut self, fact: &Fact) {
+        self.records += 1;
+        match fact {
+            Fact::Press { contests, .. } => {
+                self.presses += 1;
+                self.contests += !contests.is_empty() as u64;
+            }
+            Fact::Draw { .. } => self.draws += 1,
+            Fact::Late { .. } => self.late += 1,
+            Fact::Proved { .. } | Fact::Stuck { .. } | Fact::Chattering { .. } => self.marks += 1,
+            _ => {}
+        }
+    }
+}
+
 /// Folds a log and compares.
 #[derive(Debug, Default)]
 pub struct Audit {
@@ -52,6 +85,9 @@ pub struct Audit {
     sockets: Vec<u32>,
     has_started: bool,
     found: Vec<Discrepancy>,
+    derived: Derived,
+    /// The record before.
+    last_seq: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -103,14 +139,21 @@ impl Audit {
         &self.state
     }
 
+    /// How much was derived so far.
+    pub const fn derived(&self) -> Derived {
+        self.derived
+    }
+
     /// Takes the next record; what does not follow is added to `found`.
     pub fn take(&mut self, record: &Record, found: &mut Vec<Discrepancy>) {
         let seq = record.seq;
+        let before = std::mem::replace(&mut self.last_seq, seq);
         if !self.has_started && !matches!(record.fact, Fact::Start { .. }) {
             // A log without its beginning: what was attached and connected is not known before the next start.
             self.state.apply(record, |_| {});
             return;
         }
+        self.derived.take(&record.fact);
         let is_press = matches!(record.fact, Fact::Press { .. });
         if !is_press {
             self.end_group();
@@ -122,7 +165,8 @@ impl Audit {
             Fact::Start { .. } => {
                 let state = std::mem::take(&mut self.state);
                 let found = std::mem::take(&mut self.found);
-                *self = Self { state, found, has_started: true, ..Self::default() };
+                let (derived, last_seq) = (self.derived, seq);
+                *self = Self { state, found, derived, last_seq, has_started: true, ..Self::default() };
             }
             Fact::Attach { device, stamps, .. } => {
                 if self.state.pool_of(*device).is_some() {
@@ -178,6 +222,7 @@ impl Audit {
                 self.check_device(seq, *device, pool);
                 self.check_since(record, *since_us);
             }
+            Fact::Lost { first_seq, last_seq } => self.check_lost(seq, before, *first_seq, *last_seq),
             Fact::Late { device, pool, .. }
             | Fact::StaleStamp { device, pool, .. }
             | Fact::ReaderStall { device, pool, .. } => self.check_device(seq, *device, pool),
@@ -185,6 +230,11 @@ impl Audit {
         }
         self.state.apply(record, |_| {});
         found.append(&mut self.found);
+    }
+
+    /// A record that is no matter for this: of a kind that is not known, or one that says nothing.
+    pub const fn pass_over(&mut self, seq: u64) {
+        self.last_seq = seq;
     }
 
     /// The log has no more records.
@@ -232,6 +282,21 @@ impl Audit {
             }
             _ => "the record before this one does not prove the button".to_owned(),
         });
+    }
+
+    /// A loss names the numbers between the record before and its own, and no other.
+    fn check_lost(&mut self, seq: u64, before: u64, first_seq: u64, last_seq: u64) {
+        if before.checked_add(1) != Some(first_seq)
+            || last_seq.checked_add(1) != Some(seq)
+            || first_seq > last_seq
+        {
+            self.say(
+                seq,
+                format!(
+                    "said that {first_seq} to {last_seq} are lost, but seq {before} stands directly before it"
+                ),
+            );
+        }
     }
 
     fn check_since(&mut self, record: &Record, since_us: u64) {

@@ -51,6 +51,15 @@ pub enum BadLine {
     /// Longer than a line can be.
     #[error("it has {0} bytes; a line has {LINE_BYTES_MAX} at most")]
     TooLong(usize),
+    /// An editor or a transfer as text went over the file.
+    #[error(
+        "its line ends were changed ({0} instead of LF), as an editor or a transfer as text does; the bytes of a log must \
+         stay as they are"
+    )]
+    LineEnds(&'static str),
+    /// An editor saved the file in another encoding.
+    #[error("it begins with a byte order mark ({0}), which an editor put there; no line of a log has one")]
+    Mark(&'static str),
     /// Written by a newer buzzerd.
     #[error("format version {0} is newer than this buzzerd knows (1)")]
     Version(u64),
@@ -88,6 +97,13 @@ impl<'a> Line<'a> {
     /// # Errors
     /// [`BadLine`] if its outer form is not that of this version.
     pub fn parse(whole: &'a [u8]) -> Result<Self, BadLine> {
+        Self::parse_form(whole).map_err(|error| match error {
+            BadLine::Version(_) => error,
+            error => retyped(whole).unwrap_or(error),
+        })
+    }
+
+    fn parse_form(whole: &'a [u8]) -> Result<Self, BadLine> {
         if whole.len() >= LINE_BYTES_MAX {
             return Err(BadLine::TooLong(whole.len() + 1));
         }
@@ -95,8 +111,8 @@ impl<'a> Line<'a> {
         if version != u64::from(FORMAT_VERSION) {
             return Err(if version > 1 { BadLine::Version(version) } else { BadLine::Beginning });
         }
-        let (seq, _) =
-            number(rest, br#","seq":"#).filter(|(seq, _)| *seq <= SEQ_MAX).ok_or(BadLine::Beginning)?;
+        let seq = number(rest, br#","seq":"#).filter(|(seq, rest)| *seq <= SEQ_MAX && rest.starts_with(b","));
+        let (seq, _) = seq.ok_or(BadLine::Beginning)?;
         let (body, hash) = Self::body_and_hash(whole).ok_or(BadLine::Hash)?;
         Ok(Self { whole, body, seq, hash })
     }
@@ -121,11 +137,21 @@ impl<'a> Line<'a> {
     /// Whether its number is the one that is due, or it is the record that names those that are missing: they were made when
     /// neither journal nor memory took them. A loss that ran backwards would have numbers come twice.
     pub fn is_next(&self, due: u64) -> bool {
-        let names_them = || {
-            matches!(self.record(), Ok(Record { fact: Fact::Lost { first_seq, last_seq }, .. })
-                if first_seq == due && last_seq >= due && last_seq.checked_add(1) == Some(self.seq))
+        let names_them = |(first_seq, last_seq): (u64, u64)| {
+            first_seq == due && last_seq >= due && last_seq.checked_add(1) == Some(self.seq)
         };
-        self.seq == due || (self.kind() == Some("lost") && names_them())
+        self.seq == due || self.loss().is_some_and(names_them)
+    }
+
+    /// What a `lost` record names. The keys must stand where [`encode`] puts them: a jump is allowed to these bytes only, so that
+    /// every verifier sees the same one.
+    fn loss(&self) -> Option<(u64, u64)> {
+        let (_, rest) = number(self.whole, br#"{"v":"#)?;
+        let (_, rest) = number(rest, br#","seq":"#)?;
+        let (_, rest) = number(rest, br#","at_us":"#)?;
+        let (first_seq, rest) = number(rest, br#","kind":"lost","first_seq":"#)?;
+        let (last_seq, rest) = number(rest, br#","last_seq":"#)?;
+        rest.starts_with(b",").then_some((first_seq, last_seq))
     }
 
     /// When it was, µs of its boot, if that stands where [`encode`] puts it.
@@ -174,6 +200,21 @@ impl<'a> Line<'a> {
 /// [`BadLine`] if it is no record of this version.
 pub fn decode(line: &[u8]) -> Result<Record, BadLine> {
     Line::parse(line)?.record()
+}
+
+/// What an editor made of a line of a log, or of several.
+fn retyped(whole: &[u8]) -> Option<BadLine> {
+    let marks: [(&[u8], &str); 3] =
+        [(b"\xef\xbb\xbf", "BOM"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16")];
+    let mark = marks.iter().find(|(bytes, _)| whole.starts_with(bytes));
+    if let Some((_, name)) = mark {
+        return Some(BadLine::Mark(name));
+    }
+    if whole.ends_with(b"\"}\r") {
+        return Some(BadLine::LineEnds("CRLF"));
+    }
+    // No record has a bare carriage return: JSON writes it as two characters.
+    whole.windows(3).any(|bytes| bytes == b"}\r{").then_some(BadLine::LineEnds("CR"))
 }
 
 /// The number of the first of these lines, without looking further.
@@ -255,7 +296,7 @@ mod tests {
             ("{\"v\":1,\"seq\":,".to_owned(), "does not begin"),
             (text.replace("\"seq\"", "\"Seq\""), "does not begin"),
             (String::new(), "does not begin"),
-            ("{\"v\":1,\"seq\":1}".to_owned(), "does not end"),
+            ("{\"v\":1,\"seq\":1}".to_owned(), "does not begin"),
             (upper, "does not end"),
             (text.replace("\"press\"", "\"nonsense\""), "not a log record"),
             (text.replace("stage", &"x".repeat(LINE_BYTES_MAX)), "a line has 8192 at most"),

@@ -13,11 +13,24 @@ use super::line::{BadLine, Line};
 pub struct Verifier {
     /// The seq that the next line must have.
     next_seq: u64,
-    /// The hash that it must follow; none behind a line of which nothing can be known.
+    /// The hash that it must follow; none before the first line of a log without its beginning.
     head: Option<ChainHash>,
+    /// The line before, if it was not the one that is due.
+    aside: Aside,
     records: u64,
     faults: u64,
     lost: u64,
+}
+
+/// A line that is wrong, behind which the log may go on.
+#[derive(Clone, Copy, Debug)]
+enum Aside {
+    /// The line before was right.
+    Nothing,
+    /// It has these.
+    Line { seq: u64, hash: ChainHash },
+    /// Nothing of it can be known.
+    Unknown,
 }
 
 /// What is wrong with a line.
@@ -73,59 +86,59 @@ impl Default for Verifier {
 impl Verifier {
     /// For a log from its first line.
     pub const fn new() -> Self {
-        Self { next_seq: 1, head: Some(ChainHash::START), records: 0, faults: 0, lost: 0 }
+        Self::at(1, Some(ChainHash::START))
     }
 
     /// For a log whose older part is elsewhere. Whether the first line is the one that was written cannot be known then;
     /// all others follow from it.
     pub const fn from_seq(seq: u64) -> Self {
-        if seq <= 1 {
-            Self::new()
-        } else {
-            Self { next_seq: seq, head: None, records: 0, faults: 0, lost: 0 }
-        }
+        if seq <= 1 { Self::new() } else { Self::at(seq, None) }
     }
 
-    /// Takes the next line, without its newline. After a fault the next line that has the form of one is taken as it is,
-    /// so that what follows damage can still be read and checked.
+    const fn at(next_seq: u64, head: Option<ChainHash>) -> Self {
+        Self { next_seq, head, aside: Aside::Nothing, records: 0, faults: 0, lost: 0 }
+    }
+
+    /// Takes the next line, without its newline. A line that is wrong is left aside: the log goes on with the line that is due,
+    /// or behind the wrong one with what follows from it. So what follows damage can still be read and checked, and what
+    /// stood further up already is wrong line by line.
     ///
     /// # Errors
     /// [`Fault`], if this is not the line that has to stand here.
     pub fn check<'a>(&mut self, bytes: &'a [u8]) -> Result<Line<'a>, Fault> {
         let expected = self.next_seq;
-        let checked = match Line::parse(bytes) {
-            Ok(line) => {
-                let wrong = self.wrong(&line);
-                if wrong.is_none() && self.faults == 0 {
-                    self.lost += line.seq - self.next_seq;
+        let before = std::mem::replace(&mut self.aside, Aside::Nothing);
+        match Line::parse(bytes) {
+            Ok(line) => match self.wrong(&line, before) {
+                None => {
+                    if self.faults == 0 {
+                        self.lost += line.seq - self.next_seq;
+                    }
+                    self.next_seq = line.seq.saturating_add(1);
+                    self.head = Some(line.hash);
+                    self.records += 1;
+                    Ok(line)
                 }
-                self.next_seq = line.seq.saturating_add(1);
-                self.head = Some(line.hash);
-                wrong.map_or(Ok(line), Err)
-            }
+                Some(wrong) => {
+                    self.aside = Aside::Line { seq: line.seq, hash: line.hash };
+                    Err(self.fault(expected, wrong))
+                }
+            },
             Err(error) => {
                 let newer = match error {
                     BadLine::Version(version) => self.follows_in_a_newer_form(bytes).then_some(version),
                     _ => None,
                 };
-                self.next_seq = self.next_seq.saturating_add(1);
-                self.head = None;
-                Err(newer.map_or(Wrong::Form(error), Wrong::Newer))
+                self.aside = Aside::Unknown;
+                Err(self.fault(expected, newer.map_or(Wrong::Form(error), Wrong::Newer)))
             }
-        };
-        match checked {
-            Ok(line) => {
-                self.records += 1;
-                Ok(line)
-            }
-            Err(wrong) => Err(self.fault(expected, wrong)),
         }
     }
 
     /// A file ended in the middle of a line, and there are later ones.
     pub fn incomplete(&mut self, bytes: &[u8]) -> Fault {
         let expected = self.next_seq;
-        self.head = None;
+        self.aside = Aside::Unknown;
         self.fault(expected, Wrong::Incomplete(bytes.len()))
     }
 
@@ -134,13 +147,26 @@ impl Verifier {
         Fault { expected, wrong }
     }
 
-    fn wrong(&self, line: &Line<'_>) -> Option<Wrong> {
-        // Behind a fault the next number is a guess.
-        let guessed = self.head.is_none() && self.faults > 0;
-        if !guessed && !line.is_next(self.next_seq) {
-            return Some(Wrong::Seq { found: line.seq, due: self.next_seq });
+    /// What is wrong with a line that stands behind one of these.
+    fn wrong(&self, line: &Line<'_>, before: Aside) -> Option<Wrong> {
+        let is_next = line.is_next(self.next_seq);
+        if is_next && self.head.is_none_or(|head| line.follows(&head)) {
+            return None;
         }
-        self.head.is_some_and(|head| !line.follows(&head)).then_some(Wrong::Chain)
+        // What has a number that was there already goes on behind nothing.
+        let (goes_on, is_numbered) = match before {
+            Aside::Nothing => (false, is_next),
+            Aside::Line { seq, hash } => (
+                line.seq > self.next_seq && line.follows(&hash),
+                is_next || seq.checked_add(1) == Some(line.seq) && line.seq > self.next_seq,
+            ),
+            Aside::Unknown => (line.seq > self.next_seq, is_next),
+        };
+        match (goes_on, is_numbered) {
+            (true, _) => None,
+            (false, true) => Some(Wrong::Chain),
+            (false, false) => Some(Wrong::Seq { found: line.seq, due: self.next_seq }),
+        }
     }
 
     /// A flipped bit can make a version 3 of a 1; but then the hash does not follow.
@@ -154,7 +180,7 @@ impl Verifier {
         self.next_seq
     }
 
-    /// The hash of the last line; none before the first line of a log without its beginning, and behind damage.
+    /// The hash of the last line that was right; none before the first line of a log without its beginning.
     pub const fn head(&self) -> Option<&ChainHash> {
         self.head.as_ref()
     }
@@ -302,6 +328,38 @@ mod tests {
         let wrong: Vec<bool> = log.iter().map(|line| verifier.check(line).is_err()).collect();
         assert_eq!(wrong, [false, false, false, true, false, false, false, false, false]);
         assert_eq!((verifier.records(), verifier.next_seq()), (8, 10));
+    }
+
+    #[test]
+    fn what_was_added_is_wrong_line_by_line_and_the_log_goes_on_behind_it() {
+        let log = lines(9);
+        let all: Vec<&[u8]> = log.iter().map(Vec::as_slice).collect();
+        let mut far = Vec::new();
+        encode(
+            &Record { seq: 900, at_us: 1, fact: Fact::RingFull { waiting_max: 7 } },
+            &mut ChainHash::START.clone(),
+            &mut far,
+        );
+        far.pop();
+        for (what, added) in [
+            ("the same once more", &all[1..7]),
+            ("all of it", &all[..7]),
+            ("a line of another log", &[&far[..]]),
+            ("no lines", &[&b"x"[..], b"", b"{}"]),
+        ] {
+            let mut verifier = Verifier::new();
+            let with = [&all[..7], added, &all[7..]].concat();
+            let wrong: Vec<usize> = (0..with.len()).filter(|at| verifier.check(with[*at]).is_err()).collect();
+            assert_eq!(wrong, (7..7 + added.len()).collect::<Vec<_>>(), "{what}");
+            assert_eq!((verifier.records(), verifier.next_seq()), (9, 10), "{what}");
+        }
+        // A damaged number is one wrong line, also if it is that of an earlier one.
+        let mut changed = log.clone();
+        let at = changed[6].iter().position(|byte| *byte == b'7').expect("its seq");
+        changed[6][at] = b'3';
+        let mut verifier = Verifier::new();
+        let wrong: Vec<bool> = changed.iter().map(|line| verifier.check(line).is_err()).collect();
+        assert_eq!(wrong, [false, false, false, false, false, false, true, false, false]);
     }
 
     #[test]

@@ -102,11 +102,18 @@ fn scan(records: &mut Records, mut scan: Scan) -> Result<(Found, Chain), Failure
                 head = line.hash;
                 scan.feed(record);
             }
-            Step::Unknown(line, _) | Step::Unread(line) => {
+            Step::Unknown(line, kind) => {
                 chain.see(line.seq);
                 head = line.hash;
-                scan.unknown(line.seq, line.kind().unwrap_or_default().to_owned());
+                scan.unknown(line.seq, kind);
             }
+            Step::Unreadable(line, why) => {
+                chain.see(line.seq);
+                head = line.hash;
+                let place = format!("seq {}", line.seq);
+                scan.damage(Damage { place, why: why.to_string(), after_seq: line.seq - 1 });
+            }
+            Step::Unread(_) => {}
             Step::Fault(raw, fault) => {
                 let place = format!("{} line {}", raw.file.display(), raw.number);
                 scan.damage(Damage { place, why: fault.wrong.to_string(), after_seq: chain.seq });

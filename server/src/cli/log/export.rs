@@ -90,6 +90,11 @@ impl Export {
                     }
                     (line, wall.wall_us(record.at_us))
                 }
+                Step::Unreadable(line, why) => {
+                    faults += 1;
+                    eprintln!("buzzerd: seq {}: {why}", line.seq);
+                    (line, line.at_us().and_then(|at_us| wall.wall_us(at_us)))
+                }
                 Step::Unknown(line, _) | Step::Unread(line) => {
                     (line, line.at_us().and_then(|at_us| wall.wall_us(at_us)))
                 }

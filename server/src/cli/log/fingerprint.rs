@@ -48,7 +48,10 @@ impl Print {
         while last.is_none_or(|(last, _)| self.seq != Some(last)) {
             let Some(step) = records.next_unread()? else { break };
             let line = match step {
-                Step::Unread(line) | Step::Record(_, line) | Step::Unknown(line, _) => line,
+                Step::Unread(line)
+                | Step::Record(_, line)
+                | Step::Unknown(line, _)
+                | Step::Unreadable(line, _) => line,
                 Step::Fault(raw, fault) => {
                     let place = format!("{}: line {}", raw.file.display(), raw.number);
                     return Err(Failure::Failed(anyhow!(

@@ -1,14 +1,19 @@
 //! A log for the commands that read it. In: paths of the command line. Out: its lines, checked against the chain, and what
 //! they say. Guarantee: damage is told with file and line and never passed over in silence; a kind that a later buzzerd
-//! added is told apart from damage. What is no log at all, or of a later form, is refused before anything is made of it.
+//! added is told apart from damage, and from a known one that cannot be read. What is no log at all, or of a later form, is
+//! refused before anything is made of it. One blank line at the end of all is no damage.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use buzzer_server::config::Config;
 use buzzer_server::io::log_reader::{LogReader, RawLine, ReadError};
+use buzzer_server::log::names::{self, Others};
+use buzzer_server::log::strict::{self, Said, Unreadable};
 use buzzer_server::log::verify::{Fault, Wrong};
-use buzzer_server::log::{BadLine, Line, Verifier};
+use buzzer_server::log::{BadLine, Line, SegmentName, Verifier};
 use buzzer_server::record::Record;
 use clap::Args;
 
@@ -32,6 +37,17 @@ pub(super) struct Records {
     pub(super) verifier: Verifier,
     /// The log directory, if it is one.
     pub(super) dir: Option<PathBuf>,
+    /// What else lies in it.
+    pub(super) others: Others,
+    /// Segments whose name says another number than their first line.
+    pub(super) misnamed: Vec<String>,
+    /// Every line is to be read as strictly as the form says.
+    pub(super) is_strict: bool,
+    /// A blank line, if nothing has come behind it yet.
+    pub(super) blank: Option<(PathBuf, u64)>,
+    /// What came behind a blank line, and waits until that was told; whether it is whole.
+    held: Option<bool>,
+    told: (PathBuf, u64),
     paths: Vec<PathBuf>,
 }
 
@@ -41,7 +57,9 @@ pub(super) enum Step<'a> {
     /// A record, in its place.
     Record(Record, Line<'a>),
     /// A record of a kind that this buzzerd does not know, in its place.
-    Unknown(Line<'a>, BadLine),
+    Unknown(Line<'a>, String),
+    /// A line in its place that says nothing.
+    Unreadable(Line<'a>, Unreadable),
     /// A line in its place; what it says was not looked at.
     Unread(Line<'a>),
     /// Not the line that should stand here.
@@ -56,14 +74,36 @@ impl Source {
         } else {
             self.paths.clone()
         };
+        let dir = paths.first().filter(|path| path.is_dir()).cloned();
+        let others = dir.as_deref().map(others_in).transpose()?.unwrap_or_default();
         let reader = LogReader::open(&paths).map_err(unreadable)?;
         if !reader.is_named_as_log() {
             refuse_foreign(LogReader::open(&paths).map_err(unreadable)?)?;
         }
-        let verifier = Verifier::from_seq(reader.first_seq());
-        let dir = paths.first().filter(|path| path.is_dir()).cloned();
-        Ok(Records { reader, verifier, dir, paths })
+        Ok(Records { others, ..Records::new(reader, dir, paths) })
     }
+}
+
+/// What lies in a log directory besides the log.
+fn others_in(dir: &Path) -> Result<Others, Failure> {
+    let cannot = |error| Failure::Usage(anyhow!("{}: cannot be read: {error}", dir.display()));
+    let mut entries: Vec<(OsString, bool)> = Vec::new();
+    for entry in fs::read_dir(dir).map_err(cannot)? {
+        let entry = entry.map_err(cannot)?;
+        // One that is gone by now is no matter.
+        let Ok(metadata) = entry.path().symlink_metadata() else { continue };
+        let (kind, name) = (metadata.file_type(), entry.file_name());
+        let is_segment = name.to_str().is_some_and(|name| name.parse::<SegmentName>().is_ok());
+        // What is none might never end, or never begin.
+        if is_segment && !kind.is_file() && !kind.is_dir() {
+            return Err(Failure::Usage(anyhow!(
+                "{}: it is called like a part of the log and is no file, but a link, a pipe or a device: take it away",
+                entry.path().display()
+            )));
+        }
+        entries.push((name, kind.is_file() && metadata.len() > 0));
+    }
+    Ok(names::judge(entries))
 }
 
 /// There is a log, and nothing in it yet.
@@ -76,11 +116,24 @@ pub(super) fn unreadable(error: ReadError) -> Failure {
 }
 
 impl Records {
+    fn new(reader: LogReader, dir: Option<PathBuf>, paths: Vec<PathBuf>) -> Self {
+        Self {
+            verifier: Verifier::from_seq(reader.first_seq()),
+            reader,
+            dir,
+            others: Others::default(),
+            misnamed: Vec::new(),
+            is_strict: false,
+            blank: None,
+            held: None,
+            told: Default::default(),
+            paths,
+        }
+    }
+
     /// The same log, from its first line.
     pub(super) fn again(&self) -> Result<Self, ReadError> {
-        let reader = LogReader::open(&self.paths)?;
-        let verifier = Verifier::from_seq(reader.first_seq());
-        Ok(Self { reader, verifier, dir: self.dir.clone(), paths: self.paths.clone() })
+        Ok(Self::new(LogReader::open(&self.paths)?, self.dir.clone(), self.paths.clone()))
     }
 
     /// Whether there is nothing in it, good or bad. A failure is that of its first line.
@@ -90,10 +143,15 @@ impl Records {
 
     /// The next line, and what it says; none at the end of what is there now.
     pub(super) fn next(&mut self) -> Result<Option<Step<'_>>, Failure> {
+        let is_strict = self.is_strict;
         Ok(self.next_unread()?.map(|step| match step {
             Step::Unread(line) => match line.record() {
-                Ok(record) => Step::Record(record, line),
-                Err(error) => Step::Unknown(line, error),
+                Ok(record) if !is_strict => Step::Record(record, line),
+                _ => match strict::read(&line) {
+                    Ok(Said::Record(record)) => Step::Record(record, line),
+                    Ok(Said::Unknown(kind)) => Step::Unknown(line, kind),
+                    Err(error) => Step::Unreadable(line, error),
+                },
             },
             step => step,
         }))
@@ -101,17 +159,66 @@ impl Records {
 
     /// The next line, checked, whatever it says.
     pub(super) fn next_unread(&mut self) -> Result<Option<Step<'_>>, Failure> {
-        let Some(raw) = self.reader.next_line().map_err(unreadable)? else { return Ok(None) };
+        let whole = loop {
+            let whole = match self.held.take() {
+                Some(whole) => whole,
+                None => match self.reader.next_line().map_err(unreadable)? {
+                    Some(raw) => raw.whole,
+                    None => return Ok(None),
+                },
+            };
+            // What the journal has beyond the files is written over a blank line at their end.
+            if let Some(blank) = self.blank.take().filter(|_| !self.reader.is_in_journal()) {
+                (self.held, self.told) = (Some(whole), blank);
+                return self.check(RawPlace::Blank).map(Some);
+            }
+            match self.reader.given(whole) {
+                Some(raw) if raw.whole && raw.bytes.is_empty() => {
+                    self.blank = Some((raw.file.to_owned(), raw.number));
+                }
+                _ => break whole,
+            }
+        };
+        self.check(RawPlace::Given(whole)).map(Some)
+    }
+
+    fn check(&mut self, place: RawPlace) -> Result<Step<'_>, Failure> {
+        let blank = RawLine { bytes: b"", file: &self.told.0, number: self.told.1, whole: true };
+        let raw = match place {
+            RawPlace::Blank => blank,
+            RawPlace::Given(whole) => self.reader.given(whole).unwrap_or(blank),
+        };
         let checked =
             if raw.whole { self.verifier.check(raw.bytes) } else { Err(self.verifier.incomplete(raw.bytes)) };
-        Ok(Some(match checked {
-            Ok(line) => Step::Unread(line),
-            Err(fault) if matches!(fault.wrong, Wrong::Newer(_)) => {
-                return Err(Failure::Usage(anyhow!("{}: line {}: {fault}", raw.file.display(), raw.number)));
+        match checked {
+            Ok(line) => {
+                if raw.number == 1 && !self.reader.is_in_journal() {
+                    self.misnamed.extend(misnamed(raw.file, line.seq));
+                }
+                Ok(Step::Unread(line))
             }
-            Err(fault) => Step::Fault(raw, fault),
-        }))
+            Err(fault) if matches!(fault.wrong, Wrong::Newer(_)) => {
+                Err(Failure::Usage(anyhow!("{}: line {}: {fault}", raw.file.display(), raw.number)))
+            }
+            Err(fault) => Ok(Step::Fault(raw, fault)),
+        }
     }
+}
+
+/// Which line is looked at.
+#[derive(Clone, Copy)]
+enum RawPlace {
+    /// A blank one that is not the last.
+    Blank,
+    /// The one that the reader gave; whether it is whole.
+    Given(bool),
+}
+
+/// A segment whose name says another number than its first line.
+fn misnamed(file: &Path, seq: u64) -> Option<String> {
+    let name: SegmentName = file.file_name()?.to_str()?.parse().ok()?;
+    (name.first_seq != seq)
+        .then(|| format!("{}: line 1: it has seq {seq}, and its file is called otherwise", file.display()))
 }
 
 /// Refuses what has not one line of a log, however it is called.
@@ -124,7 +231,7 @@ fn refuse_foreign(mut reader: LogReader) -> Result<(), Failure> {
     for _ in 0..FOREIGN_LINES_MAX {
         let Some(raw) = reader.next_line().map_err(unreadable)? else { break };
         match Line::parse(raw.bytes) {
-            Ok(_) | Err(BadLine::Version(_)) => return Ok(()),
+            Ok(_) | Err(BadLine::Version(_) | BadLine::LineEnds(_) | BadLine::Mark(_)) => return Ok(()),
             Err(error) => first = first.or_else(|| Some(foreign(&raw, &error))),
         }
     }

@@ -163,6 +163,14 @@ fn survey(records: &mut Records, range: Seqs) -> Result<Known, Failure> {
                 record.seq
             }
             Step::Unknown(line, _) | Step::Unread(line) => line.seq,
+            Step::Unreadable(..) if known.seqs.is_some_and(|(_, last)| last >= range.last) => continue,
+            Step::Unreadable(line, why) => {
+                let seq = line.seq;
+                return Err(Failure::Failed(anyhow!(
+                    "seq {seq}: {why}; only a whole log is replayed, up to there with --seq ..{}",
+                    seq - 1
+                )));
+            }
             // What comes behind the range is of no interest.
             Step::Fault(..) if known.seqs.is_some_and(|(_, last)| last >= range.last) => continue,
             Step::Fault(raw, fault) => {
@@ -225,6 +233,9 @@ impl Iterator for Played {
                 Ok(Step::Unknown(line, _) | Step::Unread(line)) => {
                     self.is_over = line.seq >= self.last;
                     continue;
+                }
+                Ok(Step::Unreadable(line, why)) => {
+                    Some(Err(Failure::Failed(anyhow!("seq {}: {why}", line.seq))))
                 }
                 Ok(Step::Fault(raw, fault)) => {
                     let place = format!("{}: line {}", raw.file.display(), raw.number);

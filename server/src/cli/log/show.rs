@@ -80,6 +80,12 @@ impl Show {
                         self.wants(&line, wall_us, times.as_ref())
                             .then(|| self.text(&line, Some(&record), wall_us, &zone))
                     }
+                    Step::Unreadable(line, why) => {
+                        is_damaged = true;
+                        out.flush()?;
+                        eprintln!("buzzerd: seq {}: {why}", line.seq);
+                        None
+                    }
                     Step::Unknown(line, _) => {
                         let wall_us = line.at_us().and_then(|at_us| wall.wall_us(at_us));
                         self.wants(&line, wall_us, times.as_ref())

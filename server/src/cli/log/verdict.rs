@@ -3,8 +3,10 @@
 
 use std::fmt;
 
+use buzzer_server::log::audit::Derived;
+use buzzer_server::log::names::Others;
 use buzzer_server::log::verify::Fault;
-use buzzer_server::log::{BadLine, ChainHash, Fingerprint, Verifier};
+use buzzer_server::log::{ChainHash, Fingerprint, Verifier};
 use serde_json::{Value, json};
 
 use super::verify::{Claim, TOLD_MAX};
@@ -35,6 +37,13 @@ pub(super) struct Verdict {
     /// Where an incomplete line is, and its bytes.
     pub(super) partial: Option<(String, usize)>,
     pub(super) is_written: bool,
+    /// Where one blank line is, behind everything.
+    pub(super) blank: Option<String>,
+    /// What else lies in the directory.
+    pub(super) others: Others,
+    pub(super) misnamed: Vec<String>,
+    /// What was derived once more, if that was asked for.
+    pub(super) derived: Option<Derived>,
     pub(super) remark: Option<String>,
 }
 
@@ -59,9 +68,9 @@ impl Verdict {
         }
     }
 
-    pub(super) fn unknown(&mut self, seq: u64, error: &BadLine) {
+    pub(super) fn unknown(&mut self, seq: u64, kind: &str) {
         self.unknown += 1;
-        self.first_unknown.get_or_insert_with(|| format!("seq {seq}: {error}"));
+        self.first_unknown.get_or_insert_with(|| format!("the first is seq {seq}, {kind:?}"));
     }
 
     /// A line that is being written is no damage; one that nobody writes any more is cut off.
@@ -82,6 +91,8 @@ impl Verdict {
             && self.discrepancies == 0
             && self.bad_checkpoints.is_empty()
             && self.unmet().next().is_none()
+            && self.others.refused.is_empty()
+            && self.misnamed.is_empty()
             && !self.is_cut_off()
             && !self.is_beheaded()
     }
@@ -122,6 +133,17 @@ impl Verdict {
             "first_discrepancies": self.told_discrepancies,
             "lost": self.lost,
             "unknown": self.unknown,
+            "refused_files": self.others.refused.iter().map(|(name, why)| format!("{}: {why}", name.display())).collect::<Vec<_>>(),
+            "misnamed_files": self.misnamed,
+            "other_files": self.others.unknown.iter().map(|name| name.to_string_lossy()).collect::<Vec<_>>(),
+            "derived_again": self.derived.map(|derived| json!({
+                "records": derived.records,
+                "presses": derived.presses,
+                "photo_finishes": derived.contests,
+                "draws": derived.draws,
+                "late": derived.late,
+                "button_marks": derived.marks,
+            })),
             "key": self.key,
             "checkpoints": claims(&self.checkpoints),
             "bad_checkpoints": self.bad_checkpoints,
@@ -135,6 +157,17 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lines_wrong(f)?;
+        self.files_wrong(f)?;
+        self.proofs_wrong(f)?;
+        self.whole(f)?;
+        self.proved(f)?;
+        self.remarks(f)
+    }
+}
+
+impl Verdict {
+    fn lines_wrong(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, fault) in self.told.iter().enumerate() {
             writeln!(f, "NO  {fault}{}", if at == 0 { "  <- the first line that is wrong" } else { "" })?;
         }
@@ -147,6 +180,10 @@ impl fmt::Display for Verdict {
         if self.discrepancies > self.told_discrepancies.len() as u64 {
             writeln!(f, "NO  {} claims do not follow in all", self.discrepancies)?;
         }
+        Ok(())
+    }
+
+    fn files_wrong(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_beheaded() {
             let begins = self.begins;
             writeln!(
@@ -154,59 +191,123 @@ impl fmt::Display for Verdict {
                 "NO  it begins with seq {begins}, what was before is not here (if that is kept elsewhere: --begins {begins})"
             )?;
         }
+        for (name, why) in &self.others.refused {
+            writeln!(f, "NO  {:?}: {why}", name.to_string_lossy())?;
+        }
+        for misnamed in &self.misnamed {
+            writeln!(f, "NO  {misnamed}")?;
+        }
+        match &self.partial {
+            Some((place, bytes)) if self.is_written => {
+                writeln!(f, "ok  {place}: being written: the first {bytes} bytes of a line")
+            }
+            Some((place, bytes)) => writeln!(
+                f,
+                "NO  {place}: cut off after {bytes} bytes, and no daemon is writing it (the next start of buzzerd sets \
+                 them aside)"
+            ),
+            None => Ok(()),
+        }
+    }
+
+    fn proofs_wrong(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for bad in &self.bad_checkpoints {
             writeln!(f, "NO  {bad}")?;
         }
         for claim in self.unmet() {
             writeln!(f, "NO  {}: {}", claim.what, self.why_unmet(claim))?;
         }
-        match &self.partial {
-            Some((place, bytes)) if self.is_written => {
-                writeln!(f, "ok  {place}: being written: the first {bytes} bytes of a line")?;
-            }
-            Some((place, bytes)) => writeln!(
-                f,
-                "NO  {place}: cut off after {bytes} bytes, and no daemon is writing it (the next start of buzzerd sets \
-                 them aside)"
-            )?,
-            None => {}
-        }
+        Ok(())
+    }
+
+    fn whole(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (begins, last) = (self.begins, self.last_seq);
         if self.faults == 0 {
-            let (begins, last) = (self.begins, self.last_seq);
-            writeln!(f, "ok  seq {begins} to {last}: {} records, each as it was written", self.records)?;
+            writeln!(
+                f,
+                "ok  seq {begins} to {last}: {}, each as it was written",
+                count(self.records, "record")
+            )?;
         }
         if self.is_expired {
-            let begins = self.begins;
             writeln!(
                 f,
                 "    what was before seq {begins} was removed by configuration, and the log says so"
             )?;
         }
         if self.lost > 0 {
-            writeln!(f, "    {} records were lost when they were made, and the log says so", self.lost)?;
+            let lost = count(self.lost, "record");
+            writeln!(f, "    lost when they were made, as the log itself says: {lost}")?;
         }
         if let Some(first) = &self.first_unknown {
-            writeln!(
-                f,
-                "    {} records are of kinds that this buzzerd does not know; {first}",
-                self.unknown
-            )?;
+            let unknown = count(self.unknown, "record");
+            writeln!(f, "    of kinds that this buzzerd does not know: {unknown}; {first}")?;
         }
+        match &self.derived {
+            Some(derived) if self.discrepancies == 0 => writeln!(
+                f,
+                "ok  derived again: who was connected, and {}, {}, {}, {}, {}; nothing contradicts",
+                count(derived.presses, "press"),
+                count(derived.draws, "draw"),
+                count(derived.contests, "photo finish"),
+                count(derived.late, "late press"),
+                count(derived.marks, "mark of a button"),
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    fn proved(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let met = self.checkpoints.iter().filter(|claim| claim.met.is_some()).count();
         if let Some(key) = &self.key {
             writeln!(f, "ok  checkpoints: {met}, signed by {key}")?;
         }
-        for claim in self.claims.iter() {
+        for claim in &self.claims {
             if let Some(seq) = claim.met {
                 writeln!(f, "ok  {}: this log had it at seq {seq}", claim.what)?;
             }
         }
+        Ok(())
+    }
+
+    fn remarks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.blank {
+            writeln!(f, "    {place}: a blank line behind everything, which says nothing")?;
+        }
+        if !self.others.unknown.is_empty() {
+            let names =
+                self.others.unknown.iter().take(TOLD_MAX).map(|name| format!("{:?}", name.to_string_lossy()));
+            let names = names.collect::<Vec<_>>().join(", ");
+            let more = self.others.unknown.len().saturating_sub(TOLD_MAX);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            writeln!(f, "    also here, and no part of the log: {names}{more}")?;
+        }
         if let Some(remark) = &self.remark {
             writeln!(f, "    {remark}")?;
+        }
+        if self.claims.is_empty() && self.is_good() {
+            writeln!(
+                f,
+                "    that nothing was cut off at its end, and that it was not written anew as a whole, only --against shows: \
+                 compare with a fingerprint or a checkpoint that left the box before"
+            )?;
         }
         if let Some(head) = &self.head {
             writeln!(f, "    {}@{}", Fingerprint::of(head), self.last_seq)?;
         }
         Ok(())
     }
+}
+
+/// `1 press`, `2 presses`, `3 marks of a button`.
+fn count(number: u64, what: &str) -> String {
+    if number == 1 {
+        return format!("1 {what}");
+    }
+    let (noun, rest) = match what.split_once(" of ") {
+        Some((noun, _)) => what.split_at(noun.len()),
+        None => (what, ""),
+    };
+    let ending = if noun.ends_with(['s', 'h']) { "es" } else { "s" };
+    format!("{number} {noun}{ending}{rest}")
 }

@@ -93,6 +93,7 @@ impl Verify {
     pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
         let mut records = self.source.open(config)?;
         let begins = records.reader.first_seq();
+        records.is_strict = self.replay;
         let mut verdict = Verdict { begins, expected_begin: self.begins.unwrap_or(1), ..Verdict::default() };
         if let Some(seq) = self.begins {
             records.verifier = Verifier::from_seq(seq);
@@ -104,6 +105,9 @@ impl Verify {
         verdict.is_written = records.reader.is_written();
         verdict.partial =
             records.reader.partial().map(|line| (place(line.file, line.number), line.bytes.len()));
+        verdict.blank = records.blank.take().map(|(file, number)| place(&file, number));
+        verdict.misnamed = std::mem::take(&mut records.misnamed);
+        verdict.others = std::mem::take(&mut records.others);
         verdict.remark = records.reader.take_remark();
         verdict.take(&records.verifier);
         if verdict.records == 0 && verdict.faults == 0 && verdict.partial.is_none() {
@@ -150,8 +154,14 @@ impl Verify {
                     }
                     line
                 }
-                Some(Step::Unknown(line, error)) => {
-                    verdict.unknown(line.seq, &error);
+                Some(Step::Unknown(line, kind)) => {
+                    verdict.unknown(line.seq, &kind);
+                    audit.iter_mut().for_each(|audit| audit.pass_over(line.seq));
+                    line
+                }
+                Some(Step::Unreadable(line, why)) => {
+                    found.push(Discrepancy { seq: line.seq, what: why.to_string() });
+                    audit.iter_mut().for_each(|audit| audit.pass_over(line.seq));
                     line
                 }
                 Some(Step::Unread(line)) => line,
@@ -170,20 +180,21 @@ impl Verify {
             progress.take(line.seq);
         }
         progress.finish();
+        verdict.derived = audit.map(|audit| audit.derived());
         Ok(checkpoints)
     }
 
     fn public_key(&self, dir: Option<&Path>) -> Result<ssh_key::PublicKey, Failure> {
-        let path = match (&self.key, dir) {
-            (Some(path), _) => path.clone(),
-            (None, Some(dir)) => dir.join(log_proof::PUBLIC_KEY_NAME),
+        let key = match (&self.key, dir) {
+            (Some(path), _) => log_proof::public_key(path),
+            (None, Some(dir)) => key_of(dir),
             (None, None) => {
                 return Err(Failure::Usage(anyhow!(
                     "whose signature? name the box's public key with --key FILE"
                 )));
             }
         };
-        log_proof::public_key(&path).map_err(|error| Failure::Usage(error.into()))
+        key.map_err(|error| Failure::Usage(error.into()))
     }
 
     fn claims(&self, dir: Option<&Path>) -> Result<Vec<Claim>, Failure> {
@@ -222,7 +233,18 @@ impl Verify {
         if paths.is_empty() {
             return Ok(checkpoints);
         }
-        let key = self.public_key(Some(dir))?;
+        let key = match (&self.key, key_of(dir)) {
+            (Some(_), _) => self.public_key(Some(dir))?,
+            (None, Ok(key)) => key,
+            // The chain is checked all the same.
+            (None, Err(error)) => {
+                let count = paths.len();
+                verdict.bad_checkpoints.push(format!(
+                    "checkpoints: {count} cannot be checked: {error} (if you have the box's public key: --key FILE)"
+                ));
+                return Ok(checkpoints);
+            }
+        };
         verdict.key = Some(key.fingerprint(ssh_key::HashAlg::Sha256).to_string());
         for path in paths {
             match log_proof::read_checkpoint(&path, &key) {
@@ -235,6 +257,12 @@ impl Verify {
         }
         Ok(checkpoints)
     }
+}
+
+/// The public key of a log directory. It is written down twice; if the first is missing or no key, the second counts.
+fn key_of(dir: &Path) -> Result<ssh_key::PublicKey, log_proof::ProofError> {
+    log_proof::public_key(&dir.join(log_proof::PUBLIC_KEY_NAME))
+        .or_else(|error| log_proof::public_key(&dir.join(log_proof::SIGNERS_NAME)).map_err(|_| error))
 }
 
 /// Whether an `expired` record says what the first line that is left follows from, and it does.

@@ -231,7 +231,8 @@ impl LogReader {
         });
     }
 
-    fn given(&self, whole: bool) -> Option<RawLine<'_>> {
+    /// The line that was given last, once more; `whole` as it was then.
+    pub fn given(&self, whole: bool) -> Option<RawLine<'_>> {
         let (file, number) = self.given_place.as_ref()?;
         Some(RawLine { bytes: &self.given, file, number: *number, whole })
     }

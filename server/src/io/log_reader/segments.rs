@@ -1,6 +1,6 @@
-//! A reader's way through the segments. In: files in the order of their names, and those that come meanwhile. Out: each line
-//! once. Guarantee: what the daemon wrote once more after a storage error is given once; a file is left only when a later one
-//! is there and this one was looked at after that.
+//! A reader's way through the segments. In: files in the order of their names, and those that come meanwhile. Out: each line, but
+//! those that the journal gave before. Guarantee: nothing else in a segment is passed over, so a line that stands in two of them
+//! is given twice; a file is left only when a later one is there and this one was looked at after that.
 
 use super::piece::Piece;
 use super::{LogReader, ReadError, note, place};
@@ -31,17 +31,11 @@ impl LogReader {
                 continue;
             };
             if piece.read_line(&mut self.incoming)? {
-                if piece.lines == 1 && self.newest.is_some() {
-                    self.expect_copies();
-                }
                 if self.owed > 0 && self.is_owed() {
                     self.incoming.clear();
                     continue;
                 }
-                // A line that the disk took in part is whole in the next segment.
-                if let Some((bytes, place)) = self.cut.take()
-                    && !self.incoming.starts_with(&bytes)
-                {
+                if let Some((bytes, place)) = self.cut.take() {
                     (self.given, self.given_place, self.is_held) = (bytes, Some(place), true);
                     return Ok(Found::Cut);
                 }
@@ -83,19 +77,6 @@ impl LogReader {
         let owed = copy.seq + self.owed == given + 1 && follows && is_last;
         (self.owed, self.copied) = if owed { (self.owed - 1, Some(copy.hash)) } else { (0, None) };
         owed
-    }
-
-    /// After a storage error the daemon writes what may not be on the disk once more, in the next segment, whose name says
-    /// from which seq on.
-    fn expect_copies(&mut self) {
-        let first =
-            self.file.as_ref().and_then(|piece| place::segment_name(&piece.path)).map(|name| name.first_seq);
-        let last = Line::parse(&self.given).map(|line| line.seq).ok();
-        if let (Some(first), Some(last)) = (first, last)
-            && first <= last
-        {
-            (self.owed, self.copied) = (last - first + 1, None);
-        }
     }
 
     pub(super) fn give(&mut self) {
