@@ -1,5 +1,6 @@
 //! The state of every button. In: records. Out: what a sound check and a judge ask for: proved, held, stuck, chattering,
-//! silent since when. Guarantee: a fold of the log like the rest of the state, so a judge can ask for any moment.
+//! silent since when; and how many are. Guarantee: a fold of the log like the rest of the state, so a judge can ask for any
+//! moment; the sums and the troubled buttons are kept, not searched for, so asking costs the same with any number of buttons.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,8 +35,68 @@ pub struct Button {
     pub heard_us: Option<u64>,
 }
 
+impl Button {
+    /// Whether somebody should look at it: down, stuck or chattering.
+    pub const fn is_troubled(&self) -> bool {
+        self.held_since_us.is_some() || self.stuck || self.chattering
+    }
+
+    /// Down since then, and not called stuck yet.
+    const fn not_stuck_since_us(&self) -> Option<u64> {
+        if self.stuck { None } else { self.held_since_us }
+    }
+
+    /// Two contacts may be one buzzer; it is down since the first of them.
+    fn press(&mut self, at_us: u64) {
+        self.held_since_us.get_or_insert(at_us);
+    }
+
+    const fn release(&mut self) {
+        self.held_since_us = None;
+        self.stuck = false;
+    }
+}
+
 /// Which button: device, buzzer.
 pub type ButtonId = (u32, u16);
+
+/// How many buttons are what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// All of them.
+    pub all: usize,
+    /// Seen pressed and released.
+    pub proved: usize,
+    /// Down now.
+    pub held: usize,
+    /// Down for longer than anybody presses.
+    pub stuck: usize,
+    /// With more edges than a sound contact makes.
+    pub chattering: usize,
+    /// That never moved since their device was connected.
+    pub unheard: usize,
+}
+
+impl Sums {
+    fn each(&mut self, button: &Button) -> [(&mut usize, bool); 6] {
+        [
+            (&mut self.all, true),
+            (&mut self.proved, button.proved),
+            (&mut self.held, button.held_since_us.is_some()),
+            (&mut self.stuck, button.stuck),
+            (&mut self.chattering, button.chattering),
+            (&mut self.unheard, button.heard_us.is_none()),
+        ]
+    }
+
+    fn add(&mut self, button: &Button) {
+        self.each(button).into_iter().for_each(|(sum, is)| *sum += usize::from(is));
+    }
+
+    fn remove(&mut self, button: &Button) {
+        self.each(button).into_iter().for_each(|(sum, is)| *sum -= usize::from(is));
+    }
+}
 
 /// All buttons of attached devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,12 +104,25 @@ pub struct Buttons {
     buttons: BTreeMap<ButtonId, Button>,
     /// Those that are down and not called stuck yet, by when that began.
     down: BTreeSet<(u64, ButtonId)>,
+    /// Those that somebody should look at.
+    troubled: BTreeSet<ButtonId>,
+    sums: Sums,
 }
 
 impl Buttons {
-    /// Every button.
-    pub fn iter(&self) -> impl Iterator<Item = (ButtonId, &Button)> {
-        self.buttons.iter().map(|(id, button)| (*id, button))
+    /// Every button, from this one on.
+    pub fn from(&self, first: ButtonId) -> impl Iterator<Item = (ButtonId, &Button)> {
+        self.buttons.range(first..).map(|(id, button)| (*id, button))
+    }
+
+    /// The buttons that somebody should look at.
+    pub fn troubled(&self) -> impl Iterator<Item = (ButtonId, &Button)> {
+        self.troubled.iter().filter_map(|id| Some((*id, self.buttons.get(id)?)))
+    }
+
+    /// How many are what.
+    pub const fn sums(&self) -> Sums {
+        self.sums
     }
 
     /// One button.
@@ -78,60 +152,51 @@ impl Buttons {
         match &record.fact {
             Fact::Start { .. } => *self = Self::default(),
             Fact::Attach { device, buzzers, .. } => {
-                let new = buzzers.iter().map(|buzzer| ((*device, *buzzer), Button::default()));
-                self.buttons.extend(new);
+                for buzzer in buzzers {
+                    self.remove((*device, *buzzer));
+                    self.sums.add(&Button::default());
+                    self.buttons.insert((*device, *buzzer), Button::default());
+                }
             }
             Fact::Detach { device, .. } => {
-                self.buttons.retain(|(of, _), _| of != device);
-                self.down.retain(|(_, (of, _))| of != device);
+                let own = self.buttons.range((*device, 0)..=(*device, u16::MAX));
+                let own: Vec<ButtonId> = own.map(|(id, _)| *id).collect();
+                own.into_iter().for_each(|id| self.remove(id));
             }
-            Fact::Held { device, buzzer, .. } => self.press(at_us, (*device, *buzzer)),
-            Fact::Press { device, buzzer, .. } => {
-                self.press(at_us, (*device, *buzzer));
-                if let Some(button) = self.buttons.get_mut(&(*device, *buzzer)) {
-                    button.heard_us = Some(at_us);
-                    button.pressed = true;
-                    let quiet = button.bounced_us.is_none_or(|since| at_us >= since.saturating_add(SOUND_US));
-                    button.chattering &= !quiet;
-                }
+            Fact::Held { device, buzzer, .. } => {
+                self.change((*device, *buzzer), |button| button.press(at_us));
             }
-            Fact::Release { device, buzzer, .. } => {
-                let id = (*device, *buzzer);
-                self.release(id);
-                if let Some(button) = self.buttons.get_mut(&id) {
-                    button.heard_us = Some(at_us);
-                }
-            }
+            Fact::Press { device, buzzer, .. } => self.change((*device, *buzzer), |button| {
+                button.press(at_us);
+                button.heard_us = Some(at_us);
+                button.pressed = true;
+                let quiet = button.bounced_us.is_none_or(|since| at_us >= since.saturating_add(SOUND_US));
+                button.chattering &= !quiet;
+            }),
+            Fact::Release { device, buzzer, .. } => self.change((*device, *buzzer), |button| {
+                button.release();
+                button.heard_us = Some(at_us);
+            }),
             Fact::Ignored { device, buzzer, edges, down, .. } => {
-                let id = (*device, *buzzer);
-                let Some(button) = self.buttons.get_mut(&id) else { return };
-                button.ignored_edges += u64::from(*edges);
-                button.bounced_us = Some(at_us);
-                // The sum comes up to a second after its edges; what counted since then knows better.
-                if button.heard_us.is_none_or(|heard| heard <= at_us) {
-                    button.heard_us = Some(at_us);
-                    // A contact that bounced while it closed is held all the same.
-                    if *down { self.press(at_us, id) } else { self.release(id) }
-                }
+                self.change((*device, *buzzer), |button| {
+                    button.ignored_edges += u64::from(*edges);
+                    button.bounced_us = Some(at_us);
+                    // The sum comes up to a second after its edges; what counted since then knows better.
+                    if button.heard_us.is_none_or(|heard| heard <= at_us) {
+                        button.heard_us = Some(at_us);
+                        // A contact that bounced while it closed is held all the same.
+                        if *down { button.press(at_us) } else { button.release() }
+                    }
+                });
             }
             Fact::Chattering { device, buzzer, .. } => {
-                if let Some(button) = self.buttons.get_mut(&(*device, *buzzer)) {
-                    button.chattering = true;
-                }
+                self.change((*device, *buzzer), |button| button.chattering = true);
             }
             Fact::Proved { device, buzzer, .. } => {
-                if let Some(button) = self.buttons.get_mut(&(*device, *buzzer)) {
-                    button.proved = true;
-                }
+                self.change((*device, *buzzer), |button| button.proved = true);
             }
             Fact::Stuck { device, buzzer, .. } => {
-                let id = (*device, *buzzer);
-                if let Some(button) = self.buttons.get_mut(&id) {
-                    button.stuck = true;
-                    if let Some(since) = button.held_since_us {
-                        self.down.remove(&(since, id));
-                    }
-                }
+                self.change((*device, *buzzer), |button| button.stuck = true);
             }
             Fact::Connect { .. }
             | Fact::Refuse { .. }
@@ -156,21 +221,29 @@ impl Buttons {
         }
     }
 
-    fn release(&mut self, id: ButtonId) {
+    /// Changes one button and what is known of all; one that is not there is passed over.
+    fn change(&mut self, id: ButtonId, change: impl FnOnce(&mut Button)) {
         let Some(button) = self.buttons.get_mut(&id) else { return };
-        if let Some(since) = button.held_since_us.take() {
-            self.down.remove(&(since, id));
+        let (not_stuck_since, was_troubled) = (button.not_stuck_since_us(), button.is_troubled());
+        self.sums.remove(button);
+        change(button);
+        self.sums.add(button);
+        if button.not_stuck_since_us() != not_stuck_since {
+            not_stuck_since.map(|since| self.down.remove(&(since, id)));
+            button.not_stuck_since_us().map(|since| self.down.insert((since, id)));
         }
-        button.stuck = false;
+        match (was_troubled, button.is_troubled()) {
+            (false, true) => drop(self.troubled.insert(id)),
+            (true, false) => drop(self.troubled.remove(&id)),
+            _ => {}
+        }
     }
 
-    fn press(&mut self, at_us: u64, id: ButtonId) {
-        let Some(button) = self.buttons.get_mut(&id) else { return };
-        // Two contacts may be one buzzer; it is down since the first of them.
-        if button.held_since_us.is_none() {
-            button.held_since_us = Some(at_us);
-            self.down.insert((at_us, id));
-        }
+    fn remove(&mut self, id: ButtonId) {
+        let Some(button) = self.buttons.remove(&id) else { return };
+        self.sums.remove(&button);
+        self.troubled.remove(&id);
+        button.not_stuck_since_us().map(|since| self.down.remove(&(since, id)));
     }
 }
 
@@ -208,6 +281,62 @@ mod tests {
         let button = buttons.get((1, 4)).unwrap();
         assert_eq!((button.stuck, button.held_since_us, button.proved), (false, None, false));
         apply(&mut buttons, 300, Fact::Detach { device: 1, pool, reason: String::new(), certain: true });
-        assert_eq!(buttons.iter().count(), 0);
+        assert_eq!((buttons.from((0, 0)).count(), buttons.sums()), (0, Sums::default()));
+    }
+
+    #[test]
+    fn the_sums_and_the_troubled_are_those_of_the_buttons() {
+        let pool: PoolId = "p".parse().unwrap();
+        let mut buttons = Buttons::default();
+        let attach = |device, buzzers: &[u16]| Fact::Attach {
+            device,
+            pool: pool.clone(),
+            name: String::new(),
+            place: String::new(),
+            stamps: "kernel".into(),
+            buzzers: buzzers.to_vec(),
+            uncertainty_us: 0,
+        };
+        let ignored = |buzzer, since_us, down| {
+            let pool = pool.clone();
+            Fact::Ignored { pool, buzzer, device: 1, edges: 40, since_us, down }
+        };
+        let p = || pool.clone();
+        let facts = [
+            attach(1, &[1, 2, 2, 3]),
+            attach(2, &[1]),
+            Fact::Held { pool: p(), buzzer: 1, device: 1 },
+            Fact::Stuck { pool: p(), buzzer: 1, device: 1 },
+            ignored(2, 5, true),
+            Fact::Chattering { pool: p(), buzzer: 2, device: 1 },
+            Fact::Held { pool: p(), buzzer: 9, device: 9 },
+            Fact::Release { pool: p(), buzzer: 1, device: 1 },
+            Fact::Proved { pool: p(), buzzer: 1, device: 1 },
+            ignored(2, 7, false),
+            attach(1, &[2]),
+            Fact::Detach { device: 1, pool: p(), reason: String::new(), certain: true },
+            Fact::Held { pool: p(), buzzer: 1, device: 2 },
+            Fact::Start {
+                log: String::new(),
+                boot: String::new(),
+                version: String::new(),
+                wall_us: 0,
+                settle_us: 0,
+                realtime: false,
+            },
+        ];
+        for (at_us, fact) in facts.into_iter().enumerate() {
+            buttons.apply(&Record { seq: 0, at_us: at_us as u64, fact });
+            let mut sums = Sums::default();
+            buttons.from((0, 0)).for_each(|(_, button)| sums.add(button));
+            assert_eq!(buttons.sums(), sums);
+            let troubled = buttons.from((0, 0)).filter(|(_, button)| button.is_troubled());
+            assert_eq!(buttons.troubled().map(|(id, _)| id).collect::<Vec<_>>(), {
+                troubled.map(|(id, _)| id).collect::<Vec<_>>()
+            });
+            let down = buttons.from((0, 0)).filter_map(|(_, button)| button.not_stuck_since_us()).min();
+            assert_eq!(buttons.stuck_at_us(), down.map(|since| since + STUCK_US));
+        }
+        assert_eq!(buttons.sums(), Sums::default());
     }
 }

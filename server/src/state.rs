@@ -42,6 +42,8 @@ pub struct State {
     /// Pools that are connected, and stay wanted when their hardware goes.
     connected: BTreeSet<PoolId>,
     devices: BTreeMap<u32, Device>,
+    /// How many devices serve each buzzer of a pool.
+    served: BTreeMap<PoolId, BTreeMap<u16, usize>>,
     /// The largest uncertainty of a device whose presses count; asked for with every press.
     uncertainty_us_max: u64,
     buttons: Buttons,
@@ -83,8 +85,33 @@ impl State {
 
     /// The buzzers that devices serve in a pool, connected or not, ascending.
     pub fn buzzers(&self, pool: &PoolId) -> BTreeSet<u16> {
-        let serving = self.devices.values().filter(|device| device.pool == *pool);
-        serving.flat_map(|device| device.buzzers.iter().copied()).collect()
+        self.served.get(pool).into_iter().flat_map(BTreeMap::keys).copied().collect()
+    }
+
+    /// How many buzzers devices serve in a pool.
+    pub fn count_buzzers(&self, pool: &PoolId) -> usize {
+        self.served.get(pool).map_or(0, BTreeMap::len)
+    }
+
+    fn add_device(&mut self, id: u32, device: Device) {
+        self.remove_device(id);
+        let served = self.served.entry(device.pool.clone()).or_default();
+        device.buzzers.iter().for_each(|buzzer| *served.entry(*buzzer).or_default() += 1);
+        self.devices.insert(id, device);
+    }
+
+    fn remove_device(&mut self, id: u32) {
+        let Some(device) = self.devices.remove(&id) else { return };
+        let Some(served) = self.served.get_mut(&device.pool) else { return };
+        for buzzer in &device.buzzers {
+            match served.get_mut(buzzer) {
+                Some(devices) if *devices > 1 => *devices -= 1,
+                _ => drop(served.remove(buzzer)),
+            }
+        }
+        if served.is_empty() {
+            self.served.remove(&device.pool);
+        }
     }
 
     /// By how much a press of this device may be earlier than its stamp says, µs.
@@ -132,6 +159,7 @@ impl State {
         match &record.fact {
             Fact::Start { boot, .. } => {
                 self.devices.clear();
+                self.served.clear();
                 if self.boot != *boot {
                     // A new boot is a new evening: nobody is connected unless the configuration says so.
                     self.connected.clear();
@@ -142,7 +170,7 @@ impl State {
                 let before = self.buzzers(pool);
                 let (pool, uncertainty_us) = (pool.clone(), *uncertainty_us);
                 let attached = Device { pool: pool.clone(), buzzers: buzzers.clone(), uncertainty_us };
-                self.devices.insert(*device, attached);
+                self.add_device(*device, attached);
                 let pool = &pool;
                 if self.is_connected(pool) {
                     for buzzer in self.buzzers(pool).difference(&before) {
@@ -152,7 +180,7 @@ impl State {
             }
             Fact::Detach { device, pool, .. } => {
                 let before = self.buzzers(pool);
-                self.devices.remove(device);
+                self.remove_device(*device);
                 let after = self.buzzers(pool);
                 if !self.is_connected(pool) || before == after {
                     return;

@@ -13,8 +13,8 @@ use crate::doctor::facts::{Daemon, Health};
 /// A daemon on this machine answers within a ms; one that is starved should be told.
 const WAIT: Duration = Duration::from_secs(2);
 const WAIT_US: Micros = Micros::from_ms(2000);
-/// Some hundred pools fit.
-const PAGE_BYTES_MAX: u64 = 64 * 1024;
+/// Four times of what buzzerd says.
+const PAGE_BYTES_MAX: u64 = 16 * 1024;
 
 pub(super) fn ask(listen: &[SocketAddr]) -> Daemon {
     let Some(address) = listen.first().copied().map(reachable) else { return Daemon::AnyPort };

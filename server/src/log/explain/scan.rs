@@ -263,7 +263,7 @@ impl Scan {
     }
 
     fn open(&mut self, first: &Entry, lead_us: Option<u64>) {
-        let down = self.state.buttons().iter().filter(|(_, button)| button.held_since_us.is_some());
+        let down = self.state.buttons().troubled().filter(|(_, button)| button.held_since_us.is_some());
         let mut window = Window {
             origin: self.origin.clone(),
             roster: self.roster.clone(),
