@@ -9,7 +9,9 @@
 use buzzer_core::quote::Quoted;
 use tungstenite::handshake::derive_accept_key;
 
+use crate::button::ButtonId;
 use crate::config::{Authority, Host, Origin};
+use crate::pages::{self, Asset};
 
 /// The longest head.
 pub const HEAD_BYTES_MAX: usize = 8 * 1024;
@@ -38,10 +40,10 @@ pub enum Route {
         /// How many bytes the head took.
         head_len: usize,
     },
-    /// `GET /`
-    Index,
-    /// `GET /healthz`
-    Health,
+    /// A file for a browser.
+    Asset(&'static Asset),
+    /// `/healthz`, and from which button on buttons are asked for.
+    Health(Option<ButtonId>),
     /// Anything else: a status, a header to go with it, and words for a person.
     Refuse(Refusal),
 }
@@ -110,11 +112,7 @@ fn routed(head: &Head<'_, '_>, head_len: usize, access: &Access) -> Result<Route
     }
     let origin = head.origin()?;
     if !(is_get && head.lists("upgrade", "websocket")) {
-        return match path.split('?').next() {
-            Some("/") => Ok(Route::Index),
-            Some("/healthz") => Ok(Route::Health),
-            _ => Err(refusal("404 Not Found", "", "there are /, /healthz and, on any path, WebSocket")),
-        };
+        return page(path);
     }
     let is_ours = |origin: &Origin| asked.as_ref().is_some_and(|asked| origin.is_of(asked));
     if let Some((text, origin)) = origin
@@ -128,6 +126,30 @@ fn routed(head: &Head<'_, '_>, head_len: usize, access: &Access) -> Result<Route
         return Err(Refusal { is_notable: true, ..refusal("403 Forbidden", "", message) });
     }
     Ok(Route::WebSocket { response: head.upgrade()?, head_len })
+}
+
+/// What is at this path, without an upgrade.
+fn page(target: &str) -> Result<Route, Refusal> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    if path == "/healthz" {
+        return health(query);
+    }
+    let missing = || refusal("404 Not Found", "", "there are /, /healthz and, on any path, WebSocket");
+    pages::find(path).map(Route::Asset).ok_or_else(missing)
+}
+
+/// `buttons` asks for buttons, `buttons=DEVICE.BUZZER` for those from this one on; other words are passed over.
+fn health(query: &str) -> Result<Route, Refusal> {
+    let mut words = query.split('&').map(|word| word.split_once('=').unwrap_or((word, "")));
+    let Some((_, first)) = words.find(|(word, _)| *word == "buttons") else { return Ok(Route::Health(None)) };
+    if first.is_empty() {
+        return Ok(Route::Health(Some((0, 0))));
+    }
+    let number = first
+        .split_once('.')
+        .and_then(|(device, buzzer)| Some((device.parse::<u32>().ok()?, buzzer.parse::<u16>().ok()?)));
+    let unknown = || bad("behind buttons= stands what `next` of the page before it says");
+    number.map(|first| Route::Health(Some(first))).ok_or_else(unknown)
 }
 
 /// A complete head.
@@ -278,7 +300,7 @@ mod tests {
             Route::Refuse(refusal) => refusal.status.split(' ').next().unwrap(),
             Route::WebSocket { .. } => "101",
             Route::Incomplete => "none",
-            Route::Index | Route::Health => "200",
+            Route::Asset(_) | Route::Health(_) => "200",
         }
     }
 
@@ -384,8 +406,8 @@ mod tests {
         assert_eq!(status(&route(head.as_bytes(), &Access::default())), "101");
         let health =
             |target: &str| route(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes(), &access());
-        assert_eq!(health("http://box/healthz?x"), Route::Health);
-        assert_eq!(health("http://box"), Route::Index);
+        assert_eq!(health("http://box/healthz?x"), Route::Health(None));
+        assert!(matches!(health("http://box"), Route::Asset(page) if page.path == "/"));
     }
 
     #[test]
@@ -436,9 +458,28 @@ mod tests {
         assert_eq!(head(&format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(65))), "431");
         let of = |text: &str| route(text.as_bytes(), &Access::default());
         assert_eq!(of("GET / HT"), Route::Incomplete);
-        assert_eq!(of("GET /?x=1 HTTP/1.1\r\nHost: x\r\n\r\n"), Route::Index);
-        assert_eq!(of("GET /healthz HTTP/1.0\r\n\r\n"), Route::Health);
-        assert_eq!(of("HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), Route::Health);
+        assert_eq!(of("GET /healthz HTTP/1.0\r\n\r\n"), Route::Health(None));
+        assert_eq!(of("HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), Route::Health(None));
         assert!(is_head(b"\r\nHEAD / H") && !is_head(b"GET / H") && !is_head(b"HEADS / H"));
+    }
+    #[test]
+    fn pages_are_found_with_their_queries() {
+        let Ok(Route::Asset(asset)) = page("/?x=1") else { panic!() };
+        assert_eq!(asset.path, "/");
+        for (target, want) in [
+            ("/healthz?", None),
+            ("/healthz?x=buttons", None),
+            ("/healthz?buttons", Some((0, 0))),
+            ("/healthz?x&buttons=", Some((0, 0))),
+            ("/healthz?buttons=17.65535", Some((17, 65535))),
+        ] {
+            assert_eq!(page(target), Ok(Route::Health(want)), "{target}");
+        }
+        for target in ["/healthz?buttons=1", "/healthz?buttons=1.65536", "/healthz?buttons=-1.1"] {
+            assert_eq!(page(target).unwrap_err().status, "400 Bad Request", "{target}");
+        }
+        for target in ["/screen.js", "/healthz/", "//", "", "*", "/../server/pages/screen.js"] {
+            assert_eq!(page(target).unwrap_err().status, "404 Not Found", "{target}");
+        }
     }
 }

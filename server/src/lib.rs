@@ -19,6 +19,7 @@ pub mod io;
 pub mod log;
 pub mod mediator;
 pub mod outbox;
+pub mod pages;
 pub mod pool;
 pub mod pool_id;
 pub mod record;

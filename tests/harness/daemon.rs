@@ -331,15 +331,26 @@ impl Daemon {
         self.wait()
     }
 
-    /// `/healthz`, if the daemon lives.
-    pub fn try_healthz(&self) -> Option<Value> {
+    /// What is at this path: head and body.
+    pub fn get(&self, path: &str) -> (String, String) {
+        self.try_get(path).expect("an answer")
+    }
+
+    /// What is at this path, if the daemon lives.
+    pub fn try_get(&self, path: &str) -> Option<(String, String)> {
         let mut stream = TcpStream::connect(self.address()).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
-        let (_, body) = answer.split_once("\r\n\r\n")?;
-        serde_json::from_str(body).ok()
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some((format!("{head}\r\n"), body.to_owned()))
+    }
+
+    /// `/healthz`, if the daemon lives.
+    pub fn try_healthz(&self) -> Option<Value> {
+        serde_json::from_str(&self.try_get("/healthz")?.1).ok()
     }
 
     /// Asks for `/healthz` until it is like this, and gives it.

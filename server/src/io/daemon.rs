@@ -38,7 +38,7 @@ use super::hardware::Hardware;
 use super::host;
 use super::listen::ListenError;
 use super::peers::Peers;
-use super::vitals::{Vitals, index};
+use super::vitals::Vitals;
 use super::wall_clock::WallClock;
 use crate::config::{PoolSource, VirtualStamps};
 use crate::http::Route;
@@ -209,9 +209,9 @@ impl Daemon {
             Token(PEERS..) => {
                 let (vitals, mediator, log) = (&self.vitals, &self.mediator, &self.log);
                 let clients = self.peers.clients();
-                self.peers.handle_ready(token, writable, now, |route| match route {
-                    Route::Health => vitals.page(mediator, log, clients, now),
-                    _ => index(),
+                self.peers.handle_ready(token, writable, now, |route| {
+                    let first = if let Route::Health(first) = route { *first } else { None };
+                    vitals.page(mediator, log, clients, first, now)
                 });
             }
             Token(_) => {

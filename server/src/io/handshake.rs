@@ -39,8 +39,10 @@ pub enum Step {
     Done,
 }
 
-/// A page: status, content type, body.
+/// A page that is made when it is asked for: status, content type, body.
 pub type Page = (&'static str, &'static str, String);
+/// What is true only now.
+const FRESH: &str = "Cache-Control: no-store\r\n";
 
 impl Handshake {
     /// A fresh connection.
@@ -90,9 +92,12 @@ impl Handshake {
                             refused(&refusal);
                             return self.refuse(&refusal);
                         }
-                        Route::Index | Route::Health => {
+                        Route::Asset(asset) => {
+                            return self.answer("200 OK", &asset.headers, asset.kind, &asset.body);
+                        }
+                        Route::Health(_) => {
                             let (status, kind, body) = page(&route);
-                            return self.answer(status, "", kind, &body);
+                            return self.answer(status, FRESH, kind, body.as_bytes());
                         }
                     }
                     let room = bytes.len().min(HEAD_BYTES_MAX + 1 - head.len().min(HEAD_BYTES_MAX));
@@ -112,18 +117,19 @@ impl Handshake {
 
     fn refuse(self, refusal: &Refusal) -> Step {
         let body = format!("{}\n", refusal.message);
-        self.answer(refusal.status, refusal.header, "text/plain; charset=utf-8", &body)
+        let headers = format!("{}{FRESH}", refusal.header);
+        self.answer(refusal.status, &headers, "text/plain; charset=utf-8", body.as_bytes())
     }
 
-    fn answer(mut self, status: &str, header: &str, kind: &str, body: &str) -> Step {
+    fn answer(mut self, status: &str, headers: &str, kind: &str, body: &[u8]) -> Step {
         let length = body.len();
         let wants_body = !matches!(&self.state, State::Head(head) if http::is_head(head));
-        let bytes = format!(
-            "HTTP/1.1 {status}\r\n{header}Content-Type: {kind}\r\nContent-Length: {length}\r\n\
-             Cache-Control: no-store\r\nConnection: close\r\n\r\n{}",
-            if wants_body { body } else { "" }
+        let head = format!(
+            "HTTP/1.1 {status}\r\n{headers}Content-Type: {kind}\r\nContent-Length: {length}\r\n\
+             Connection: close\r\n\r\n"
         );
-        self.state = State::Answer { bytes: bytes.into_bytes(), sent: 0, websocket: None };
+        let bytes = [head.as_bytes(), if wants_body { body } else { b"" }].concat();
+        self.state = State::Answer { bytes, sent: 0, websocket: None };
         self.write()
     }
 

@@ -198,7 +198,7 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
         }
         let state = self.player.state();
         let (seq, clients) = (state.seq(), self.peers.clients());
-        self.peers.handle_ready(token, writable, now, |route| page(route, seq, clients));
+        self.peers.handle_ready(token, writable, now, |_| page(seq, clients));
     }
 
     /// Takes records that are due, as long as clients are ready for more.
@@ -281,15 +281,7 @@ impl<R> fmt::Debug for Replay<R> {
     }
 }
 
-fn page(route: &Route, seq: u64, clients: usize) -> Page {
-    match route {
-        Route::Health => {
-            let body = json!({"status": "replay", "seq": seq, "clients": clients});
-            ("200 OK", "application/json", format!("{body}\n"))
-        }
-        _ => {
-            let body = "buzzerd: a replay of a recorded log, over WebSocket on any path.\n";
-            ("200 OK", "text/plain; charset=utf-8", body.to_owned())
-        }
-    }
+fn page(seq: u64, clients: usize) -> Page {
+    let body = json!({"status": "replay", "seq": seq, "clients": clients});
+    ("200 OK", "application/json", format!("{body}\n"))
 }
