@@ -112,7 +112,8 @@ fn a_held_button_is_named_until_it_is_released() {
 #[test]
 fn the_screen_comes_with_its_parts_and_forbids_everything_else() {
     let home = Home::desk("");
-    let daemon = home.serve();
+    let mut daemon = home.serve();
+    daemon.wait_said(&format!("screen: http://{}/", daemon.address()));
     let (head, html) = daemon.get("/");
     assert!(head.contains("Cache-Control: no-cache\r\n"), "{head}");
     let parts: Vec<_> = html.split('"').filter(|text| text.starts_with('/')).collect();

@@ -105,6 +105,7 @@ fn play(dir: &Path, address: SocketAddr, seconds: Option<Duration>) -> Result<()
     let keyboard = std::io::stdin().is_terminal();
     stdout::print_more(&format!(
         "buzzerd demo: pool \"demo\", buzzers 1 and 2 on one device, 3 and 4 on another\n  \
+           screen     http://{address}/    (open it in a browser)\n  \
            WebSocket  ws://{address}/\n  \
            log        {} (until the demo ends)\n  \
            raw frames curl -sN -H 'Connection: Upgrade' -H 'Upgrade: websocket' \\\n               \

@@ -3,6 +3,7 @@
 
 use anyhow::{Context, anyhow};
 use buzzer_server::config::{Config, PoolSource};
+use buzzer_server::io::addresses;
 use buzzer_server::io::daemon::Daemon;
 use buzzer_server::io::event_log::EventLog;
 use buzzer_server::io::signals;
@@ -29,6 +30,9 @@ pub(super) fn start(config: &Config) -> Result<Daemon, Failure> {
     let daemon = Daemon::start(config, opened).map_err(anyhow::Error::from)?;
     for address in daemon.addresses() {
         log::info!("listening: ws://{address}/");
+    }
+    for screen in addresses::screens(&daemon.addresses()) {
+        log::info!("screen: {screen}    (open it in a browser)");
     }
     for pool in &config.pools {
         if let PoolSource::Virtual { socket, .. } = &pool.source {

@@ -1,5 +1,6 @@
 //! Everything below may make a system call; nothing outside this folder may.
 
+pub mod addresses;
 pub mod attachments;
 pub mod client;
 pub mod cpu_latency;

@@ -20,7 +20,7 @@ use super::host;
 use super::listen::{self, ListenError};
 use super::peers::Peers;
 use super::signals;
-use crate::http::{Access, Route};
+use crate::http::Access;
 use crate::mediator::Output;
 use crate::record::Record;
 use crate::replay::{Pace, Player, Speed};
