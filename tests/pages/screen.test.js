@@ -19,7 +19,7 @@ before(async () => {
 after(() => browser.close());
 
 function screen(name, pools, body) {
-  test(name, { timeout: 2 * PATIENCE_MS }, async (context) => {
+  test(name, { timeout: 5 * PATIENCE_MS }, async (context) => {
     const stand = new Stand(pools);
     await stand.start();
     context.after(() => stand.end());
