@@ -6,7 +6,7 @@
 //!
 //! A round ([`round`]) starts a server ([`subject`]: the [`floor`] or `buzzerd`), attaches virtual buzzers to it
 //! ([`presser`]), connects WebSocket clients ([`load`]), and presses: first with pauses, for latency, then eight at
-//! once ([`burst`]), then as fast as frames come back ([`sustain`]). The [`sheet`] takes the figures of all rounds and makes the table.
+//! once ([`burst`]), then as fast as frames come back ([`sustain`]); at the end beside a [`crowd`]. The [`sheet`] takes the figures of all rounds and makes the table.
 //!
 //! How to read it. Times are from just before the write of the records to the moment at which the last client has
 //! the frame in user space; the load client's own delay is in them, for every peer alike. Ratios are to the floor of
@@ -15,6 +15,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it reports to who runs it")]
 
 mod burst;
+mod crowd;
 mod floor;
 mod load;
 mod options;
@@ -94,6 +95,9 @@ fn table(options: &Options) -> io::Result<bool> {
     );
     println!();
     sheet::print(&rows);
+    if let Some(plan) = options.plans.iter().find(|plan| plan.clients == 1 && plan.held && options.crowd) {
+        crowd::run(*plan, options.rounds, &place, &mut random)?;
+    }
     Ok(rows.iter().all(|row| row.faults() == 0))
 }
 

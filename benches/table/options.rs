@@ -18,6 +18,7 @@ cargo bench -p buzzer-benches --bench table -- [OPTIONS]
   --held | --free      only with, or only without, server and clients held to a core each
                        (default: held, and the first block free as well)
   --seed 1             of the pauses between presses
+  --no-crowd           without the press beside a crowd
   --quick              one short round
 $BUZZERD names another daemon than the one of this workspace.";
 
@@ -27,13 +28,15 @@ pub(crate) struct Options {
     pub(crate) peers: Vec<Peer>,
     pub(crate) rounds: usize,
     pub(crate) seed: u64,
+    /// A press beside a crowd, too.
+    pub(crate) crowd: bool,
 }
 
 impl Options {
     pub(crate) fn parse() -> Result<Self, String> {
         let (mut clients, mut rounds, mut presses) = (vec![1, 1000], 5, 800);
         let (mut peers, mut seed) = (Peer::ALL.to_vec(), 1);
-        let (mut held, mut free) = (true, true);
+        let (mut held, mut free, mut crowd) = (true, true, true);
         let (mut sustain, mut bursts) = (500 * MS, 20);
         let mut arguments = env::args().skip(1);
         while let Some(argument) = arguments.next() {
@@ -50,6 +53,7 @@ impl Options {
                 }
                 "--held" => free = false,
                 "--free" => held = false,
+                "--no-crowd" => crowd = false,
                 "--quick" => (rounds, presses, bursts, sustain) = (1, 200, 10, 200 * MS),
                 // Cargo adds it.
                 "--bench" => {}
@@ -70,7 +74,8 @@ impl Options {
                 }));
             }
         }
-        Ok(Self { plans, peers, rounds, seed })
+        let crowd = crowd && peers.contains(&Peer::Zero);
+        Ok(Self { plans, peers, rounds, seed, crowd })
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! Deliberately absent outside `io`: clocks, descriptors, threads, randomness. They are arguments.
 
+pub mod admission;
 pub mod button;
 pub mod config;
 pub mod contest;
@@ -13,15 +14,18 @@ pub mod counted;
 pub mod diagnostics;
 pub mod doctor;
 pub mod draw;
+pub mod frames;
 pub mod group;
 pub mod http;
 pub mod io;
 pub mod log;
 pub mod mediator;
 pub mod outbox;
+pub mod outgoing;
 pub mod pages;
 pub mod pool;
 pub mod pool_id;
+pub mod rate;
 pub mod record;
 pub mod replay;
 pub mod settle;

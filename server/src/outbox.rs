@@ -1,7 +1,7 @@
 //! Who is told what, and in which order. In: frames for all clients, and frames for one. Out: for each client its next
 //! frame. Guarantee: every client gets the frames for all in one and the same order, from the moment it came; a
-//! private frame comes after everything that was told before it; memory is bounded: a client that falls behind by
-//! more than the bounds is told that it is lost, and nobody waits for it.
+//! private frame comes after everything that was told before it; the frames for all are bounded: a client that falls behind by
+//! more than that is told that it is lost, and nobody waits for it. Private frames are counted, and bounded by who tells them.
 //!
 //! A frame for all is stored once. A client is a [`Cursor`] into that ring, so load coalesces by itself, and
 //! `head - cursor` is the measure of a slow client. `F` is whatever the shell sends; its clone must be cheap.
@@ -12,8 +12,6 @@ use std::collections::VecDeque;
 /// twice what 64 devices of 32 buzzers make when they are unplugged at once, so a client that reads, and gets no processor
 /// meanwhile, is not lost for that.
 pub const ENTRIES_MAX: usize = 4096;
-/// Bytes that may wait for one client alone.
-pub const PRIVATE_BYTES_MAX: u64 = 64 * 1024;
 
 /// The name of a client; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +28,7 @@ pub struct Outbox<F> {
 #[derive(Debug)]
 struct Entry<F> {
     frame: F,
+    /// Sorted: it can be everybody, and everybody asks.
     except: Vec<ClientId>,
 }
 
@@ -38,8 +37,8 @@ struct Entry<F> {
 pub struct Cursor<F> {
     client: ClientId,
     next: u64,
-    private: VecDeque<(u64, F)>,
-    private_bytes: u64,
+    /// With the position that each follows, and its weight.
+    private: VecDeque<(u64, F, usize)>,
 }
 
 /// What a client is told next.
@@ -49,7 +48,7 @@ pub enum Next<F> {
     Frame(F),
     /// Nothing.
     Done,
-    /// More than the bounds allow has piled up: end this client.
+    /// What comes next is no longer kept: end this client.
     Lost,
 }
 
@@ -59,10 +58,27 @@ impl<F> Default for Outbox<F> {
     }
 }
 
-impl<F: Clone + AsRef<[u8]>> Outbox<F> {
+impl<F> Cursor<F> {
+    /// Whether a private frame waits.
+    pub fn has_private(&self) -> bool {
+        !self.private.is_empty()
+    }
+
+    /// What the private frames that wait weigh together.
+    pub fn private_bytes(&self) -> usize {
+        self.private.iter().map(|(.., bytes)| bytes).sum()
+    }
+
+    /// Drops the private frames that wait.
+    pub fn forget_private(&mut self) {
+        self.private = VecDeque::new();
+    }
+}
+
+impl<F: Clone> Outbox<F> {
     /// A client that is told everything from now on.
     pub fn join(&self, client: ClientId) -> Cursor<F> {
-        Cursor { client, next: self.head(), private: VecDeque::new(), private_bytes: 0 }
+        Cursor { client, next: self.head(), private: VecDeque::new() }
     }
 
     /// The position behind the newest frame.
@@ -71,7 +87,8 @@ impl<F: Clone + AsRef<[u8]>> Outbox<F> {
     }
 
     /// Tells all clients but `except`.
-    pub fn tell_all(&mut self, frame: F, except: Vec<ClientId>) {
+    pub fn tell_all(&mut self, frame: F, mut except: Vec<ClientId>) {
+        except.sort_unstable();
         if self.entries.len() == ENTRIES_MAX {
             self.entries.pop_front();
             self.base += 1;
@@ -79,10 +96,9 @@ impl<F: Clone + AsRef<[u8]>> Outbox<F> {
         self.entries.push_back(Entry { frame, except });
     }
 
-    /// Tells one client, after everything that was told so far.
-    pub fn tell(&self, cursor: &mut Cursor<F>, frame: F) {
-        cursor.private_bytes += frame.as_ref().len() as u64;
-        cursor.private.push_back((self.head(), frame));
+    /// Tells one client, after everything that was told so far, what weighs so many bytes.
+    pub fn tell(&self, cursor: &mut Cursor<F>, frame: F, bytes: usize) {
+        cursor.private.push_back((self.head(), frame, bytes));
     }
 
     /// Whether nothing waits for this client.
@@ -90,9 +106,9 @@ impl<F: Clone + AsRef<[u8]>> Outbox<F> {
         cursor.private.is_empty() && cursor.next == self.head()
     }
 
-    /// Whether more waits for this client than the bounds allow.
+    /// Whether this client is further behind than what is kept.
     pub const fn is_lost(&self, cursor: &Cursor<F>) -> bool {
-        cursor.next < self.base || cursor.private_bytes > PRIVATE_BYTES_MAX
+        cursor.next < self.base
     }
 
     /// The client's next frame; it counts as told.
@@ -101,16 +117,18 @@ impl<F: Clone + AsRef<[u8]>> Outbox<F> {
             return Next::Lost;
         }
         loop {
-            if cursor.private.front().is_some_and(|(after, _)| *after <= cursor.next)
-                && let Some((_, frame)) = cursor.private.pop_front()
+            if cursor.private.front().is_some_and(|(after, ..)| *after <= cursor.next)
+                && let Some((_, frame, _)) = cursor.private.pop_front()
             {
-                cursor.private_bytes -= frame.as_ref().len() as u64;
+                if cursor.private.is_empty() {
+                    cursor.private = VecDeque::new();
+                }
                 return Next::Frame(frame);
             }
             let place = usize::try_from(cursor.next - self.base).unwrap_or(usize::MAX);
             let Some(entry) = self.entries.get(place) else { return Next::Done };
             cursor.next += 1;
-            if !entry.except.contains(&cursor.client) {
+            if entry.except.binary_search(&cursor.client).is_err() {
                 return Next::Frame(entry.frame.clone());
             }
         }
@@ -135,7 +153,7 @@ mod tests {
         outbox.tell_all("before", vec![]);
         let (mut a, mut b) = (outbox.join(ClientId(1)), outbox.join(ClientId(2)));
         outbox.tell_all("one", vec![]);
-        outbox.tell(&mut a, "result");
+        outbox.tell(&mut a, "result", 6);
         outbox.tell_all("connected", vec![ClientId(1)]);
         outbox.tell_all("two", vec![]);
         assert_eq!(drain(&outbox, &mut a), ["one", "result", "two"]);
@@ -156,11 +174,12 @@ mod tests {
         assert_eq!(outbox.next(&mut slow), Next::Lost, "by entries");
         assert_eq!(outbox.entries.len(), ENTRIES_MAX);
 
-        let long = "0123456789abcdef".repeat(64).leak();
         let mut greedy = outbox.join(ClientId(3));
-        for _ in 0..=PRIVATE_BYTES_MAX / 1024 {
-            outbox.tell(&mut greedy, long);
-        }
-        assert_eq!(outbox.next(&mut greedy), Next::Lost, "by answers");
+        outbox.tell(&mut greedy, "x", 7);
+        outbox.tell(&mut greedy, "y", 8);
+        assert_eq!((greedy.has_private(), greedy.private_bytes()), (true, 15));
+        assert_eq!(outbox.next(&mut greedy), Next::Frame("x"));
+        greedy.forget_private();
+        assert_eq!((greedy.private_bytes(), outbox.next(&mut greedy)), (0, Next::Done));
     }
 }

@@ -1,5 +1,5 @@
-//! The seed's WebSocket messages, version 1, to the letter. In: the text of a client's message. Out: a [`Request`], or
-//! the error message that answers it; and the texts of everything the mediator says. Guarantee: the keys and their
+//! The seed's WebSocket messages, version 1, to the letter. In: a client's message. Out: a [`Request`], or
+//! the [`Complaint`] that answers it; and the texts of everything the mediator says. Guarantee: the keys and their
 //! order are the seed's; nothing is added.
 
 use serde::Serialize;
@@ -19,11 +19,43 @@ pub enum Request {
         /// The pool, as it was sent.
         pool: String,
     },
-    /// It was no request; this is the answer.
-    Bad {
-        /// The error message.
-        answer: String,
+}
+
+/// Why a message is no request. It keeps the message as it came; a text is made of it when it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Complaint {
+    /// It is no JSON text.
+    InvalidJson(Vec<u8>),
+    /// It is none of those that are known.
+    UnknownCommand(Vec<u8>),
+    /// A field has the wrong type, or is missing.
+    InvalidDataType {
+        /// The field.
+        field: &'static str,
+        /// What it should have been.
+        expected: &'static str,
     },
+}
+
+impl Complaint {
+    /// The error message.
+    pub fn text(&self) -> String {
+        match self {
+            Self::InvalidJson(raw) => error("invalid_json", None, Some(&String::from_utf8_lossy(raw))),
+            Self::UnknownCommand(raw) => error("unknown_command", None, Some(&String::from_utf8_lossy(raw))),
+            Self::InvalidDataType { field, expected } => {
+                error("invalid_data_type", Some(&format!("{field}: expected {expected}")), Some(field))
+            }
+        }
+    }
+
+    /// How long the message is that it keeps.
+    pub const fn waiting_bytes(&self) -> usize {
+        match self {
+            Self::InvalidJson(raw) | Self::UnknownCommand(raw) => raw.capacity(),
+            Self::InvalidDataType { .. } => 0,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -63,36 +95,38 @@ fn text(message: &impl Serialize) -> String {
     serde_json::to_string(message).expect("messages have string keys only")
 }
 
-/// Reads a text message. Checked in this order: JSON; an object; exactly one of `list` and `command`; its type; its
+/// Reads a message. Checked in this order: JSON; an object; exactly one of `list` and `command`; its type; its
 /// value; `pool`.
-pub fn parse(raw: &str) -> Request {
-    let unknown = || Request::Bad { answer: error("unknown_command", None, Some(raw)) };
-    let wrong_type = |field: &str, expected: &str| {
-        let message = format!("{field}: expected {expected}");
-        Request::Bad { answer: error("invalid_data_type", Some(&message), Some(field)) }
-    };
-    let Ok(message) = serde_json::from_str::<Value>(raw) else { return bad_json(raw) };
-    let Value::Object(message) = message else { return unknown() };
-    let (field, asked) = match (message.get("list"), message.get("command")) {
-        (Some(list), None) => ("list", list),
-        (None, Some(command)) => ("command", command),
-        _ => return unknown(),
-    };
-    let Value::String(asked) = asked else { return wrong_type(field, "a string") };
-    match (field, asked.as_str()) {
-        ("list", "buzzers") => Request::ListBuzzers,
-        ("list", "pools") => Request::ListPools,
-        ("command", "connect") => match message.get("pool") {
-            Some(Value::String(pool)) => Request::Connect { pool: pool.clone() },
-            _ => wrong_type("pool", "the id of a pool, a string"),
-        },
-        _ => unknown(),
+///
+/// # Errors
+/// [`Complaint`].
+pub fn parse(raw: impl Into<Vec<u8>>) -> Result<Request, Complaint> {
+    let raw = raw.into();
+    match serde_json::from_slice(&raw) {
+        Err(_) => Err(Complaint::InvalidJson(raw)),
+        Ok(message) => request(&message).unwrap_or(Err(Complaint::UnknownCommand(raw))),
     }
 }
 
-/// The answer to what is no JSON text, a binary message among it.
-pub fn bad_json(raw: &str) -> Request {
-    Request::Bad { answer: error("invalid_json", None, Some(raw)) }
+/// `None`: it is none that is known.
+fn request(message: &Value) -> Option<Result<Request, Complaint>> {
+    let wrong_type = |field, expected| Some(Err(Complaint::InvalidDataType { field, expected }));
+    let Value::Object(message) = message else { return None };
+    let (field, asked) = match (message.get("list"), message.get("command")) {
+        (Some(list), None) => ("list", list),
+        (None, Some(command)) => ("command", command),
+        _ => return None,
+    };
+    let Value::String(asked) = asked else { return wrong_type(field, "a string") };
+    match (field, asked.as_str()) {
+        ("list", "buzzers") => Some(Ok(Request::ListBuzzers)),
+        ("list", "pools") => Some(Ok(Request::ListPools)),
+        ("command", "connect") => match message.get("pool") {
+            Some(Value::String(pool)) => Some(Ok(Request::Connect { pool: pool.clone() })),
+            _ => wrong_type("pool", "the id of a pool, a string"),
+        },
+        _ => None,
+    }
 }
 
 fn error(error: &str, message: Option<&str>, cause: Option<&str>) -> String {
@@ -137,8 +171,8 @@ mod tests {
 
     fn answer(raw: &str) -> String {
         match parse(raw) {
-            Request::Bad { answer } => answer,
-            request => panic!("{raw} is {request:?}"),
+            Err(complaint) => complaint.text(),
+            Ok(request) => panic!("{raw} is {request:?}"),
         }
     }
 
@@ -149,7 +183,7 @@ mod tests {
             (r#" { "list" : "pools", "extra": [1] } "#, Request::ListPools),
             (r#"{"pool":"a b","command":"connect"}"#, Request::Connect { pool: "a b".into() }),
         ] {
-            assert_eq!(parse(raw), want);
+            assert_eq!(parse(raw), Ok(want));
         }
     }
 
@@ -183,6 +217,14 @@ mod tests {
         ] {
             assert_eq!(answer(raw), want);
         }
+    }
+
+    #[test]
+    fn what_is_no_text_is_no_json() {
+        let Err(complaint) = parse(b"{\"list\":\"\xff\"}") else { panic!() };
+        let want =
+            "{\"error\":\"invalid_json\",\"message\":null,\"cause\":\"{\\\"list\\\":\\\"\u{fffd}\\\"}\"}";
+        assert_eq!(complaint.text(), want);
     }
 
     #[test]

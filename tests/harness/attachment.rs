@@ -117,6 +117,14 @@ impl Attachment {
         self.stream.shutdown(Shutdown::Write).expect("it is open");
     }
 
+    /// Whether the daemon has said something, or has closed it.
+    pub fn is_closed(&mut self) -> bool {
+        self.stream.set_nonblocking(true).expect("it does not block");
+        let read = self.stream.read(&mut [0; 256]);
+        self.stream.set_nonblocking(false).expect("it blocks");
+        !matches!(read, Err(error) if error.kind() == ErrorKind::WouldBlock)
+    }
+
     /// Waits until the daemon has closed it.
     pub fn wait_closed(&mut self) {
         let mut rest = Vec::new();

@@ -52,6 +52,11 @@ impl Raw {
         }
     }
 
+    /// Says that nothing more will come.
+    pub fn finish(&self) {
+        self.stream.shutdown(std::net::Shutdown::Write).expect("it is open");
+    }
+
     /// Exactly so many bytes.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];

@@ -139,7 +139,8 @@ impl Session {
             self.attach(pool, stamps, buzzers);
         }
         for pool in POOLS {
-            let request = v1::parse(&format!(r#"{{"command":"connect","pool":"{pool}"}}"#));
+            let request =
+                v1::parse(format!(r#"{{"command":"connect","pool":"{pool}"}}"#)).expect("a request");
             let now = KernelTime::from_us(self.now_us);
             self.mediator.handle_request(ClientId(1), "127.0.0.1:40000", request, now);
         }
@@ -266,7 +267,7 @@ impl Session {
             r#"{"list":"pools"}"#,
         ]);
         let now = KernelTime::from_us(self.now_us);
-        self.mediator.handle_request(ClientId(2), "[::1]:40001", v1::parse(text), now);
+        self.mediator.handle_request(ClientId(2), "[::1]:40001", v1::parse(text).expect("a request"), now);
     }
 
     fn replug(&mut self) {

@@ -5,12 +5,15 @@
 mod bad_input;
 mod campaign;
 mod crash;
+mod crowd;
 mod diagnostics;
 mod doctor;
 mod faults;
 mod foreign;
 mod golden;
+mod greed;
 mod healthz;
+mod host;
 mod log_audit;
 mod log_disk;
 mod log_explain;

@@ -1,18 +1,20 @@
 //! The sockets of virtual pools. In: their configuration and readiness. Out: attachments that greeted well, ready for
-//! the reader. Guarantee: a bound in number and in time; the trouble of one attachment touches no other.
+//! the reader. Guarantee: a bound in number, bytes and time; the trouble of one attachment touches no other; they have a share of a
+//! turn; a connection that cannot be accepted now waits in the kernel and is accepted as soon as a descriptor is free.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 
 use buzzer_core::io::sys;
 use buzzer_core::time::{KernelTime, Micros};
-use mio::net::UnixListener;
+use mio::net::{UnixListener, UnixStream};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
 use super::listen::{self, ListenError};
+use super::share::Share;
 use super::virtual_pool::{Arrival, Greeting, Step};
 use crate::config::{PoolConfig, PoolSource};
 
@@ -20,6 +22,10 @@ use crate::config::{PoolConfig, PoolSource};
 pub const ATTACHMENTS_MAX: usize = 512;
 /// A greeting must come within this time.
 const GREETING_US: Micros = Micros::from_ms(5000);
+/// What may have come of all greetings together; the usual one has a few hundred bytes.
+const GREETINGS_BYTES_MAX: usize = 2 << 20;
+/// When accepting is tried again that could not be done now.
+const AGAIN_US: Micros = Micros::from_ms(100);
 
 /// All virtual pools' sockets.
 #[derive(Debug)]
@@ -28,6 +34,13 @@ pub struct Attachments {
     first_token: usize,
     pools: Vec<(UnixListener, PoolConfig)>,
     arrivals: Slab<(Arrival, usize)>,
+    /// What has come of all greetings.
+    greetings_bytes: usize,
+    /// Ready: pools whose sockets may have somebody, and arrivals.
+    to_accept: VecDeque<usize>,
+    to_advance: VecDeque<usize>,
+    /// Nobody can be accepted before this time.
+    starved: Option<KernelTime>,
     deadlines: BTreeSet<(KernelTime, usize)>,
     /// Attached and arriving.
     count: usize,
@@ -61,40 +74,77 @@ impl Attachments {
                 .map_err(|error| ListenError::Io { what: socket.display().to_string(), error })?;
             listening.push((listener, pool.clone()));
         }
-        let (arrivals, deadlines) = (Slab::new(), BTreeSet::new());
-        Ok(Self { registry, first_token, pools: listening, arrivals, deadlines, count: 0 })
+        Ok(Self {
+            registry,
+            first_token,
+            pools: listening,
+            arrivals: Slab::new(),
+            greetings_bytes: 0,
+            to_accept: VecDeque::new(),
+            to_advance: VecDeque::new(),
+            starved: None,
+            deadlines: BTreeSet::new(),
+            count: 0,
+        })
     }
 
     /// When [`Attachments::handle_deadlines`] wants to be called.
     pub fn next_deadline(&self) -> Option<KernelTime> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        let first = self.deadlines.first().map(|(deadline, _)| *deadline);
+        first.into_iter().chain(self.starved).min()
+    }
+
+    /// Whether there is work for the next turn.
+    pub fn is_busy(&self) -> bool {
+        !self.to_advance.is_empty() || !self.to_accept.is_empty() && self.starved.is_none()
     }
 
     /// An attachment is gone.
     pub const fn forget_one(&mut self) {
         self.count = self.count.saturating_sub(1);
+        // A descriptor is free.
+        self.starved = None;
     }
 
-    /// A token of ours is ready. Gives an attachment whose greeting is complete.
-    pub fn handle_ready(&mut self, token: Token, now: KernelTime) -> Option<Attached> {
+    /// A token of ours is ready. It is only noted: the work has its turn.
+    pub fn handle_ready(&mut self, token: Token) {
         let place = token.0 - self.first_token;
-        if place < self.pools.len() {
-            self.accept(place, now);
-            return None;
+        let (queue, place) = match place.checked_sub(self.pools.len()) {
+            None => (&mut self.to_accept, place),
+            Some(key) => (&mut self.to_advance, key),
+        };
+        if !queue.contains(&place) {
+            queue.push_back(place);
         }
-        let key = place - self.pools.len();
+    }
+
+    /// Accepts, and reads greetings. Gives the attachments whose greeting is complete.
+    pub fn work(&mut self, now: KernelTime) -> Vec<Attached> {
+        self.accept(now);
+        let (mut share, mut attached) = (Share::default(), Vec::new());
+        while !self.to_advance.is_empty()
+            && share.has_time()
+            && let Some(key) = self.to_advance.pop_front()
+        {
+            attached.extend(self.advance(key));
+        }
+        attached
+    }
+
+    fn advance(&mut self, key: usize) -> Option<Attached> {
         let (arrival, pool) = self.arrivals.try_remove(key)?;
+        self.greetings_bytes -= arrival.waiting_bytes();
         match arrival.advance() {
             Step::Wait(arrival) => {
+                self.greetings_bytes += arrival.waiting_bytes();
                 // A vacant slot is given again at once, so this is the same key.
                 let same = self.arrivals.insert((arrival, pool));
                 debug_assert_eq!(same, key);
+                self.give_up_the_longest();
                 None
             }
             Step::Refused(message) => {
-                ::log::warn!("pool {}: an attachment was refused: {message}", self.pools[pool].1.id);
-                self.forget(key);
-                self.forget_one();
+                self.refused(key, pool, &message);
                 None
             }
             Step::Attached(greeting, fd, read_ahead) => {
@@ -106,39 +156,80 @@ impl Attachments {
         }
     }
 
-    fn accept(&mut self, pool: usize, now: KernelTime) {
-        loop {
+    fn refused(&mut self, key: usize, pool: usize, message: &str) {
+        ::log::warn!("pool {}: an attachment was refused: {message}", self.pools[pool].1.id);
+        self.forget(key);
+        self.forget_one();
+    }
+
+    /// Where more greeting has come than there is room for, the longest is given up.
+    fn give_up_the_longest(&mut self) {
+        if self.greetings_bytes <= GREETINGS_BYTES_MAX {
+            return;
+        }
+        let longest = self.arrivals.iter().max_by_key(|(_, (arrival, _))| arrival.waiting_bytes());
+        if let Some((arrival, pool, key)) = longest
+            .map(|(key, _)| key)
+            .and_then(|key| self.arrivals.try_remove(key).map(|(it, pool)| (it, pool, key)))
+        {
+            self.greetings_bytes -= arrival.waiting_bytes();
+            let message = "too many long greetings are on their way";
+            let _ = arrival.refuse(message);
+            self.refused(key, pool, message);
+        }
+    }
+
+    fn accept(&mut self, now: KernelTime) {
+        let mut share = Share::default();
+        while self.starved.is_none()
+            && let Some(pool) = self.to_accept.front().copied()
+            && share.has_time()
+        {
             match self.pools[pool].0.accept() {
                 Ok((stream, _)) if self.count >= ATTACHMENTS_MAX => {
                     let _ = Arrival::new(stream).refuse("too many attachments");
                 }
-                Ok((stream, _)) => {
-                    let key = self.arrivals.vacant_key();
-                    let token = Token(self.first_token + self.pools.len() + key);
-                    let mut arrival = Arrival::new(stream);
-                    if let Err(error) = self.registry.register(arrival.stream(), token, Interest::READABLE) {
-                        ::log::warn!("an attachment cannot be watched: {error}");
-                        continue;
-                    }
-                    self.arrivals.insert((arrival, pool));
-                    self.count += 1;
-                    self.deadlines.insert((now + GREETING_US, key));
+                Ok((stream, _)) => self.admit(stream, pool, now),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.to_accept.pop_front();
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    ::log::warn!("an attachment could not be accepted: {error}");
-                    return;
+                    ::log::warn!("attachments wait, for none can be accepted: {error}");
+                    self.starved = Some(now + AGAIN_US);
                 }
             }
         }
     }
 
+    fn admit(&mut self, stream: UnixStream, pool: usize, now: KernelTime) {
+        let key = self.arrivals.vacant_key();
+        let token = Token(self.first_token + self.pools.len() + key);
+        let mut arrival = Arrival::new(stream);
+        if let Err(error) = self.registry.register(arrival.stream(), token, Interest::READABLE) {
+            ::log::warn!("an attachment cannot be watched: {error}");
+            return;
+        }
+        self.arrivals.insert((arrival, pool));
+        self.count += 1;
+        self.deadlines.insert((now + GREETING_US, key));
+    }
+
     /// Refuses who has not greeted in time.
-    pub fn handle_deadlines(&mut self, now: KernelTime) {
-        while let Some((_, key)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
+    pub fn handle_deadlines(&mut self, asked: KernelTime) {
+        if self.starved.is_some_and(|until| until <= asked) {
+            self.starved = None;
+        }
+        let mut share = Share::default();
+        while let Some((_, key)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= asked)
+            && share.has_time()
+        {
             self.forget(key);
-            if let Some((arrival, _)) = self.arrivals.try_remove(key) {
+            if self.to_advance.contains(&key) {
+                // What it sent in time was not looked at yet.
+                self.deadlines.insert((asked + AGAIN_US, key));
+            } else if let Some((arrival, _)) = self.arrivals.try_remove(key) {
+                self.greetings_bytes -= arrival.waiting_bytes();
                 self.forget_one();
                 let _ = arrival.refuse("the greeting must come within 5 s");
             }
@@ -153,6 +244,9 @@ impl Attachments {
             }
         }
         self.arrivals.clear();
+        self.greetings_bytes = 0;
+        self.to_accept.clear();
+        self.to_advance.clear();
         self.deadlines.clear();
     }
 

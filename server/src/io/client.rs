@@ -1,55 +1,84 @@
-//! One WebSocket client. In: what it sends, and its place in the outbox. Out: its messages, and frames to it.
-//! Guarantee: never blocks; reads no more than 64 messages at a time; while its socket takes nothing, nothing more is
-//! copied for it (the outbox's bounds then decide its fate) and nothing more is read from it; what it does wrong ends
-//! this client only, with the close code that RFC 6455 section 7.4.1 has for it.
+//! One WebSocket client. In: what it sends, and its place in the outbox. Out: its messages one by one, and frames to it.
+//! Guarantee: never blocks; one request at a time is under way, and what comes behind it waits; while anything is unsent nothing
+//! more is read; what it does wrong ends this client only, with the close code that RFC 6455 section 7.4.1 has for it.
 
-use std::io::ErrorKind;
-use std::net::Shutdown;
+mod sending;
 
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read};
+
+use buzzer_core::time::KernelTime;
 use mio::net::TcpStream;
 use tungstenite::protocol::frame::coding::CloseCode;
-use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tungstenite::{Error, Message, Utf8Bytes, WebSocket};
 
 use super::handshake::{Discarded, discard};
-use crate::outbox::{Cursor, Next, Outbox};
+use crate::frames::{Decoder, FRAME_BYTES_MAX, Item};
+use crate::outbox::{Cursor, Outbox};
+use crate::outgoing::Outgoing;
+use crate::rate::{self, Rate};
 
-/// The longest message from a client.
-pub const MESSAGE_BYTES_MAX: usize = 8 * 1024;
-/// Messages read in one go.
-const MESSAGES_MAX: usize = 64;
-/// Frames are gathered up to here, then one `write(2)` sends them all.
-const GATHER_BYTES: usize = 4 * 1024;
+/// Messages that may wait behind a `connect`.
+const PARKED_MAX: usize = 64;
+
+/// Memory that all clients use in turn.
+#[derive(Debug)]
+pub struct Scratch {
+    input: Box<[u8]>,
+    output: Vec<u8>,
+    /// What `output` is made of, and where each ends in it.
+    frames: VecDeque<(Outgoing, usize)>,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { input: vec![0; FRAME_BYTES_MAX].into(), output: Vec::new(), frames: VecDeque::new() }
+    }
+}
 
 /// A connected client.
 #[derive(Debug)]
 pub struct Client {
-    socket: WebSocket<TcpStream>,
-    cursor: Cursor<Utf8Bytes>,
+    stream: TcpStream,
+    decoder: Decoder,
+    cursor: Cursor<Outgoing>,
+    /// Taken from the outbox and not sent; of the first, `sent` bytes are.
+    taken: VecDeque<Outgoing>,
+    sent: usize,
+    /// Messages behind the one that is not answered yet.
+    parked: VecDeque<Vec<u8>>,
+    unanswered: bool,
+    rate: Rate,
     peer: String,
     /// Its socket takes nothing.
     blocked: bool,
     /// epoll is edge-triggered: there may be more to read.
     readable: bool,
     state: State,
+    /// The last frame for one that is leaving.
+    last: Option<Outgoing>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
-    /// A close frame is on its way; the peer's answer is awaited.
+    /// It has said goodbye, or asks too often: what it asked before is answered, then comes the last frame.
+    Leaving,
+    /// Our close frame is on its way; the peer's answer is awaited.
     Closing,
-    /// The peer cannot be understood any more: its bytes are read and forgotten.
+    /// The last frame is on its way: what the peer sends is read and forgotten.
     Deaf,
+    /// The last frame is sent, and so is the end of the stream.
+    Shut,
 }
 
 /// What a client sent.
 #[derive(Debug)]
-pub enum Incoming {
-    /// A text message.
-    Text(Utf8Bytes),
-    /// A binary message, as lossy text.
-    Binary(String),
+pub enum Heard {
+    /// A message. It is to be answered.
+    Message(Vec<u8>),
+    /// Nothing for now; how the client stands.
+    Nothing(Standing),
 }
 
 /// How a client stands.
@@ -59,9 +88,11 @@ pub enum Standing {
     Idle,
     /// There is more to read.
     More,
+    /// There is something to send.
+    Unsent,
     /// Its socket takes nothing.
     Blocked,
-    /// More waits for it than the outbox keeps for one client.
+    /// It is further behind than the outbox reaches.
     Lost,
     /// It is being closed, and has 2 s for that.
     Closing,
@@ -71,31 +102,29 @@ pub enum Standing {
 
 impl Client {
     /// A client whose upgrade is written; `tail` came behind its head.
-    pub fn new(stream: TcpStream, tail: Vec<u8>, cursor: Cursor<Utf8Bytes>, peer: String) -> Self {
-        // The defaults would cost 128 KiB of memory per client, zero-filled at every read, and buffer without limit.
-        let config = WebSocketConfig::default()
-            .read_buffer_size(2048)
-            .write_buffer_size(GATHER_BYTES)
-            .max_write_buffer_size(1024 * 1024)
-            .max_message_size(Some(MESSAGE_BYTES_MAX))
-            .max_frame_size(Some(MESSAGE_BYTES_MAX));
-        let socket = WebSocket::from_partially_read(stream, tail, Role::Server, Some(config));
-        Self { socket, cursor, peer, blocked: false, readable: true, state: State::Open }
-    }
-
-    /// The socket, for mio.
-    pub fn stream(&mut self) -> &mut TcpStream {
-        self.socket.get_mut()
+    pub fn new(stream: TcpStream, tail: &[u8], cursor: Cursor<Outgoing>, peer: String) -> Self {
+        let mut decoder = Decoder::default();
+        decoder.feed(tail);
+        Self {
+            stream,
+            decoder,
+            cursor,
+            taken: VecDeque::new(),
+            sent: 0,
+            parked: VecDeque::new(),
+            unanswered: false,
+            rate: Rate::default(),
+            peer,
+            blocked: false,
+            readable: true,
+            state: State::Open,
+            last: None,
+        }
     }
 
     /// Where it comes from.
     pub fn peer(&self) -> &str {
         &self.peer
-    }
-
-    /// Its place in the outbox.
-    pub const fn cursor(&mut self) -> &mut Cursor<Utf8Bytes> {
-        &mut self.cursor
     }
 
     /// Its socket is ready to read.
@@ -114,114 +143,170 @@ impl Client {
     }
 
     /// Whether nothing waits for it, here or in its socket's buffer.
-    pub fn is_told(&self, outbox: &Outbox<Utf8Bytes>) -> bool {
-        !self.blocked && outbox.is_told(&self.cursor)
+    pub fn is_told(&self, outbox: &Outbox<Outgoing>) -> bool {
+        !self.blocked && self.taken.is_empty() && outbox.is_told(&self.cursor)
     }
 
-    /// Whether it is no longer told anything.
+    /// Whether it is on its way out.
     pub fn is_closing(&self) -> bool {
         self.state != State::Open
     }
 
-    /// Reads what there is, up to 64 messages.
-    pub fn read(&mut self, mut message: impl FnMut(Incoming)) -> Standing {
-        if self.state == State::Deaf {
-            return match discard(self.stream()) {
+    /// What is kept for it alone.
+    pub fn waiting_bytes(&self) -> usize {
+        let taken: usize = self.taken.iter().map(|frame| frame.waiting_bytes(true)).sum();
+        let parked: usize = self.parked.iter().map(|message| size_of::<Vec<u8>>() + message.capacity()).sum();
+        self.decoder.waiting_bytes() + taken + parked + self.cursor.private_bytes()
+    }
+
+    /// Its next message, at most one frame's bytes being read.
+    pub fn hear(&mut self, scratch: &mut Scratch, now: KernelTime) -> Heard {
+        if matches!(self.state, State::Deaf | State::Shut) {
+            return Heard::Nothing(match discard(&mut self.stream) {
                 Discarded::Waiting => Standing::Idle,
+                Discarded::More => Standing::More,
+                Discarded::Ended if self.state == State::Deaf && !self.blocked => Standing::Unsent,
                 Discarded::Ended => Standing::Gone,
-            };
+            });
         }
-        if self.blocked || !self.readable {
-            return Standing::Idle;
+        if self.is_unsent() {
+            return Heard::Nothing(Standing::Idle);
         }
-        for _ in 0..MESSAGES_MAX {
-            match self.socket.read() {
-                Ok(Message::Text(text)) if self.state == State::Open => message(Incoming::Text(text)),
-                Ok(Message::Binary(bytes)) if self.state == State::Open => {
-                    message(Incoming::Binary(String::from_utf8_lossy(&bytes).into_owned()));
-                }
-                // Pings are answered by the library with the next read or flush; after a close nobody listens.
-                Ok(_) => {}
-                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
-                    self.readable = false;
-                    return Standing::Idle;
-                }
-                Err(Error::Io(error)) if error.kind() == ErrorKind::Interrupted => {}
-                Err(Error::Capacity(_)) => {
-                    return self.turn_deaf(CloseCode::Size, "a message may have at most 8 KiB");
-                }
-                Err(Error::Utf8(_)) => return self.turn_deaf(CloseCode::Invalid, "text must be UTF-8"),
-                Err(Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => {
-                    return Standing::Gone;
-                }
-                Err(Error::Protocol(error)) => {
-                    return self.turn_deaf(CloseCode::Protocol, &error.to_string());
-                }
-                Err(_) => return Standing::Gone,
-            }
+        if !self.unanswered
+            && let Some(message) = self.parked.pop_front()
+        {
+            self.unanswered = true;
+            return Heard::Message(message);
         }
-        Standing::More
+        if self.state == State::Leaving {
+            return Heard::Nothing(if self.unanswered { Standing::Idle } else { Standing::Unsent });
+        }
+        self.decode(scratch, now)
     }
 
-    /// Sends it what waits for it, until its socket takes no more.
-    pub fn serve(&mut self, outbox: &Outbox<Utf8Bytes>) -> Standing {
-        if self.state == State::Deaf {
-            return Standing::Closing;
-        }
+    fn decode(&mut self, scratch: &mut Scratch, now: KernelTime) -> Heard {
+        let mut has_read = false;
         loop {
-            match self.socket.flush() {
-                Ok(()) => {}
-                Err(error) if would_block(&error) => {
-                    self.blocked = true;
-                    return Standing::Blocked;
-                }
-                Err(_) => return Standing::Gone,
-            }
-            if self.state == State::Closing {
-                return Standing::Closing;
-            }
-            let mut gathered = 0;
-            while gathered < GATHER_BYTES {
-                match outbox.next(&mut self.cursor) {
-                    Next::Frame(frame) => {
-                        gathered += frame.len();
-                        match self.socket.write(Message::Text(frame)) {
-                            // Queued: it must not be sent again, and leaves with the next flush.
-                            Ok(()) => {}
-                            Err(error) if would_block(&error) => break,
-                            Err(_) => return Standing::Gone,
-                        }
+            let item = match self.decoder.next_item() {
+                Ok(Some(item)) => item,
+                // One read a turn: what comes of it, somebody else may have to wait for.
+                Ok(None) if has_read => return Heard::Nothing(Standing::More),
+                Ok(None) if !self.readable => return Heard::Nothing(Standing::Idle),
+                Ok(None) => match self.read(scratch) {
+                    None => {
+                        has_read = true;
+                        continue;
                     }
-                    Next::Done if gathered > 0 => break,
-                    Next::Done => return if self.readable { Standing::More } else { Standing::Idle },
-                    Next::Lost => return Standing::Lost,
+                    Some(standing) => return Heard::Nothing(standing),
+                },
+                Err(fault) => {
+                    return Heard::Nothing(self.end(State::Deaf, fault.code(), fault.to_string().into()));
                 }
+            };
+            match item {
+                Item::Close(_) if self.state == State::Closing => {
+                    return Heard::Nothing(if self.taken.is_empty() {
+                        Standing::Gone
+                    } else {
+                        Standing::Idle
+                    });
+                }
+                Item::Close(code) => {
+                    return Heard::Nothing(self.leave(Outgoing::CloseBack(code)));
+                }
+                _ if self.state == State::Closing => {}
+                _ if !self.rate.take(now) => {
+                    let reason = format!("at most {} requests a second", rate::PER_SECOND);
+                    return Heard::Nothing(self.leave(Outgoing::Close(CloseCode::Policy, reason.into())));
+                }
+                Item::Message(message) if !self.unanswered => {
+                    self.unanswered = true;
+                    return Heard::Message(message);
+                }
+                Item::Message(_) if self.parked.len() >= PARKED_MAX => {
+                    let reason = "too many requests behind a connect";
+                    return Heard::Nothing(self.close_deaf(CloseCode::Policy, reason.into()));
+                }
+                Item::Message(message) => {
+                    self.parked.push_back(message);
+                    return Heard::Nothing(Standing::More);
+                }
+                Item::Ping(payload) => {
+                    self.taken.push_back(Outgoing::Pong(payload));
+                    return Heard::Nothing(Standing::Unsent);
+                }
+                Item::Pong => {}
             }
         }
     }
 
-    /// Ends it with a close frame.
-    pub fn close(&mut self, code: CloseCode, reason: &str) -> Standing {
-        if self.state != State::Open {
-            return Standing::Closing;
-        }
-        self.state = State::Closing;
-        let frame = CloseFrame { code, reason: reason.to_owned().into() };
-        match self.socket.close(Some(frame)).and_then(|()| self.socket.flush()) {
-            Ok(()) => Standing::Closing,
-            Err(error) if would_block(&error) => Standing::Closing,
-            Err(_) => Standing::Gone,
+    /// Feeds the decoder once; how the client stands if there was nothing to read.
+    fn read(&mut self, scratch: &mut Scratch) -> Option<Standing> {
+        match self.stream.read(&mut scratch.input) {
+            // It sends no more, and may still read the answers.
+            Ok(0) if self.state == State::Open && (self.unanswered || !self.parked.is_empty()) => {
+                Some(self.leave(Outgoing::CloseBack(None)))
+            }
+            Ok(0) => Some(Standing::Gone),
+            Ok(read) => {
+                self.decoder.feed(&scratch.input[..read]);
+                None
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readable = false;
+                Some(Standing::Idle)
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Some(Standing::More),
+            Err(_) => Some(Standing::Gone),
         }
     }
 
-    fn turn_deaf(&mut self, code: CloseCode, reason: &str) -> Standing {
-        let standing = self.close(code, reason);
-        self.state = State::Deaf;
-        let _ = self.stream().shutdown(Shutdown::Write);
-        standing
+    fn leave(&mut self, last: Outgoing) -> Standing {
+        self.state = State::Leaving;
+        self.last = Some(last);
+        self.decoder = Decoder::default();
+        Standing::Closing
     }
-}
 
-fn would_block(error: &Error) -> bool {
-    matches!(error, Error::Io(error) if error.kind() == ErrorKind::WouldBlock)
+    /// Its request is answered with this.
+    pub fn answer(&mut self, outbox: &Outbox<Outgoing>, answer: Outgoing, is_shared: bool) {
+        self.unanswered = false;
+        if matches!(self.state, State::Open | State::Leaving) {
+            let bytes = answer.waiting_bytes(is_shared);
+            outbox.tell(&mut self.cursor, answer, bytes);
+        }
+    }
+
+    /// Whether something is to be sent before more is read.
+    fn is_unsent(&self) -> bool {
+        self.blocked || !self.taken.is_empty() || self.cursor.has_private()
+    }
+
+    /// Ends it with a close frame, behind the one that is half sent.
+    pub fn close(&mut self, code: CloseCode, reason: Cow<'static, str>) -> Standing {
+        self.end(State::Closing, code, reason)
+    }
+
+    /// The same, and forgets what it has sent: nothing of it is of use any more.
+    pub fn close_deaf(&mut self, code: CloseCode, reason: Cow<'static, str>) -> Standing {
+        self.end(State::Deaf, code, reason)
+    }
+
+    fn end(&mut self, state: State, code: CloseCode, reason: Cow<'static, str>) -> Standing {
+        if matches!(self.state, State::Open | State::Leaving) {
+            self.last = None;
+            self.taken.truncate(usize::from(self.sent > 0));
+            self.taken.push_back(Outgoing::Close(code, reason));
+            self.cursor.forget_private();
+            self.parked = VecDeque::new();
+            self.unanswered = false;
+            self.state = state;
+        } else if state == State::Deaf && self.state == State::Closing {
+            self.state = state;
+        }
+        if self.state == State::Deaf {
+            self.decoder = Decoder::default();
+        }
+        Standing::Closing
+    }
 }

@@ -3,9 +3,10 @@
 //! anything that follows from them is sent; no client, however slow, is waited for; the loop sleeps only in `poll`, and
 //! without a timeout unless a deadline is due.
 //!
-//! One turn: poll, sockets, reports, requests, up to 256 events from the ring, log, then frames for up to 64 clients. A
-//! fan-out to thousands takes many turns, and what comes meanwhile is taken between them. But events are taken only
-//! up to 256 before every client had its turn; beyond that they wait in the ring, in order.
+//! One turn: poll, then every kind of work (deadlines, attachments, newcomers, heads, requests) has its share, and between two of
+//! them there is a beat: up to 256 events from the ring, log, and a share of frames for clients. A fan-out to thousands takes
+//! many beats, and what comes meanwhile is taken between them. But events are taken only up to 256 before every client had
+//! its turn; beyond that they wait in the ring, in order.
 
 mod start;
 mod tell;
@@ -29,6 +30,7 @@ use buzzer_core::time::{KernelTime, Micros};
 use mio::{Events, Poll, Token};
 use sd_notify::NotifyState;
 use signal_hook_mio::v1_0::Signals;
+use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::attachments::{Attached, Attachments};
 use super::cpu_latency::CpuLatency;
@@ -45,6 +47,8 @@ use crate::http::Route;
 use crate::mediator::{Announced, Mediator, Output};
 use crate::record::Record;
 
+/// Sockets that one look finds ready.
+const READY_MAX: usize = 1024;
 /// Events taken from the ring before every client has had its turn.
 const EVENTS_MAX: usize = 256;
 /// Clients have this long to answer the close frame when the daemon stops.
@@ -53,7 +57,7 @@ const STOP_US: Micros = Micros::from_ms(2000);
 const READER_END_US: Micros = Micros::from_ms(3000);
 /// A full letter box is tried again after so long, if nothing else comes before.
 const FULL_WAIT: Duration = Duration::from_millis(10);
-/// Turns with unserved clients, each of which serves 64, before the writer is woken all the same.
+/// Turns with unserved clients before the writer is woken all the same.
 const TURNS_UNWRITTEN_MAX: u32 = 16;
 
 const WAKE: Token = Token(0);
@@ -118,7 +122,7 @@ impl Daemon {
     /// # Errors
     /// [`DaemonError`], if epoll fails or the log's last lines cannot be synced.
     pub fn run(mut self) -> Result<(), DaemonError> {
-        let mut events = Events::with_capacity(1024);
+        let mut events = Events::with_capacity(READY_MAX);
         // Twice as often as asked for; without a watchdog there is no timeout at all.
         let watchdog = sd_notify::watchdog_enabled().map(|period| period / 2);
         let _ = sd_notify::notify(&[NotifyState::Ready]);
@@ -133,26 +137,24 @@ impl Daemon {
                 self.handle_ready(event.token(), event.is_writable(), now);
             }
             self.post_waiting();
-            self.hardware.report(&mut self.mediator, now);
-            // Whoever was in time was seen, even if this process stood still between the look and now.
-            self.peers.handle_deadlines(asked);
-            self.attachments.handle_deadlines(asked);
-            let mediator = &mut self.mediator;
-            self.peers.read(now, |client, by, request| mediator.handle_request(client, by, request, now));
-            for client in self.peers.take_gone() {
-                self.mediator.handle_client_gone(client);
+            self.beat();
+            // A peer that was in time was seen, even if this process stood still between the look and now; unless there was
+            // more than one look could take.
+            if events.iter().count() < READY_MAX {
+                self.peers.handle_deadlines(asked);
+                self.attachments.handle_deadlines(asked);
+                self.beat();
             }
-            self.take_events(now);
+            self.work();
             if let Some(warning) = self.vitals.late_warning(now) {
                 ::log::warn!("{warning}");
             }
             if self.mediator.poll_timeout().is_some_and(|due| due <= now) {
                 self.mediator.handle_timeout(now);
+                self.beat();
             }
-            self.obey(now);
-            self.peers.serve(now);
             // Behind the frames: nobody waits for what the writer does. With thousands of clients, not behind all of them.
-            if self.peers.all_served() || self.turns_unwritten >= TURNS_UNWRITTEN_MAX {
+            if !self.peers.has_unsent() || self.turns_unwritten >= TURNS_UNWRITTEN_MAX {
                 self.turns_unwritten = 0;
                 self.log.wake_writer();
             } else {
@@ -170,10 +172,48 @@ impl Daemon {
         }
     }
 
+    /// What clients and programs at sockets have caused: a share of each kind, with presses in between.
+    fn work(&mut self) {
+        if self.attachments.is_busy() {
+            for attached in self.attachments.work(sys::now()) {
+                self.attach(attached, sys::now());
+            }
+            self.beat();
+        }
+        self.peers.accept(sys::now());
+        self.beat();
+        let (now, clients) = (sys::now(), self.peers.clients());
+        let (vitals, mediator, log) = (&self.vitals, &self.mediator, &self.log);
+        self.peers.advance(now, |route| {
+            let first = if let Route::Health(first) = route { *first } else { None };
+            vitals.page(mediator, log, clients, first, now)
+        });
+        self.beat();
+        let (now, mediator) = (sys::now(), &mut self.mediator);
+        self.peers.read(now, |client, by, request| mediator.handle_request(client, by, request, now));
+        self.beat();
+    }
+
+    /// What the hardware and the reader have, in the log and on its way to clients.
+    fn beat(&mut self) {
+        let now = sys::now();
+        self.hardware.report(&mut self.mediator, now);
+        for client in self.peers.take_gone() {
+            self.mediator.handle_client_gone(client);
+        }
+        self.take_events(now);
+        self.obey(now);
+        self.peers.serve(now);
+    }
+
     /// How long there is nothing to do but wait; no time at all if there is work, for ever if there is no deadline.
     fn timeout(&self, watchdog: Option<Duration>) -> Option<Duration> {
         // The ring is asked last: from then on the reader knows that it must wake us.
-        if self.peers.is_busy() || !self.told.is_empty() || !self.ring.may_sleep() {
+        if self.peers.is_busy()
+            || self.attachments.is_busy()
+            || !self.told.is_empty()
+            || !self.ring.may_sleep()
+        {
             return Some(Duration::ZERO);
         }
         let deadlines = [
@@ -206,19 +246,8 @@ impl Daemon {
                 let (at, anchor) = self.clock.handle_set();
                 self.mediator.handle_note(anchor, at);
             }
-            Token(PEERS..) => {
-                let (vitals, mediator, log) = (&self.vitals, &self.mediator, &self.log);
-                let clients = self.peers.clients();
-                self.peers.handle_ready(token, writable, now, |route| {
-                    let first = if let Route::Health(first) = route { *first } else { None };
-                    vitals.page(mediator, log, clients, first, now)
-                });
-            }
-            Token(_) => {
-                if let Some(attached) = self.attachments.handle_ready(token, now) {
-                    self.attach(attached, now);
-                }
-            }
+            Token(PEERS..) => self.peers.handle_ready(token, writable),
+            Token(_) => self.attachments.handle_ready(token),
         }
     }
 
@@ -289,7 +318,7 @@ impl Daemon {
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
         self.stopping = Some(now + STOP_US);
         self.attachments.close();
-        self.peers.close_all(now);
+        self.peers.end_all(CloseCode::Away, "buzzerd is stopping");
     }
 
     /// Ends: what the reader still has, the last record, the disk.

@@ -9,6 +9,9 @@ use mio::net::TcpStream;
 
 use crate::http::{self, Access, HEAD_BYTES_MAX, Refusal, Route};
 
+/// Reads of what nobody listens to, in one go.
+const DISCARDS_MAX: usize = 16;
+
 /// A connection in its first seconds.
 #[derive(Debug)]
 pub struct Handshake {
@@ -31,6 +34,8 @@ enum State {
 pub enum Step {
     /// Later, when the socket is ready again.
     Wait(Handshake),
+    /// In its next turn: there is more to read.
+    Again(Handshake),
     /// The answer is written, the peer is to close: it has a second for that.
     Linger(Handshake),
     /// It speaks WebSocket now; these bytes came behind the head.
@@ -55,24 +60,43 @@ impl Handshake {
         &mut self.stream
     }
 
-    /// A connection that is answered with 503, whatever it asks.
-    pub fn busy(self) -> Step {
+    /// What is kept for it.
+    pub const fn waiting_bytes(&self) -> usize {
+        match &self.state {
+            State::Head(head) => head.capacity(),
+            State::Answer { bytes, .. } => bytes.capacity(),
+            State::Linger => 0,
+        }
+    }
+
+    /// Whether its head is not complete yet.
+    pub const fn is_asking(&self) -> bool {
+        matches!(self.state, State::Head(_))
+    }
+
+    /// A connection that makes place for another one: 503, if it has no answer yet.
+    pub fn replace(self) -> Step {
+        if !self.is_asking() {
+            return Step::Done;
+        }
         self.refuse(&http::refusal("503 Service Unavailable", "", "too many connections; try again later"))
     }
 
     /// The head did not come in time.
     pub fn time_out(self) -> Step {
-        if matches!(self.state, State::Head(_)) {
+        if self.is_asking() {
             self.refuse(&http::refusal("408 Request Timeout", "", "the request head must come within 5 s"))
         } else {
             Step::Done
         }
     }
 
-    /// The socket is ready. `page` makes the pages that are not refusals; `refused` hears of the others.
+    /// The socket is ready. `full`: why no client can be one more; `page` makes the pages that are not refusals; `refused` hears
+    /// of the others.
     pub fn advance(
         mut self,
         access: &Access,
+        full: Result<(), &'static str>,
         page: impl FnOnce(&Route) -> Page,
         refused: impl FnOnce(&Refusal),
     ) -> Step {
@@ -84,6 +108,9 @@ impl Handshake {
                     match route {
                         Route::Incomplete => {}
                         Route::WebSocket { response, head_len } => {
+                            if let Err(message) = full {
+                                return self.refuse(&http::refusal("503 Service Unavailable", "", message));
+                            }
                             let tail = head.split_off(head_len);
                             self.state = State::Answer { bytes: response, sent: 0, websocket: Some(tail) };
                             return self.write();
@@ -149,16 +176,14 @@ impl Handshake {
         }
         let _ = self.stream.shutdown(Shutdown::Write);
         self.state = State::Linger;
-        match self.linger() {
-            Step::Wait(waiting) => Step::Linger(waiting),
-            step => step,
-        }
+        Step::Linger(self)
     }
 
     fn linger(mut self) -> Step {
         match discard(&mut self.stream) {
             Discarded::Ended => Step::Done,
             Discarded::Waiting => Step::Wait(self),
+            Discarded::More => Step::Again(self),
         }
     }
 }
@@ -166,14 +191,16 @@ impl Handshake {
 /// What is left to read of a connection that nobody listens to any more.
 pub(super) enum Discarded {
     Waiting,
+    More,
     Ended,
 }
 
 /// Reads and forgets. Closing with unread bytes would make the kernel send a reset, which can overtake our last
-/// words. At most 64 KiB a call, so that an endless talker holds nobody up; its deadline ends it.
+/// words. At most 64 KiB a call, and then again in its next turn, so that an endless talker
+/// holds nobody up; its deadline ends it.
 pub(super) fn discard(stream: &mut TcpStream) -> Discarded {
     let mut bytes = [0; 4096];
-    for _ in 0..16 {
+    for _ in 0..DISCARDS_MAX {
         match stream.read(&mut bytes) {
             Ok(0) => return Discarded::Ended,
             Ok(_) => {}
@@ -182,5 +209,5 @@ pub(super) fn discard(stream: &mut TcpStream) -> Discarded {
             Err(_) => return Discarded::Ended,
         }
     }
-    Discarded::Waiting
+    Discarded::More
 }

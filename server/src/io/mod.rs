@@ -20,6 +20,7 @@ pub mod log_reader;
 pub mod peers;
 pub mod replay;
 pub mod retention;
+mod share;
 pub mod signals;
 pub mod virtual_pool;
 mod vitals;

@@ -1,34 +1,37 @@
 //! Everybody on a TCP port. In: listening sockets, readiness, and what the mediator has to say. Out: requests, and who
 //! is gone. Guarantee: every connection has a bound in number, bytes and time; the trouble of one touches no other;
-//! in one turn at most 64 are read from and 64 are sent to, so that nothing else waits longer than that takes.
+//! each kind of work (accepting, heads, reading, sending, deadlines) has a share of a turn, so that nothing else waits longer;
+//! what waits for all of them together has one bound, and where it is reached the one that most waits for goes.
 
 mod arrival;
+mod talk;
+mod waiting;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use buzzer_core::time::{KernelTime, Micros};
 use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
-use tungstenite::Utf8Bytes;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use super::client::{Client, Incoming, Standing};
-use super::handshake::{Handshake, Page};
-use crate::http::{Access, Route};
+use self::waiting::Waiting;
+use super::client::{Client, Scratch, Standing};
+use super::handshake::Handshake;
+use super::share::Share;
+use crate::admission::Admission;
+use crate::http::Access;
 use crate::outbox::{ClientId, Outbox};
-use crate::v1::{self, Request};
+use crate::outgoing::Outgoing;
 
-/// Clients at once; a further one is answered with 503.
-pub const CLIENTS_MAX: usize = 8192;
 /// A peer that is to close has this long.
 const CLOSE_US: Micros = Micros::from_ms(2000);
 /// A client whose socket takes nothing for so long is dropped.
 const BLOCKED_US: Micros = Micros::from_ms(2000);
-/// Clients read from, and clients sent to, in one turn: about 0.3 ms of sending.
-const TURN: usize = 64;
-
 /// All connections.
 #[derive(Debug)]
 pub struct Peers {
@@ -36,17 +39,29 @@ pub struct Peers {
     first_token: usize,
     listeners: Vec<TcpListener>,
     access: Access,
+    admission: Admission,
     peers: Slab<Peer>,
     clients: HashMap<ClientId, usize>,
     client_ids: u64,
-    handshakes: usize,
     /// When something must be done about a peer.
     deadlines: BTreeSet<(KernelTime, usize)>,
+    waiting: Waiting,
+    /// Listeners that may have somebody.
+    to_accept: VecDeque<usize>,
+    /// Nobody can be accepted before this time, or before somebody is gone.
+    starved: Option<KernelTime>,
+    to_advance: VecDeque<usize>,
     to_read: VecDeque<usize>,
     to_serve: VecDeque<usize>,
+    /// How many of `to_serve` were there when all were told something last.
+    to_serve_first: usize,
     gone: Vec<ClientId>,
-    outbox: Outbox<Utf8Bytes>,
-    closed: bool,
+    outbox: Outbox<Outgoing>,
+    /// The latest answer: one that is equal shares it.
+    answer: Arc<str>,
+    scratch: Scratch,
+    /// Nobody is to stay: why.
+    ended: Option<(CloseCode, Cow<'static, str>)>,
     /// A client whose socket takes nothing is waited for.
     patient: bool,
 }
@@ -54,8 +69,11 @@ pub struct Peers {
 #[derive(Debug)]
 struct Peer {
     speaks: Speaks,
+    address: IpAddr,
     deadline: Option<KernelTime>,
-    /// It stands in `to_read`, in `to_serve`.
+    /// Its deadline is that of its end, and is not moved.
+    ending: bool,
+    /// It stands in `to_read` or `to_advance`, in `to_serve`.
     reading: bool,
     serving: bool,
 }
@@ -87,16 +105,23 @@ impl Peers {
             first_token,
             listeners,
             access,
+            admission: Admission::default(),
             peers: Slab::new(),
             clients: HashMap::new(),
             client_ids: 0,
-            handshakes: 0,
             deadlines: BTreeSet::new(),
+            waiting: Waiting::default(),
+            to_accept: VecDeque::new(),
+            starved: None,
+            to_advance: VecDeque::new(),
             to_read: VecDeque::new(),
             to_serve: VecDeque::new(),
+            to_serve_first: 0,
             gone: Vec::new(),
             outbox: Outbox::default(),
-            closed: false,
+            answer: Arc::from(""),
+            scratch: Scratch::default(),
+            ended: None,
             patient: false,
         })
     }
@@ -117,9 +142,9 @@ impl Peers {
         self.clients.len()
     }
 
-    /// Whether every client has been sent all there is, or cannot take it.
-    pub fn all_served(&self) -> bool {
-        self.to_serve.is_empty()
+    /// Whether every client was sent what was told to all last, or cannot take it. Answers that came later do not count.
+    pub const fn all_served(&self) -> bool {
+        self.to_serve_first == 0
     }
 
     /// Whether every client was told everything: nothing waits for one, not even one that cannot take it now.
@@ -130,14 +155,21 @@ impl Peers {
         })
     }
 
+    /// Whether there is something to send.
+    pub fn has_unsent(&self) -> bool {
+        !self.to_serve.is_empty()
+    }
+
     /// Whether there is work for the next turn.
     pub fn is_busy(&self) -> bool {
-        !self.to_read.is_empty() || !self.to_serve.is_empty()
+        let may_accept = !self.to_accept.is_empty() && self.starved.is_none();
+        may_accept || !self.to_advance.is_empty() || !self.to_read.is_empty() || self.has_unsent()
     }
 
     /// When [`Peers::handle_deadlines`] wants to be called.
     pub fn next_deadline(&self) -> Option<KernelTime> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        let first = self.deadlines.first().map(|(deadline, _)| *deadline);
+        first.into_iter().chain(self.starved).min()
     }
 
     /// Clients that are gone since the last call.
@@ -145,17 +177,14 @@ impl Peers {
         std::mem::take(&mut self.gone)
     }
 
-    /// A token of ours is ready.
-    pub fn handle_ready(
-        &mut self,
-        token: Token,
-        writable: bool,
-        now: KernelTime,
-        page: impl Fn(&Route) -> Page,
-    ) {
+    /// A token of ours is ready. It is only noted: the work has its turn.
+    pub fn handle_ready(&mut self, token: Token, writable: bool) {
         let place = token.0 - self.first_token;
         if place < self.listeners.len() {
-            return self.accept(place, now);
+            if !self.to_accept.contains(&place) {
+                self.to_accept.push_back(place);
+            }
+            return;
         }
         let key = place - self.listeners.len();
         // A slot can be taken anew within one batch of events: a stranger's readiness is only a look in vain.
@@ -170,105 +199,40 @@ impl Peers {
                 self.queue_read(key);
                 self.queue_serve(key);
             }
-            Some(Speaks::Http(..)) => self.advance(key, now, page),
+            Some(Speaks::Http(..)) => self.queue_advance(key),
             Some(Speaks::Nothing) | None => {}
         }
     }
 
-    /// Reads from up to 64 clients and gives what they ask for.
-    pub fn read(&mut self, now: KernelTime, mut asked: impl FnMut(ClientId, &str, Request)) {
-        for _ in 0..TURN.min(self.to_read.len()) {
-            let Some(key) = self.to_read.pop_front() else { return };
-            let Some(peer) = self.peers.get_mut(key) else { continue };
-            peer.reading = false;
-            let Speaks::WebSocket(client, id) = &mut peer.speaks else { continue };
-            let (id, address) = (*id, client.peer().to_owned());
-            let standing = client.read(|message| {
-                let request = match message {
-                    Incoming::Text(text) => v1::parse(&text),
-                    Incoming::Binary(text) => v1::bad_json(&text),
-                };
-                asked(id, &address, request);
-            });
-            self.stand(key, standing, now);
-        }
-    }
-
-    /// Tells all clients but these.
-    pub fn tell_all(&mut self, text: String, except: Vec<ClientId>) {
-        self.outbox.tell_all(text.into(), except);
-    }
-
-    /// After [`Peers::tell_all`]: there is something for every client.
-    pub fn queue_all(&mut self) {
-        for (key, peer) in &mut self.peers {
-            if let (Speaks::WebSocket(..), false) = (&peer.speaks, peer.serving) {
-                peer.serving = true;
-                self.to_serve.push_back(key);
-            }
-        }
-    }
-
-    /// Tells one client.
-    pub fn tell(&mut self, id: ClientId, text: String) {
-        let Some(key) = self.clients.get(&id).copied() else { return };
-        if let Speaks::WebSocket(client, _) = &mut self.peers[key].speaks {
-            self.outbox.tell(client.cursor(), text.into());
-            self.queue_serve(key);
-        }
-    }
-
     /// Ends one client.
-    pub fn close(&mut self, id: ClientId, code: CloseCode, reason: &str, now: KernelTime) {
+    pub fn close(&mut self, id: ClientId, code: CloseCode, reason: &'static str, now: KernelTime) {
         let Some(key) = self.clients.get(&id).copied() else { return };
         if let Speaks::WebSocket(client, _) = &mut self.peers[key].speaks {
-            let standing = client.close(code, reason);
-            self.stand(key, standing, now);
-        }
-    }
-
-    /// Accepts nobody any more and ends everybody.
-    pub fn close_all(&mut self, now: KernelTime) {
-        self.end_all(CloseCode::Away, "buzzerd is stopping", now);
-    }
-
-    /// The same, with another reason.
-    pub fn end_all(&mut self, code: CloseCode, reason: &str, now: KernelTime) {
-        self.closed = true;
-        for listener in &mut self.listeners {
-            let _ = self.registry.deregister(listener);
-        }
-        let ids: Vec<ClientId> = self.clients.keys().copied().collect();
-        for id in ids {
-            self.close(id, code, reason, now);
-        }
-    }
-
-    /// Sends to up to 64 clients what waits for them.
-    pub fn serve(&mut self, now: KernelTime) {
-        for _ in 0..TURN.min(self.to_serve.len()) {
-            let Some(key) = self.to_serve.pop_front() else { return };
-            let Some(peer) = self.peers.get_mut(key) else { continue };
-            peer.serving = false;
-            let Speaks::WebSocket(client, _) = &mut peer.speaks else { continue };
-            if client.is_blocked() {
-                continue;
-            }
-            let standing = client.serve(&self.outbox);
+            let standing = client.close(code, reason.into());
             self.stand(key, standing, now);
         }
     }
 
     /// Does what was due at this time, which is from before readiness was asked for.
-    pub fn handle_deadlines(&mut self, now: KernelTime) {
-        while let Some((_, key)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
+    pub fn handle_deadlines(&mut self, asked: KernelTime) {
+        if self.starved.is_some_and(|until| until <= asked) {
+            self.starved = None;
+        }
+        let mut share = Share::default();
+        while let Some((_, key)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= asked)
+            && share.has_time()
+        {
             self.set_deadline(key, None);
             match std::mem::replace(&mut self.peers[key].speaks, Speaks::Nothing) {
-                Speaks::Http(handshake, peer) => self.step(key, handshake.time_out(), peer, now),
-                Speaks::WebSocket(mut client, id) => {
+                // What it sent in time may not have been looked at yet.
+                Speaks::Http(handshake, peer) if self.peers[key].reading && handshake.is_asking() => {
+                    self.peers[key].speaks = Speaks::Http(handshake, peer);
+                    self.set_deadline(key, Some(asked + arrival::AGAIN_US));
+                }
+                Speaks::Http(handshake, peer) => self.step(key, handshake.time_out(), peer, asked),
+                Speaks::WebSocket(client, id) => {
                     if !client.is_closing() {
                         ::log::warn!("{}: dropped: its socket took nothing for 2 s", client.peer());
-                        client.close(CloseCode::Again, "too slow");
                     }
                     self.peers[key].speaks = Speaks::WebSocket(client, id);
                     self.remove(key);
@@ -280,36 +244,46 @@ impl Peers {
 
     /// Draws the consequence of a client's standing.
     fn stand(&mut self, key: usize, standing: Standing, now: KernelTime) {
+        let Speaks::WebSocket(client, _) = &mut self.peers[key].speaks else { return };
+        let is_closing = client.is_closing();
+        if is_closing && !std::mem::replace(&mut self.peers[key].ending, true) {
+            self.set_deadline(key, Some(now + CLOSE_US));
+            // The close frame.
+            self.queue_serve(key);
+        }
         match standing {
-            // A deadline that runs goes on running.
-            Standing::Idle if self.is_ending(key) => {}
+            Standing::Idle | Standing::Blocked if is_closing => {}
+            Standing::Idle if self.is_blocked(key) => {}
             Standing::Idle => self.set_deadline(key, None),
-            Standing::More => self.queue_read(key),
+            Standing::More | Standing::Closing => self.queue_read(key),
+            Standing::Unsent => self.queue_serve(key),
             Standing::Blocked if self.patient => self.set_deadline(key, None),
             Standing::Blocked => self.set_deadline(key, Some(now + BLOCKED_US)),
-            Standing::Lost => {
-                if let Speaks::WebSocket(client, _) = &mut self.peers[key].speaks {
-                    ::log::warn!(
-                        "{}: dropped: more waits for it than a client may keep waiting",
-                        client.peer()
-                    );
-                    let standing = client.close(CloseCode::Again, "too slow");
-                    self.stand(key, standing, now);
-                }
-            }
-            Standing::Closing => {
-                if self.peers[key].deadline.is_none() {
-                    self.set_deadline(key, Some(now + CLOSE_US));
-                }
-                self.queue_read(key);
-            }
-            Standing::Gone => self.remove(key),
+            Standing::Lost => return self.give_up(key, "too slow", now),
+            Standing::Gone => return self.remove(key),
         }
+        self.weigh(key);
     }
 
-    fn is_ending(&self, key: usize) -> bool {
-        let Speaks::WebSocket(client, _) = &self.peers[key].speaks else { return false };
-        client.is_closing() || client.is_blocked()
+    /// Ends a client that costs too much.
+    fn give_up(&mut self, key: usize, reason: &'static str, now: KernelTime) {
+        let Speaks::WebSocket(client, _) = &mut self.peers[key].speaks else { return self.remove(key) };
+        if client.is_closing() {
+            return self.remove(key);
+        }
+        ::log::warn!("{}: dropped: more waits for it than may", client.peer());
+        let standing = client.close_deaf(CloseCode::Again, reason.into());
+        self.stand(key, standing, now);
+    }
+
+    fn is_blocked(&self, key: usize) -> bool {
+        matches!(&self.peers[key].speaks, Speaks::WebSocket(client, _) if client.is_blocked())
+    }
+
+    fn queue_advance(&mut self, key: usize) {
+        if !std::mem::replace(&mut self.peers[key].reading, true) {
+            self.to_advance.push_back(key);
+        }
     }
 
     fn queue_read(&mut self, key: usize) {
@@ -338,9 +312,17 @@ impl Peers {
     /// Forgets a peer; its socket is closed, which takes it out of epoll too.
     fn remove(&mut self, key: usize) {
         self.set_deadline(key, None);
-        if let Speaks::WebSocket(_, id) = self.peers.remove(key).speaks {
-            self.clients.remove(&id);
-            self.gone.push(id);
+        self.waiting.set(key, 0);
+        // A descriptor is free.
+        self.starved = None;
+        let peer = self.peers.remove(key);
+        match peer.speaks {
+            Speaks::WebSocket(_, id) => {
+                self.clients.remove(&id);
+                self.admission.part(peer.address);
+                self.gone.push(id);
+            }
+            Speaks::Http(..) | Speaks::Nothing => self.admission.leave(key),
         }
     }
 }

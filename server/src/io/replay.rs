@@ -138,6 +138,9 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
                 self.handle_ready(event.token(), event.is_writable(), now);
             }
             self.peers.handle_deadlines(asked);
+            self.peers.accept(now);
+            let (seq, clients) = (self.player.state().seq(), self.peers.clients());
+            self.peers.advance(now, |_| page(seq, clients));
             let player = &mut self.player;
             self.peers.read(now, |client, _, request| player.handle_request(client, request, now));
             for client in self.peers.take_gone() {
@@ -196,9 +199,7 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
             }
             return;
         }
-        let state = self.player.state();
-        let (seq, clients) = (state.seq(), self.peers.clients());
-        self.peers.handle_ready(token, writable, now, |_| page(seq, clients));
+        self.peers.handle_ready(token, writable);
     }
 
     /// Takes records that are due, as long as clients are ready for more.
@@ -269,9 +270,9 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
         }
     }
 
-    fn end(&mut self, code: CloseCode, reason: &str, now: KernelTime) {
+    fn end(&mut self, code: CloseCode, reason: &'static str, now: KernelTime) {
         self.stopping = Some(now + END_US);
-        self.peers.end_all(code, reason, now);
+        self.peers.end_all(code, reason);
     }
 }
 

@@ -67,6 +67,11 @@ impl Arrival {
         &mut self.stream
     }
 
+    /// What has come of its greeting.
+    pub const fn waiting_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// The socket is ready.
     pub fn advance(mut self) -> Step {
         let mut bytes = [0; 4096];

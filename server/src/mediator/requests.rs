@@ -62,7 +62,6 @@ impl Mediator {
             return;
         }
         match request {
-            Request::Bad { answer } => self.out.push_back(Output::Tell(client, answer)),
             Request::ListPools => {
                 let available = self.pools.iter().filter(|spec| self.pools.is_available(spec));
                 let ids: Vec<&str> = available.map(|spec| spec.id.as_str()).collect();

@@ -102,7 +102,7 @@ impl Rig {
     }
 
     fn ask(&mut self, client: ClientId, text: &str) -> Vec<String> {
-        self.mediator.handle_request(client, "somebody", v1::parse(text), self.now);
+        self.mediator.handle_request(client, "somebody", v1::parse(text).unwrap(), self.now);
         self.take()
     }
 

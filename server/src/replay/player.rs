@@ -134,7 +134,6 @@ impl Player {
             return;
         }
         let answer = match request {
-            Request::Bad { answer } => answer,
             Request::ListPools => {
                 let ids: Vec<&str> = self.pools.iter().map(|pool| pool.id.as_str()).collect();
                 v1::pools(&ids)
@@ -236,7 +235,7 @@ mod tests {
     }
 
     fn ask(player: &mut Player, client: u64, text: &str) {
-        player.handle_request(ClientId(client), v1::parse(text), NOW);
+        player.handle_request(ClientId(client), v1::parse(text).unwrap(), NOW);
     }
 
     /// What was told: to whom (`all`, but not those behind a bang), and what.

@@ -11,6 +11,9 @@ use super::{Daemon, EVENTS_MAX};
 use crate::mediator::Output;
 use crate::record::Fact;
 
+/// What is done in one go: everybody may have asked for the same.
+const OUTPUTS_MAX: usize = 1024;
+
 impl Daemon {
     /// Takes what the mediator says: records for the log, the rest in its order. Whether some pool's devices may be others
     /// now.
@@ -60,9 +63,10 @@ impl Daemon {
         if burst && !self.peers.all_served() {
             return;
         }
-        let mut all = 0;
-        while all < EVENTS_MAX {
+        let (mut all, mut done) = (0, 0);
+        while all < EVENTS_MAX && done < OUTPUTS_MAX {
             let Some(output) = self.told.pop_front() else { break };
+            done += 1;
             match output {
                 Output::TellAll(text, except) => {
                     self.peers.tell_all(text, except);

@@ -1,64 +1,102 @@
 //! Who comes. In: listening sockets that are ready, and connections that have not said yet what they want. Out: clients, or an
-//! answer and an end. Guarantee: a head has 5 s, and 256 may be on their way at once; beyond that, and beyond the last client
-//! that there is room for, a peer is told so and let go.
+//! answer and an end. Guarantee: a head has 5 s; where all places are taken the oldest goes ([`Admission`]), and a newcomer that
+//! cannot be accepted now waits in the kernel and is accepted as soon as a descriptor is free.
+//!
+//! [`Admission`]: crate::admission::Admission
 
 use std::io;
+use std::net::SocketAddr;
 
 use buzzer_core::time::{KernelTime, Micros};
+use mio::net::TcpStream;
 use mio::{Interest, Token};
 
-use super::{CLIENTS_MAX, CLOSE_US, Peer, Peers, Speaks};
+use super::{CLOSE_US, Peer, Peers, Speaks};
 use crate::http::{Refusal, Route};
 use crate::io::client::Client;
 use crate::io::handshake::{Handshake, Page, Step};
 use crate::io::listen;
+use crate::io::share::Share;
 use crate::outbox::ClientId;
 
-/// Connections at once that have not said what they want.
-const HANDSHAKES_MAX: usize = 256;
 /// A request head must come within this time.
 const HEAD_US: Micros = Micros::from_ms(5000);
+/// When something is tried again that could not be done now.
+pub(super) const AGAIN_US: Micros = Micros::from_ms(100);
 
 impl Peers {
-    pub(super) fn accept(&mut self, listener: usize, now: KernelTime) {
-        loop {
+    /// Accepts who has come.
+    pub fn accept(&mut self, now: KernelTime) {
+        let mut share = Share::default();
+        while self.starved.is_none()
+            && let Some(listener) = self.to_accept.front().copied()
+            && share.has_time()
+        {
             match self.listeners[listener].accept() {
-                Ok((stream, address)) => {
-                    listen::tune(&stream, self.patient);
-                    let mut handshake = Handshake::new(stream);
-                    let full = self.clients.len() >= CLIENTS_MAX || self.handshakes >= HANDSHAKES_MAX;
-                    if full || self.closed {
-                        // A few bytes into a fresh socket fit; a peer that is still talking may see a reset.
-                        drop(handshake.busy());
-                        continue;
-                    }
-                    let key = self.peers.vacant_key();
-                    let token = Token(self.first_token + self.listeners.len() + key);
-                    let both = Interest::READABLE | Interest::WRITABLE;
-                    if let Err(error) = self.registry.register(handshake.stream(), token, both) {
-                        ::log::warn!("{address}: cannot be watched: {error}");
-                        continue;
-                    }
-                    let speaks = Speaks::Http(handshake, address.to_string());
-                    self.peers.insert(Peer { speaks, deadline: None, reading: false, serving: false });
-                    self.handshakes += 1;
-                    self.set_deadline(key, Some(now + HEAD_US));
+                Ok((stream, address)) => self.admit(stream, address, now),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.to_accept.pop_front();
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
+                    ) => {}
                 Err(error) => {
-                    // Out of descriptors, most likely. Edge-triggered: the next to come is the next try.
-                    ::log::warn!("a connection could not be accepted: {error}");
-                    return;
+                    // Out of descriptors, most likely.
+                    ::log::warn!("connections wait, for none can be accepted: {error}");
+                    self.starved = Some(now + AGAIN_US);
                 }
             }
         }
     }
 
-    /// A connection that is no client yet is ready.
-    pub(super) fn advance(&mut self, key: usize, now: KernelTime, page: impl Fn(&Route) -> Page) {
-        let Speaks::Http(handshake, peer) = std::mem::replace(&mut self.peers[key].speaks, Speaks::Nothing)
+    fn admit(&mut self, stream: TcpStream, address: SocketAddr, now: KernelTime) {
+        let ip = address.ip().to_canonical();
+        if let Some(replaced) = self.admission.replaced(ip) {
+            if let Speaks::Http(handshake, _) =
+                std::mem::replace(&mut self.peers[replaced].speaks, Speaks::Nothing)
+            {
+                // A few bytes into a fresh socket fit; a peer that is still talking may see a reset.
+                drop(handshake.replace());
+            }
+            self.remove(replaced);
+        }
+        listen::tune(&stream, self.patient);
+        let mut handshake = Handshake::new(stream);
+        let key = self.peers.vacant_key();
+        let token = Token(self.first_token + self.listeners.len() + key);
+        let both = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.registry.register(handshake.stream(), token, both) {
+            ::log::warn!("{address}: cannot be watched: {error}");
+            return;
+        }
+        let speaks = Speaks::Http(handshake, address.to_string());
+        let (deadline, ending, reading, serving) = (None, false, false, false);
+        self.peers.insert(Peer { speaks, address: ip, deadline, ending, reading, serving });
+        self.admission.arrive(key, ip);
+        self.set_deadline(key, Some(now + HEAD_US));
+    }
+
+    /// Goes on with connections that are no clients yet and are ready.
+    pub fn advance(&mut self, now: KernelTime, page: impl Fn(&Route) -> Page) {
+        let mut share = Share::default();
+        for _ in 0..self.to_advance.len() {
+            if !share.has_time() {
+                return;
+            }
+            let Some(key) = self.to_advance.pop_front() else { return };
+            self.advance_one(key, now, &page);
+        }
+    }
+
+    fn advance_one(&mut self, key: usize, now: KernelTime, page: impl Fn(&Route) -> Page) {
+        let Some(found) = self.peers.get_mut(key).filter(|peer| matches!(peer.speaks, Speaks::Http(..)))
         else {
+            return;
+        };
+        found.reading = false;
+        let Speaks::Http(handshake, peer) = std::mem::replace(&mut found.speaks, Speaks::Nothing) else {
             return;
         };
         let refused = |refusal: &Refusal| {
@@ -66,31 +104,39 @@ impl Peers {
                 ::log::warn!("{peer}: {}", refusal.message);
             }
         };
-        let step = handshake.advance(&self.access, page, refused);
+        let full = match self.ended {
+            None => self.admission.may_join(self.peers[key].address),
+            Some(_) => Err("buzzerd is stopping"),
+        };
+        let step = handshake.advance(&self.access, full, page, refused);
         self.step(key, step, peer, now);
     }
 
     pub(super) fn step(&mut self, key: usize, step: Step, peer: String, now: KernelTime) {
         match step {
             Step::Wait(handshake) => self.peers[key].speaks = Speaks::Http(handshake, peer),
+            Step::Again(handshake) => {
+                self.peers[key].speaks = Speaks::Http(handshake, peer);
+                self.queue_advance(key);
+            }
             Step::Linger(handshake) => {
                 self.peers[key].speaks = Speaks::Http(handshake, peer);
                 self.set_deadline(key, Some(now + CLOSE_US));
+                self.queue_advance(key);
             }
-            Step::Done => {
-                self.handshakes -= 1;
-                self.remove(key);
-            }
+            Step::Done => return self.remove(key),
             Step::WebSocket(stream, tail) => {
-                self.handshakes -= 1;
                 self.client_ids += 1;
                 let id = ClientId(self.client_ids);
-                let client = Client::new(stream, tail, self.outbox.join(id), peer);
+                let client = Client::new(stream, &tail, self.outbox.join(id), peer);
                 self.peers[key].speaks = Speaks::WebSocket(Box::new(client), id);
                 self.clients.insert(id, key);
+                self.admission.leave(key);
+                self.admission.join(self.peers[key].address);
                 self.set_deadline(key, None);
                 self.queue_read(key);
             }
         }
+        self.weigh(key);
     }
 }
