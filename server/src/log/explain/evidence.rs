@@ -97,7 +97,8 @@ fn finding(entry: &Entry, roster: &Roster, decisive: Option<&Decisive>) -> Optio
     let (seq, at_us) = (entry.record.seq, entry.record.at_us);
     let place = |what: String, means: &str, bars: bool| {
         let to_first_us = decisive.filter(|decisive| decisive.boot == entry.boot);
-        let to_first_us = to_first_us.map(|decisive| at_us.cast_signed() - decisive.first_us.cast_signed());
+        let to_first_us =
+            to_first_us.map(|decisive| at_us.cast_signed().saturating_sub(decisive.first_us.cast_signed()));
         Finding { seq, at_us, wall_us: entry.wall_us, to_first_us, what, means: means.to_owned(), bars }
     };
     let not_counting = "its pool was not connected: its presses did not count";

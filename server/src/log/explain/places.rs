@@ -85,7 +85,7 @@ pub fn of(window: &Window, (known_boot, known_us): (u32, u64)) -> Vec<Place> {
         let again = places.iter().any(|place| (&place.pool, place.buzzer) == (pool, *buzzer));
         count += u32::from(!again);
         let after = |place: &Place| {
-            (place.boot == entry.boot).then(|| at_us.cast_signed() - place.at_us.cast_signed())
+            (place.boot == entry.boot).then(|| at_us.cast_signed().saturating_sub(place.at_us.cast_signed()))
         };
         places.push(Place {
             place: (!again).then_some(count),
