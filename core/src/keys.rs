@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::event::Buzzer;
+use crate::quote::Quoted;
 
 /// Codes that exist: `KEY_CNT` of `include/uapi/linux/input-event-codes.h`.
 pub const KEY_COUNT: usize = 0x300;
@@ -52,7 +53,7 @@ impl FromStr for KeyCode {
 
 /// Neither a kernel key name nor a number from 0 to 767.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no key: expected a name such as KEY_ENTER or BTN_TRIGGER_HAPPY1, or a code from 0 to 767")]
+#[error("{} is no key: expected a name such as KEY_ENTER or BTN_TRIGGER_HAPPY1, or a code from 0 to 767", Quoted(.0))]
 pub struct UnknownKey(pub String);
 
 /// Which key of a device is which buzzer. Several keys may be one buzzer.

@@ -1,6 +1,6 @@
 //! Attachments to virtual pools, up to their first event. In: connections to a pool's Unix socket and their one line of
 //! JSON. Out: a checked [`Greeting`] and the stream behind it, ready for the reader. Guarantee: a line of at most 64 KiB,
-//! answered by one line that says `ok` or what is wrong; a bad one ends that attachment only.
+//! answered by one short line that says `ok` or what is wrong; a bad one ends that attachment only.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -15,6 +15,8 @@ use serde::Deserialize;
 const GREETING_BYTES_MAX: usize = 64 * 1024;
 /// The longest name of an attachment.
 const NAME_CHARS_MAX: usize = 128;
+/// The most of a parser's message that is told: it may quote the greeting.
+const ERROR_CHARS_MAX: usize = 200;
 
 /// A connection whose greeting is on its way.
 #[derive(Debug)]
@@ -81,12 +83,13 @@ impl Arrival {
                 Ok(read) => {
                     let searched = self.bytes.len();
                     self.bytes.extend_from_slice(&bytes[..read]);
-                    if let Some(end) = bytes[..read].iter().position(|byte| *byte == b'\n') {
-                        let rest = self.bytes.split_off(searched + end + 1);
-                        return self.greet(rest);
-                    }
-                    if self.bytes.len() > GREETING_BYTES_MAX {
+                    let end = bytes[..read].iter().position(|byte| *byte == b'\n').map(|end| searched + end);
+                    if end.unwrap_or(self.bytes.len()) > GREETING_BYTES_MAX {
                         return self.refuse("the greeting is longer than 64 KiB");
+                    }
+                    if let Some(end) = end {
+                        let rest = self.bytes.split_off(end + 1);
+                        return self.greet(rest);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Step::Wait(self),
@@ -123,7 +126,10 @@ impl Arrival {
 /// Checks a greeting.
 fn greeting(line: &[u8]) -> Result<Greeting, String> {
     let shape = r#"expected {"name":"left desk","buzzers":{"704":1}}"#;
-    let line: Line = serde_json::from_slice(line).map_err(|error| format!("{error}; {shape}"))?;
+    let line: Line = serde_json::from_slice(line).map_err(|error| {
+        let error: String = error.to_string().chars().take(ERROR_CHARS_MAX).collect();
+        format!("{error}; {shape}")
+    })?;
     if line.name.chars().count() > NAME_CHARS_MAX || line.name.chars().any(char::is_control) {
         return Err(format!(
             "name: expected at most {NAME_CHARS_MAX} characters, none of them a control character"
@@ -166,6 +172,19 @@ mod tests {
         ] {
             let error = greeting(line).unwrap_err();
             assert!(error.contains(want), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_a_short_line() {
+        let long = "x".repeat(60_000);
+        for (line, want) in [
+            (format!("{{\"name\":\"x\",\"buzzers\":{{\"{long}\":1}}}}"), "is no key"),
+            (format!("{{\"name\":\"x\",\"buzzers\":{{\"1\":\"{long}\"}}}}"), "; expected {"),
+            (format!("{{\"name\":\"x\",\"buzzers\":\"{long}\"}}"), "; expected {"),
+        ] {
+            let error = greeting(line.as_bytes()).unwrap_err();
+            assert!(error.contains(want) && error.len() < 500, "{error}");
         }
     }
 }
