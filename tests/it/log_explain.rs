@@ -312,6 +312,7 @@ fn what_cannot_be_answered_is_said_with_exit_code_2() {
     let body = r#"{"v":2,"seq":1"#;
     let hash = ChainHash::START.of_next(body.as_bytes());
     std::fs::write(&newer, format!("{body},\"h\":\"{hash}\"}}\n")).expect("a file");
+    let nowhere = empty.path().join("nowhere");
     for (path, more, want) in [
         (log.as_path(), &["--around", "999"][..], "seq 999 is not in this log, which holds seq 1 to "),
         (&log, &["--gap", "0"], "expected 0.001 to 3600 seconds"),
@@ -319,7 +320,7 @@ fn what_cannot_be_answered_is_said_with_exit_code_2() {
         (&name, &[], "the log is empty"),
         (&text, &[], "not a log of buzzerd: "),
         (&newer, &[], "newer"),
-        (Path::new("/nonexistent"), &[], "/nonexistent: cannot be read: No such file"),
+        (nowhere.as_path(), &[], "nowhere: cannot be read: No such file"),
         (home.path(), &[], "no log is here"),
     ] {
         let output = explain(path, more);

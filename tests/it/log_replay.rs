@@ -220,11 +220,12 @@ fn what_cannot_be_replayed_is_refused_before_it_listens() {
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let log = home.journal().dir().display().to_string();
+    let nowhere = home.path().join("nowhere").display().to_string();
     for (more, code, want) in [
         (&["--seq", "900..", &log][..], 2, "--seq: the log holds seq 1 to "),
         (&["--seq", "5..3", &log], 2, "the smaller first"),
         (&["--speed", "fast", &log], 2, "or max"),
-        (&["/nonexistent"], 2, "/nonexistent"),
+        (&[nowhere.as_str()], 2, nowhere.as_str()),
     ] {
         let (ended, stderr) = refused(more);
         assert_eq!(ended, Some(code), "{stderr}");

@@ -240,7 +240,8 @@ fn a_checkpoint_counts_only_with_the_signature_of_the_box() {
         let key = dir.join(name).display().to_string();
         log(&["verify", "--key", &key], &dir).good();
     }
-    log(&["verify", "--key", "/nonexistent"], &dir).refused(2, "/nonexistent");
+    let nowhere = other.path().join("nowhere").display().to_string();
+    log(&["verify", "--key", &nowhere], &dir).refused(2, &nowhere);
 }
 
 #[test]
