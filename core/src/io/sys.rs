@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use rustix::ioctl::{self, IntegerSetter, Setter, Updater, opcode};
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::decode::RECORD_BYTES;
 use crate::keys::{KEY_COUNT, KeyBits};
 use crate::time::KernelTime;
 
@@ -78,6 +79,9 @@ pub fn is_ignored(signal: i32) -> bool {
             && action.assume_init_ref().sa_sigaction == libc::SIG_IGN
     }
 }
+
+// Two longs, two `__u16`, one `__s32`: records of another size would be read as garbage, so a 32-bit build is refused.
+const _: () = assert!(size_of::<libc::input_event>() == RECORD_BYTES, "struct input_event has 24 bytes");
 
 /// CLOCK_MONOTONIC, now.
 pub fn now() -> KernelTime {
