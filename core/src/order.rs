@@ -1,9 +1,10 @@
 //! Many devices, one order. In: events of every device, each device's in its own order, with the time that counts.
 //! Out: one stream in kernel-time order. Guarantee: if every event became visible within the settle window W of its
 //! stamp, what leaves is sorted by stamp, whatever order the reads had; an event that comes later than that leaves at
-//! once, flagged `late`, and what has left is never changed. Events of one stamp leave as one group. A device counts from
-//! when it was pushed as attached: with one device nothing is held, so what a second one saw while it was being opened (a
-//! few ms) may be late.
+//! once, flagged `late`, and what has left is never changed. While there is no room where they should go, nothing is
+//! overtaken by what is read more than a second after it was due, however old its stamp says it is. Events of one stamp leave as one group. A
+//! device counts from when it was pushed as attached: with one device nothing is held, so what a second one saw while it
+//! was being opened (a few ms) may be late.
 //!
 //! Why W is needed: the kernel stamps a frame before it makes it readable (`evdev_events` against
 //! `evdev_pass_values`), so a device on another CPU may show a later stamp first. Proof of the guarantee: `release`
@@ -16,8 +17,13 @@ use std::collections::BinaryHeap;
 use crate::event::{DeviceId, Event, Flags, Kind};
 use crate::time::{KernelTime, Micros};
 
-/// Events that can wait here: for the window to pass or for room in the ring. 1.5 MiB, all of it resident.
+/// Events that can wait here: for the window to pass or for room in the ring. 1.75 MiB, all of it resident.
 pub const WAITING_MAX: usize = 32_768;
+/// Events of one group at most, which the server has to keep until it is whole. What a sender says beyond that with the
+/// same stamp is late.
+const GROUP_MAX: usize = WAITING_MAX;
+/// What is due and has no room can be overtaken by what is read later for so long.
+const OVERTAKEN_US_MAX: Micros = Micros::from_ms(1000);
 
 /// The k-way merge.
 #[derive(Debug)]
@@ -29,12 +35,18 @@ pub struct Order {
     stamped: usize,
     /// The latest stamp that has left.
     last: KernelTime,
+    /// What is stamped up to here has been due for [`OVERTAKEN_US_MAX`], and has left unless there was no room for it.
+    overdue: KernelTime,
     /// The stamp of the group that is leaving: more of it waits.
     open: Option<KernelTime>,
+    /// How many events of it have left.
+    open_events: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Waiting {
+    /// The event's stamp; or what was overdue when it came, if that is later.
+    turn: KernelTime,
     event: Event,
     arrival: u64,
     stamped: bool,
@@ -44,7 +56,7 @@ impl Ord for Waiting {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         // Arrival only keeps each device's own stream together: within a stamp the order of devices means nothing,
         // and a tie is drawn by the server.
-        (self.event.at, self.arrival).cmp(&(other.event.at, other.arrival))
+        (self.turn, self.arrival).cmp(&(other.turn, other.arrival))
     }
 }
 
@@ -72,7 +84,9 @@ impl Order {
             arrivals: 0,
             stamped: 0,
             last: KernelTime::ZERO,
+            overdue: KernelTime::ZERO,
             open: None,
+            open_events: 0,
         }
     }
 
@@ -89,17 +103,20 @@ impl Order {
     /// Takes an event. `stamped`: its device's stamps come from elsewhere (the kernel or a sender), not from the
     /// reader's own clock.
     pub fn push(&mut self, event: Event, stamped: bool) {
-        assert!(self.room() > 0, "the reader stops reading before the heap is full");
+        debug_assert!(self.room() > 0, "there is room for what is read");
         if event.kind == Kind::Attached {
             self.stamped += usize::from(stamped);
         }
-        self.waiting.push(Reverse(Waiting { event, arrival: self.arrivals, stamped }));
+        // A sender that says an old stamp over and over could keep a full ring to itself.
+        let turn = event.at.max(self.overdue);
+        self.waiting.push(Reverse(Waiting { turn, event, arrival: self.arrivals, stamped }));
         self.arrivals += 1;
     }
 
     /// Gives every event that is due. `drained`: each device was read until empty in a pass that began then or
     /// later. `emit` answers `false`, and takes nothing, if there is no room.
     pub fn release(&mut self, drained: KernelTime, mut emit: impl FnMut(Event) -> bool) -> Released {
+        self.overdue = self.overdue.max(drained - self.settle_us - OVERTAKEN_US_MAX);
         while let Some(Reverse(head)) = self.waiting.peek() {
             let Waiting { mut event, stamped, .. } = *head;
             // Held only for what another device might still show, or the rest of a report that the kernel cut: the parts
@@ -118,12 +135,14 @@ impl Order {
             }
             // A late event that comes between the parts of a group does not end it.
             let group = self.open.unwrap_or(event.at);
-            event.more = group != event.at || self.next_at() == Some(group);
+            let is_whole = self.next_at() != Some(group) || self.open_events >= GROUP_MAX;
+            event.more = group != event.at || !is_whole;
             if !emit(event) {
                 return Released::NoRoom;
             }
             self.waiting.pop();
             self.open = event.more.then_some(group);
+            self.open_events = if event.more { self.open_events + 1 } else { 0 };
             self.last = self.last.max(event.at);
             if stamped && matches!(event.kind, Kind::Detached(_)) {
                 self.stamped -= 1;
@@ -136,14 +155,15 @@ impl Order {
     fn next_at(&self) -> Option<KernelTime> {
         // The second smallest of a binary heap is one of the root's children.
         let rest = self.waiting.as_slice();
-        [rest.get(1), rest.get(2)].into_iter().flatten().map(|Reverse(waiting)| waiting.event.at).min()
+        [rest.get(1), rest.get(2)].into_iter().flatten().max().map(|Reverse(waiting)| waiting.event.at)
     }
 }
 
 /// An empty heap whose memory is there: a page fault in the middle of a flood would cost more than a press.
 fn touched_heap() -> BinaryHeap<Reverse<Waiting>> {
     let none = Event { at: KernelTime::ZERO, device: DeviceId::new(0), more: false, kind: Kind::Attached };
-    let mut memory = vec![Reverse(Waiting { event: none, arrival: 1, stamped: false }); WAITING_MAX];
+    let mut memory =
+        vec![Reverse(Waiting { turn: none.at, event: none, arrival: 1, stamped: false }); WAITING_MAX];
     memory.clear();
     memory.into()
 }
@@ -249,29 +269,59 @@ mod tests {
         assert_eq!(release(&mut order, 2101), [], "and what follows is held as ever");
     }
 
+    /// Releases what has room in a ring with one free place; each event with whether more follows.
+    fn release_one(order: &mut Order, drained: u64, out: &mut Vec<(u32, u64, bool)>) {
+        let mut room = 1;
+        order.release(KernelTime::from_us(drained), |event| {
+            let fits = room > 0;
+            if fits {
+                room -= 1;
+                out.push((event.device.get(), event.at.as_us(), event.more));
+            }
+            fits
+        });
+    }
+
     #[test]
     fn equal_stamps_leave_as_one_group_even_through_a_ring_with_little_room() {
-        let mut order = with_devices(3);
+        let mut order = with_devices(1);
         for device in 0..3 {
             order.push(press(device, 1000), true);
         }
         order.push(press(0, 1001), true);
         let mut out = Vec::new();
         for _ in 0..4 {
-            let mut room = 1;
-            order.release(KernelTime::from_us(5000), |event| {
-                let fits = room > 0;
-                if fits {
-                    room -= 1;
-                    out.push((event.device.get(), event.more));
-                }
-                fits
-            });
+            release_one(&mut order, 1000, &mut out);
             if out.len() == 1 {
                 order.push(press(7, 500), true); // Late, between the parts of the group.
             }
         }
-        assert_eq!(out, [(0, true), (7, true), (1, true), (2, false)]);
+        assert_eq!(out, [(0, 1000, true), (7, 500, true), (1, 1000, true), (2, 1000, false)]);
+    }
+
+    #[test]
+    fn what_was_due_is_not_overtaken_by_an_old_stamp_that_is_said_over_and_over() {
+        let mut order = with_devices(2);
+        order.push(press(0, 500), true);
+        order.push(press(1, 1000), true);
+        let mut out = Vec::new();
+        for pass in 0..3 {
+            release_one(&mut order, 5000 + OVERTAKEN_US_MAX.as_us() + pass, &mut out);
+            order.push(press(0, 500), true);
+        }
+        assert_eq!(out, [(0, 500, false), (1, 1000, false), (0, 500, true)]);
+    }
+
+    #[test]
+    fn a_stamp_that_is_said_without_end_does_not_make_a_group_without_end() {
+        let mut order = with_devices(1);
+        order.push(press(0, 1000), true);
+        let mut out = Vec::new();
+        for _ in 0..=GROUP_MAX {
+            order.push(press(0, 1000), true);
+            release_one(&mut order, 1000, &mut out);
+        }
+        assert_eq!(out.iter().position(|(_, _, more)| !more), Some(GROUP_MAX));
     }
 
     proptest! {

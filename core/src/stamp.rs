@@ -40,8 +40,10 @@ pub struct Judge {
     slack_us: Micros,
     /// When the device was last known to have nothing more to read.
     drained: KernelTime,
-    /// The last read did not empty it.
-    backlog: bool,
+    /// The first pass after which it had more to read, if it has not been emptied since.
+    backlog: Option<KernelTime>,
+    /// The latest stamp of a frame that said nothing.
+    noted: KernelTime,
     /// The last time that counted, and whether it was the frame's own.
     last: KernelTime,
     last_is_own: bool,
@@ -67,7 +69,16 @@ impl Judge {
     /// A device whose events begin at `since`.
     pub fn new(stamps: Stamps, settle_us: Micros, since: KernelTime) -> Self {
         let slack_us = settle_us.max(SLACK_MIN_US);
-        Self { stamps, slack_us, drained: since, backlog: false, last: since, last_is_own: true, rank: 0 }
+        Self {
+            stamps,
+            slack_us,
+            drained: since,
+            backlog: None,
+            noted: since,
+            last: since,
+            last_is_own: true,
+            rank: 0,
+        }
     }
 
     /// What was stamped before this has been read. A read that finds nothing more proves it for all but the last
@@ -77,19 +88,36 @@ impl Judge {
     }
 
     /// The last time that counted: everything with an earlier stamp has been read.
-    pub const fn last(&self) -> KernelTime {
-        self.last
+    pub fn last(&self) -> KernelTime {
+        self.last.max(self.noted)
+    }
+
+    /// Up to when others can be let go of though this device has more to read: what it has not shown yet is stamped later,
+    /// or became visible later than that. `None` if it has had more for longer than `for_us`: who sends faster than it
+    /// is read would hold up all others for as long as it likes.
+    pub fn holds_at(&self, pass: KernelTime, for_us: Micros) -> Option<KernelTime> {
+        self.backlog.filter(|since| pass.since(*since) <= for_us)?;
+        // What it has not shown yet may still carry the very stamp of its last.
+        Some(self.drained.max(self.last() - Micros::from_us(1)))
     }
 
     /// The read that began with this pass found nothing more.
     pub fn set_drained(&mut self, pass: KernelTime) {
         self.drained = self.drained.max(pass);
-        self.backlog = false;
+        self.backlog = None;
     }
 
-    /// The read ended with more to come.
-    pub const fn set_backlog(&mut self) {
-        self.backlog = true;
+    /// The pass ended with more to come.
+    pub fn set_backlog(&mut self, pass: KernelTime) {
+        self.backlog.get_or_insert(pass);
+    }
+
+    /// Takes note of a frame that moved no key: what the device says from now on was not earlier.
+    pub fn note(&mut self, own: KernelTime, clock: &impl ReadClock) {
+        // A stamp that cannot be true says nothing; the reader's own are made when they are asked for.
+        if self.stamps != Stamps::Receipt && own <= clock.read() {
+            self.noted = self.noted.max(own);
+        }
     }
 
     /// Judges the frame that carries `own`.
@@ -126,7 +154,7 @@ impl Judge {
         }
         // The call may also have come after that, while the reader slept; but a press wakes the reader at once.
         let age = clock.pass().since(own);
-        if age > WAKE_US_MAX && !self.backlog {
+        if age > WAKE_US_MAX && self.backlog.is_none() {
             let late = clock.ran_late_us();
             if late + WAKE_US_MAX < age {
                 return self.stale(own, clock);
@@ -139,7 +167,7 @@ impl Judge {
     /// Whether the device has said something already that is ordered behind this stamp. After a frame that was ordered by
     /// the time of its reading, those that were read with it keep the stream's order, and are flagged like it.
     fn is_passed(&self, own: KernelTime) -> bool {
-        own < self.last || (own == self.last && !self.last_is_own)
+        own < self.last() || (own == self.last && !self.last_is_own)
     }
 
     /// What was found by asking at `read`: it happened since the device was known to be empty.
@@ -251,6 +279,32 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_backlog_holds_up_the_others_from_what_is_known_and_not_for_longer_than_the_window() {
+        let us = KernelTime::from_us;
+        let settle = Micros::from_us(500);
+        let mut judge = Judge::new(Stamps::Sender, settle, us(1000));
+        assert_eq!(judge.holds_at(us(2000), settle), None, "nothing is known to wait");
+        judge.set_backlog(us(2000));
+        assert_eq!(judge.holds_at(us(2000), settle), Some(us(1000)), "it began then");
+        judge.note(us(1800), &clock(2000, 2010));
+        assert_eq!(judge.holds_at(us(2100), settle), Some(us(1799)), "a frame without an edge counts");
+        judge.note(us(9000), &clock(2000, 2010));
+        judge.note(us(1500), &clock(2000, 2010));
+        assert_eq!(judge.holds_at(us(2100), settle), Some(us(1799)), "one that cannot be true does not");
+        judge.set_backlog(us(2400));
+        assert_eq!(judge.holds_at(us(2500), settle), Some(us(1799)));
+        assert_eq!(judge.holds_at(us(2501), settle), None, "for longer than that nobody waits");
+        judge.set_drained(us(2600));
+        judge.set_backlog(us(2700));
+        assert_eq!(judge.holds_at(us(2700), settle), Some(us(2600)), "whatever it has came later");
+        assert_eq!(
+            judged(&mut judge, 1799, clock(2700, 2710)),
+            (2710, true, 0),
+            "it goes back behind a frame"
+        );
+    }
+
+    #[test]
     fn an_old_stamp_after_a_sleep_is_stale_unless_the_reader_was_kept_from_running() {
         let judge = || Judge::new(Stamps::Kernel, Micros::ZERO, KernelTime::ZERO);
         assert_eq!(judged(&mut judge(), 10_000, clock(60_000, 60_010)), (10_000, false, 0), "50 ms");
@@ -259,7 +313,7 @@ pub(crate) mod tests {
         let kept = judge().judge(KernelTime::from_us(10_000), &stalled);
         assert_eq!((kept.at.as_us(), kept.stall_us), (10_000, Some(Micros::from_us(70_000))));
         let mut busy = judge();
-        busy.set_backlog();
+        busy.set_backlog(KernelTime::from_us(9_000));
         assert_eq!(judged(&mut busy, 10_000, clock(90_000, 90_010)), (10_000, false, 0), "never slept");
     }
 }

@@ -72,7 +72,7 @@ impl Stream {
     }
 
     /// Everything stamped before this has been read, though more may wait.
-    pub const fn read_up_to(&self) -> KernelTime {
+    pub fn read_up_to(&self) -> KernelTime {
         self.judge.last()
     }
 
@@ -82,8 +82,13 @@ impl Stream {
     }
 
     /// The pass ended with more to read.
-    pub const fn set_backlog(&mut self) {
-        self.judge.set_backlog();
+    pub fn set_backlog(&mut self, pass: KernelTime) {
+        self.judge.set_backlog(pass);
+    }
+
+    /// Up to when it holds up the others with what it has not been read of; for no longer than `for_us`.
+    pub fn holds_at(&self, pass: KernelTime, for_us: Micros) -> Option<KernelTime> {
+        self.judge.holds_at(pass, for_us)
     }
 
     /// Whether the kernel dropped events and [`Stream::resync`] must be called once all that was read is fed.
@@ -156,6 +161,7 @@ impl Stream {
             Fed::Open => {}
             Fed::Frame(own) => {
                 if self.decoder.edges().is_empty() {
+                    self.judge.note(own, clock);
                     return Ok(());
                 }
                 let judged = self.judge.judge(own, clock);
@@ -335,6 +341,16 @@ mod tests {
         stream().feed(&bytes, &late, &mut |event| events.push((event.at, event.kind))).unwrap();
         let press = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0 };
         assert_eq!(events, [(at, Kind::ReaderStall { late_us: 70_000 }), (at, press)]);
+    }
+
+    #[test]
+    fn a_report_that_moves_no_key_says_how_far_the_device_is_read() {
+        let mut stream = stream();
+        for (us, want) in [(50, 50), (40, 50), (90, 50), (60, 60)] {
+            let bytes = Record::report(KernelTime::from_us(us)).to_bytes();
+            stream.feed(&bytes, &clock(70), &mut |event| panic!("{event:?}")).unwrap();
+            assert_eq!(stream.read_up_to().as_us(), want, "{us}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod crowd;
 mod diagnostics;
 mod doctor;
 mod faults;
+mod floods;
 mod foreign;
 mod golden;
 mod greed;

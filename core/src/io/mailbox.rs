@@ -62,6 +62,18 @@ impl<T> Mailbox<T> {
     pub fn collect(&self) -> VecDeque<T> {
         std::mem::take(&mut *self.shared.letters.lock())
     }
+
+    /// Takes the first letter if it `may` be taken. Only the thread that owns the waker calls this; it is not woken again
+    /// for what it leaves here.
+    pub fn take_if(&self, may: impl FnOnce(&T) -> bool) -> Option<T> {
+        let mut letters = self.shared.letters.lock();
+        letters.front().is_some_and(may).then(|| letters.pop_front()).flatten()
+    }
+
+    /// Whether no letter is there.
+    pub fn is_empty(&self) -> bool {
+        self.shared.letters.lock().is_empty()
+    }
 }
 
 #[cfg(test)]
@@ -82,6 +94,10 @@ mod tests {
         assert_eq!(mailbox.collect(), [1, 2]);
         mailbox.post(4).unwrap();
         poll.poll(&mut events, None).unwrap();
-        assert_eq!(mailbox.collect(), [4]);
+        mailbox.post(5).unwrap();
+        assert_eq!(mailbox.take_if(|letter| *letter == 5), None, "4 is the first");
+        assert_eq!(mailbox.take_if(|letter| *letter == 4), Some(4));
+        assert_eq!(mailbox.collect(), [5]);
+        assert!(mailbox.is_empty());
     }
 }

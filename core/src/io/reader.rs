@@ -1,12 +1,13 @@
 //! The reader thread: from ready descriptors to the ring. In: sources ([`Attachment`]) handed over by other threads,
 //! and whatever their descriptors give. Out: events in the ring, in kernel-time order, and one wake-up per batch.
 //! Guarantee: the thread sleeps only in `poll`, without a timeout; nothing here opens a device, writes a file or
-//! knows a client. Per pass it takes at most 64 reads from a source, so a flooding one cannot starve the rest.
+//! knows a client. Per pass it takes at most 64 reads from a source, and requests only while there is room for what they
+//! make, so a flooding source cannot starve the rest; what it has not been read of holds up the rest for W at most.
 //!
 //! A pass: read the clock (T), drain the sources, let go of what is due at T - W ([`crate::order`]), arm the timer
 //! for the next due stamp. The clock is read *before* draining; the order's proof stands on that.
 
-use std::io;
+use std::io::{self, Cursor};
 use std::num::NonZeroU64;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
@@ -17,7 +18,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::thread::sched_getcpu;
 
 use crate::event::{DeviceId, Event, Gone, Kind};
-use crate::io::drain::{Clock, Drained, Out, Source, drain};
+use crate::io::drain::{Drained, Out, Reads, Source, drain};
 use crate::io::mailbox::Mailbox;
 use crate::io::reader_stats::ReaderStats;
 use crate::io::run_delay::RunDelay;
@@ -32,6 +33,8 @@ use crate::time::{KernelTime, Micros};
 
 /// Requests that can wait for the reader.
 const REQUESTS_MAX: usize = 1024;
+/// Requests taken in one pass: each costs as much as some reads.
+const PASS_REQUESTS_MAX: usize = 64;
 /// With a full ring there is nothing to wait for but time: the server is draining it.
 const RETRY_US: Micros = Micros::from_ms(1);
 
@@ -85,7 +88,7 @@ pub fn spawn(
         settle_us,
         sources: Vec::new(),
         first: 0,
-        out: Out { order: Order::new(settle_us), stats },
+        out: Out { order: Order::new(settle_us), stats, sources: 0 },
         ring,
         wake_server,
         pass: KernelTime::ZERO,
@@ -154,7 +157,7 @@ impl Reader {
             self.out.stats.core.store(core, Ordering::Relaxed);
             for event in &events {
                 match event.token() {
-                    // Requests are collected in every pass; a look into an empty box is one lock.
+                    // Requests are taken in every pass; a look into an empty box is one lock.
                     WAKE => {}
                     TIMER => self.timer.acknowledge(),
                     // An unplug comes as an error without `is_readable`: every event means "read".
@@ -165,8 +168,11 @@ impl Reader {
                     }
                 }
             }
-            self.take_requests();
+            let shared_out = self.take_requests();
             busy = self.pass();
+            // A request that found no room waits for the events that have it, hence for the timer.
+            let may_go_on = shared_out || self.out.order.waiting() == 0;
+            busy |= may_go_on && !self.stopping && !self.requests.is_empty();
             if !busy && self.has_kernel_stamps() {
                 // Behind the wake-up of the server, because after an idle time this takes as long as a press (13 µs
                 // with cold caches).
@@ -182,11 +188,24 @@ impl Reader {
         self.sources.iter().flatten().any(|source| source.stream.stamps() == Stamps::Kernel)
     }
 
-    fn take_requests(&mut self) {
-        for request in self.requests.collect() {
+    /// Takes requests while they have room; whether the pass has had its share of them.
+    fn take_requests(&mut self) -> bool {
+        for _ in 0..PASS_REQUESTS_MAX {
+            if self.stopping {
+                return false;
+            }
+            let out = &self.out;
+            // The end of a source has its place already.
+            let request = self.requests.take_if(|request| match request {
+                ReaderRequest::Attach(attachment) => {
+                    out.has_room_for_source(attachment.held_buzzers().count())
+                }
+                ReaderRequest::Detach(_) | ReaderRequest::Stop => true,
+            });
             match request {
-                ReaderRequest::Attach(attachment) => self.attach(attachment),
-                ReaderRequest::Detach(device) => {
+                None => return false,
+                Some(ReaderRequest::Attach(attachment)) => self.attach(attachment),
+                Some(ReaderRequest::Detach(device)) => {
                     let slot = self.sources.iter().position(|source| {
                         source.as_ref().is_some_and(|source| source.stream.device() == device)
                     });
@@ -194,47 +213,40 @@ impl Reader {
                         self.detach(slot, Gone::Released);
                     }
                 }
-                ReaderRequest::Stop => {
+                Some(ReaderRequest::Stop) => {
                     self.stopping = true;
                     for slot in 0..self.sources.len() {
-                        if self.sources[slot].is_some() {
-                            self.detach(slot, Gone::Released);
-                        }
+                        self.detach(slot, Gone::Released);
                     }
                 }
             }
         }
+        true
     }
 
     fn attach(&mut self, attachment: Attachment) {
-        let Attachment { device, fd, stamps, since, keys, debounce_us, held, read_ahead } = attachment;
+        let stamped = attachment.stamps != Stamps::Receipt;
+        let (device, since) = (attachment.device, attachment.since);
+        let event = |kind| Event { at: since, device, more: false, kind };
+        self.out.push(event(Kind::Attached), stamped);
+        for buzzer in attachment.held_buzzers() {
+            self.out.push(event(Kind::Held { buzzer }), stamped);
+        }
+        self.out.sources += 1;
+        let Attachment { fd, stamps, keys, debounce_us, held, read_ahead, .. } = attachment;
         let settle_us = self.settle_us;
-        let held_buzzers: Vec<_> =
-            keys.pairs().filter(|(key, _)| held.has(*key)).map(|(_, buzzer)| buzzer).collect();
-        let mut stream =
+        let stream =
             Stream::new(&StreamOptions { device, stamps, since, keys, held, debounce_us, settle_us });
-        let stamped = stamps != Stamps::Receipt;
-        self.out.push(Event { at: since, device, more: false, kind: Kind::Attached }, stamped);
         let slot = self.sources.iter().position(Option::is_none).unwrap_or(self.sources.len());
         let registered =
             self.poll.registry().register(&mut SourceFd(&sys::raw(&fd)), Token(slot), Interest::READABLE);
-        for buzzer in held_buzzers {
-            self.out.push(Event { at: since, device, more: false, kind: Kind::Held { buzzer } }, stamped);
-        }
-        let clock = Clock { pass: self.pass, read: sys::now(), run_delay: &self.run_delay };
-        let fed = stream.feed(&read_ahead, &clock, &mut |event| self.out.push(event, stamped));
-        let gone = match (registered, fed) {
-            (Ok(()), Ok(())) => None,
-            (Ok(()), Err(garbage)) => Some(Gone::Garbage(garbage)),
-            (Err(error), _) => Some(Gone::Failed(error.raw_os_error().unwrap_or(0))),
-        };
         if slot == self.sources.len() {
             self.sources.push(None);
         }
         // Edge-triggered: what came before the registration is found by reading once.
-        self.sources[slot] = Some(Source { fd, stream, ready: true });
-        if let Some(gone) = gone {
-            self.detach(slot, gone);
+        self.sources[slot] = Some(Source { fd, stream, read_ahead: Cursor::new(read_ahead), ready: true });
+        if let Err(error) = registered {
+            self.detach(slot, Gone::Failed(error.raw_os_error().unwrap_or(0)));
         }
     }
 
@@ -246,6 +258,7 @@ impl Reader {
         // Behind everything the device ever said.
         let at = sys::now().max(source.stream.read_up_to());
         let device = source.stream.device();
+        self.out.sources -= 1;
         self.out.push(Event { at, device, more: false, kind: Kind::Detached(gone) }, stamped);
     }
 
@@ -256,6 +269,7 @@ impl Reader {
         let mut drained_at = self.pass;
         let mut busy = false;
         let mut unread = None;
+        let mut reads = Reads::of_a_pass();
         for slot in (self.first..self.sources.len()).chain(0..self.first) {
             let Some(source) = &mut self.sources[slot] else { continue };
             let stamped = source.stream.stamps() != Stamps::Receipt;
@@ -265,18 +279,17 @@ impl Reader {
             if !self.out.has_room() {
                 unread = unread.or(Some((slot, source.stream.device())));
             }
-            match drain(source, self.pass, &self.run_delay, &mut self.out) {
+            match drain(source, self.pass, &self.run_delay, &mut reads, &mut self.out) {
                 Drained::Empty => {
                     source.ready = false;
                     source.stream.set_drained(self.pass);
                 }
-                Drained::More(up_to) => {
+                Drained::More => {
                     source.ready = true;
-                    source.stream.set_backlog();
+                    source.stream.set_backlog(self.pass);
                     busy = true;
-                    if stamped {
-                        // What it has not shown yet may still carry that very stamp.
-                        drained_at = drained_at.min(up_to - Micros::from_us(1));
+                    if stamped && let Some(up_to) = source.stream.holds_at(self.pass, self.settle_us) {
+                        drained_at = drained_at.min(up_to);
                     }
                 }
                 Drained::Gone(gone) => self.detach(slot, gone),
@@ -323,7 +336,9 @@ impl Reader {
         }
         match released {
             Released::AllDue(due) => {
-                if let Some((device, waiting_max)) = self.ring_full.take() {
+                if self.out.has_room_for_own()
+                    && let Some((device, waiting_max)) = self.ring_full.take()
+                {
                     let waiting_max = u32::try_from(waiting_max).unwrap_or(u32::MAX);
                     let kind = Kind::RingFull { waiting_max };
                     self.out.push(Event { at: self.pass, device, more: false, kind }, false);

@@ -4,7 +4,7 @@
 
 use std::os::fd::OwnedFd;
 
-use crate::event::DeviceId;
+use crate::event::{Buzzer, DeviceId};
 use crate::keys::{KeyBits, KeyMap};
 use crate::stamp::Stamps;
 use crate::time::{KernelTime, Micros};
@@ -26,8 +26,16 @@ pub struct Attachment {
     pub debounce_us: Micros,
     /// Keys that are down already: each counts only after a release.
     pub held: KeyBits,
-    /// Bytes of the stream that were read already (behind a virtual attachment's header).
+    /// Bytes of the stream that were read already (behind a virtual attachment's header). The reader takes them as the
+    /// first that it reads.
     pub read_ahead: Vec<u8>,
+}
+
+impl Attachment {
+    /// The buzzers that are down already.
+    pub fn held_buzzers(&self) -> impl Iterator<Item = Buzzer> {
+        self.keys.pairs().filter(|(key, _)| self.held.has(*key)).map(|(_, buzzer)| buzzer)
+    }
 }
 
 /// What the reader is asked to do.

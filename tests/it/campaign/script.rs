@@ -29,9 +29,15 @@ pub(crate) mod fault {
     pub(crate) const ODD_STAMP: u32 = 1 << 10;
     pub(crate) const SPLIT: u32 = 1 << 11;
     pub(crate) const SLOW_SERVER: u32 = 1 << 12;
+    /// Programs send many records right behind their greeting.
+    pub(crate) const AHEAD: u32 = 1 << 13;
+    /// Senders say many times that nothing happened.
+    pub(crate) const IDLE: u32 = 1 << 14;
+    /// Senders say many presses with one stamp.
+    pub(crate) const STILL: u32 = 1 << 15;
     /// More events than the reader's memory holds; only where it is asked for, because it takes 32 768 of them.
-    pub(crate) const FLOOD: u32 = 1 << 13;
-    pub(crate) const COUNT: u32 = 14;
+    pub(crate) const FLOOD: u32 = 1 << 16;
+    pub(crate) const COUNT: u32 = 17;
     pub(crate) const MOST: u32 = FLOOD - 1;
 }
 
@@ -113,6 +119,19 @@ pub(crate) struct Frame {
     /// The sender made the stamp up: if it is believed, nothing is known about `physical`.
     pub(crate) odd: bool,
     pub(crate) says: Vec<Said>,
+}
+
+impl Frame {
+    /// One that nothing delays.
+    fn at_once(us: u64, says: Vec<Said>) -> Self {
+        Self { physical: us, made: us, stamp: us, visible: us, odd: false, says }
+    }
+}
+
+/// So many hits of a key, all of them when this frame was made.
+fn hits(frame: &Frame, key: u16, count: u64) -> Vec<Frame> {
+    let edge = |value| Frame { says: vec![Said::Key(key, value), Said::Report], ..frame.clone() };
+    (0..count).flat_map(|_| [edge(1), edge(0)]).collect()
 }
 
 /// How a device goes, unless it stays to the end.
@@ -219,6 +238,9 @@ fn lives(world: World, slot: u64, settle_us: u64, races: &[u64]) -> Vec<Life> {
     loop {
         life.since = from;
         life.handed = from + dice.pick(&[0, 5, 50, 3000]);
+        if world.has(fault::AHEAD) && dice.one_in(2) {
+            life.handed = from + 3000;
+        }
         let until = if world.has(fault::UNPLUG) && dice.one_in(3) && from < last {
             dice.between(from + 20_000, last + 20_000)
         } else {
@@ -319,6 +341,13 @@ fn live(world: World, life: &mut Life, settle_us: u64, edges: &[Edge], until: u6
     let mut known = life.held;
     let mut foreign = None;
     let mut last = (life.since, life.since); // Stamp and visibility of the frame before.
+    if world.has(fault::AHEAD) && !is_kernel {
+        for us in 1..dice.between(1, 120) {
+            let frame = Frame::at_once(life.since + us, vec![]);
+            life.frames.extend(hits(&frame, 0, 1));
+            last = (frame.stamp, frame.visible);
+        }
+    }
     let mut reports = edges.iter().filter(|(us, ..)| (life.since + 1..until).contains(us)).peekable();
     while let Some((us, key, value)) = reports.next() {
         let mut says = Vec::new();
@@ -382,6 +411,16 @@ fn live(world: World, life: &mut Life, settle_us: u64, edges: &[Edge], until: u6
             says.push(Said::Report);
         }
         life.frames.extend(parts.into_iter().map(|says| Frame { says, ..frame.clone() }));
+        if life.stamps == Stamps::Sender && !frame.odd {
+            if world.has(fault::IDLE) && dice.one_in(40) {
+                let idle = Frame { says: vec![Said::Report], ..frame.clone() };
+                life.frames.extend(std::iter::repeat_n(idle, dice.between(100, 3000) as usize));
+            }
+            if world.has(fault::STILL) && dice.one_in(40) {
+                let up = (0..life.keys).find(|key| known >> key & 1 == 0);
+                life.frames.extend(up.into_iter().flat_map(|key| hits(&frame, key, dice.between(1, 400))));
+            }
+        }
         if !is_kernel && world.has(fault::GARBAGE) {
             let says = match dice.below(60) {
                 0 => vec![Said::Nonsense],

@@ -2,6 +2,8 @@
 //! every device ([`Played`]). Guarantee: streams, order, ring, group and mediator are the program's own; the loop around
 //! them wakes, reads, stalls and finds no room as `core/src/io/reader.rs` and `server/src/io/daemon.rs` do.
 
+use std::collections::VecDeque;
+
 use buzzer_core::event::{Buzzer, DeviceId, Event, Garbage, Gone, Kind};
 use buzzer_core::keys::{KeyBits, KeyMap};
 use buzzer_core::order::{Order, Released, WAITING_MAX};
@@ -16,12 +18,14 @@ use buzzer_server::state::State;
 use buzzer_tests::harness::attachment::key;
 
 use super::dice::Dice;
-use super::node::{Node, Read};
-use super::script::{Frame, Life, START, Script, World, fault};
+use super::node::{Item, Node, Read};
+use super::script::{Frame, KEYS_MAX, Life, START, Script, World, fault};
 use super::truth::{Clocks, Truth};
 
-/// Free places that the reader keeps for what it adds itself: 16 reads.
-const ROOM_MIN: usize = 16 * 64;
+/// Free places for what a read makes at most: a gap of all keys, a frame begun before, two for each record.
+const READ_EVENTS_MAX: usize = 0x300 + 64 + 2 * 64 + 2;
+/// Reads of a pass.
+const PASS_READS_MAX: usize = 512;
 
 /// What came of a world.
 #[derive(Debug)]
@@ -54,6 +58,8 @@ impl ReadClock for Clock {
 struct Source {
     device: usize,
     stream: Stream,
+    /// What was read behind its greeting.
+    read_ahead: VecDeque<(Vec<u8>, Vec<Item>)>,
     ready: bool,
 }
 
@@ -82,6 +88,9 @@ struct Threads {
     heap_full: Option<(DeviceId, u64)>,
     /// It has been full: what follows may be late.
     heap_was_full: bool,
+    /// When passes began, and when a device was given to it last: nothing is held for longer than the rules say.
+    passes: Vec<u64>,
+    given: u64,
     stopping: bool,
     sender: Sender,
     // The server.
@@ -121,6 +130,8 @@ pub(crate) fn play(world: World, script: Script) -> Result<Played, String> {
         ran_late_us: 0,
         heap_full: None,
         heap_was_full: false,
+        passes: Vec::new(),
+        given: 0,
         stopping: false,
         sender,
         receiver,
@@ -231,13 +242,15 @@ impl Threads {
     fn reader_pass(&mut self) {
         self.pass = self.now.max(self.pass + 1);
         self.now = self.pass;
+        self.passes.push(self.pass);
         if self.timer.is_some_and(|timer| timer <= self.now) {
             self.timer = None;
         }
         for source in self.sources.iter_mut().flatten() {
             source.ready |= self.nodes[source.device].next_ready().is_some_and(|us| us <= self.now);
         }
-        while self.coming.last().is_some_and(|life| life.handed <= self.now) {
+        while self.coming.last().is_some_and(|life| life.handed <= self.now && self.room() > KEYS_MAX.into())
+        {
             if let Some(life) = self.coming.pop() {
                 self.attach(life);
             }
@@ -281,14 +294,23 @@ impl Threads {
         for n in held {
             self.order.push(event(Kind::Held { buzzer: Buzzer(number(n)) }), stamps != Stamps::Receipt);
         }
-        let node = Node::new(life, self.world.seed);
+        let mut node = Node::new(life, self.world.seed);
+        let mut read_ahead = VecDeque::new();
+        // The server reads greetings 4 096 bytes at a time.
+        while self.world.has(fault::AHEAD) && stamps != Stamps::Kernel && read_ahead.len() < 3 {
+            match node.read(node.life.handed) {
+                Read::Bytes(bytes, items) => read_ahead.push_back((bytes, items)),
+                Read::Again | Read::End | Read::Gone => break,
+            }
+        }
         self.truths.push(Truth::new(&node, self.settle_us, self.pass));
         self.nodes.push(node);
         let slot = self.sources.iter().position(Option::is_none).unwrap_or(self.sources.len());
         if slot == self.sources.len() {
             self.sources.push(None);
         }
-        self.sources[slot] = Some(Source { device, stream, ready: true });
+        self.given = self.pass;
+        self.sources[slot] = Some(Source { device, stream, read_ahead, ready: true });
     }
 
     fn detach(&mut self, slot: usize, gone: Gone) {
@@ -303,8 +325,13 @@ impl Threads {
         self.order.push(Event { at: when, device, more: false, kind: Kind::Detached(gone) }, stamped);
     }
 
+    /// Places that are not kept for the end of a device, nor for the two words of the reader.
+    fn room(&self) -> usize {
+        self.order.room() - self.sources.iter().flatten().count() - 2
+    }
+
     fn has_room(&self) -> bool {
-        self.order.room() > ROOM_MIN
+        self.room() >= READ_EVENTS_MAX
     }
 
     /// Reads everybody and lets go of what is due. Whether another pass must follow at once.
@@ -312,6 +339,7 @@ impl Threads {
         let mut drained_at = self.pass;
         let mut busy = false;
         let mut unread = None;
+        let mut reads_left = PASS_READS_MAX;
         for slot in (self.first..self.sources.len()).chain(0..self.first) {
             let Some(source) = &self.sources[slot] else { continue };
             let stamped = source.stream.stamps() != Stamps::Receipt;
@@ -321,7 +349,7 @@ impl Threads {
             if !self.has_room() {
                 unread = unread.or(Some((slot, source.stream.device())));
             }
-            match self.drain(slot) {
+            match self.drain(slot, &mut reads_left) {
                 Err(gone) => self.detach(slot, gone),
                 Ok(empty) => {
                     let Some(source) = &mut self.sources[slot] else { continue };
@@ -331,11 +359,12 @@ impl Threads {
                         source.stream.set_drained(at(self.pass));
                         truth.set_drained(self.pass);
                     } else {
-                        source.stream.set_backlog();
-                        truth.set_backlog();
+                        source.stream.set_backlog(at(self.pass));
+                        truth.set_backlog(self.pass);
                         busy = true;
-                        if stamped {
-                            drained_at = drained_at.min(source.stream.read_up_to().as_us() - 1);
+                        let held = source.stream.holds_at(at(self.pass), Micros::from_us(self.settle_us));
+                        if stamped && let Some(held) = held {
+                            drained_at = drained_at.min(held.as_us());
                         }
                     }
                 }
@@ -356,18 +385,20 @@ impl Threads {
     }
 
     /// Whether the source is empty.
-    fn drain(&mut self, slot: usize) -> Result<bool, Gone> {
-        for _ in 0..self.reads_max {
+    fn drain(&mut self, slot: usize, reads_left: &mut usize) -> Result<bool, Gone> {
+        for _ in 0..self.reads_max.min((*reads_left).max(2)) {
             if !self.has_room() {
                 return Ok(false);
             }
+            *reads_left = reads_left.saturating_sub(1);
             self.tick();
             let Some(source) = &mut self.sources[slot] else { return Ok(true) };
             let (node, truth, order) =
                 (&mut self.nodes[source.device], &mut self.truths[source.device], &mut self.order);
             let stamped = source.stream.stamps() != Stamps::Receipt;
             let mut out = |event| order.push(event, stamped);
-            let (bytes, items) = match node.read(self.now) {
+            let read = source.read_ahead.pop_front().map(|(bytes, items)| Read::Bytes(bytes, items));
+            let (bytes, items) = match read.unwrap_or_else(|| node.read(self.now)) {
                 Read::Again => return Ok(true),
                 Read::Gone => return Err(Gone::Unplugged),
                 Read::End => {
@@ -423,6 +454,7 @@ impl Threads {
         match released {
             Released::AllDue(due) => {
                 self.timer = due.map(KernelTime::as_us);
+                self.timer.inspect(|due| self.assert_not_held(*due));
                 if let Some((device, waiting_max)) = self.ring_full.take() {
                     let kind = Kind::RingFull { waiting_max: waiting_max as u32 };
                     self.order.push(Event { at: at(self.pass), device, more: false, kind }, false);
@@ -439,6 +471,15 @@ impl Threads {
                 self.timer = Some(self.now + 1000);
                 false
             }
+        }
+    }
+
+    /// Whatever others have to say: what was due is held for W at most behind the first pass that could have let it go.
+    /// Who was given to the reader since then may have said something older.
+    fn assert_not_held(&self, due: u64) {
+        let first = self.passes.partition_point(|pass| *pass < due);
+        if let Some(first) = self.passes.get(first).filter(|_| self.given < due) {
+            assert!(self.pass <= first + self.settle_us, "held for too long: due {due}, now {}", self.pass);
         }
     }
 

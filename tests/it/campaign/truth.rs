@@ -80,7 +80,10 @@ pub(crate) struct Truth {
     pub(crate) gap: bool,
     /// Everything stamped before is known to have been read.
     drained: u64,
-    backlog: bool,
+    /// Since when it has had more to read.
+    backlog: Option<u64>,
+    /// The latest stamp of a frame that moved no key.
+    noted: u64,
     last: u64,
     /// Whether that was a true stamp.
     last_is_own: bool,
@@ -115,7 +118,8 @@ impl Truth {
             dropping: false,
             gap: false,
             drained: life.since,
-            backlog: false,
+            backlog: None,
+            noted: life.since,
             last: life.since,
             last_is_own: true,
             rank: 0,
@@ -136,6 +140,9 @@ impl Truth {
 
     /// These records were read. `excused`: the reader could not keep to W (its memory was full).
     pub(crate) fn read(&mut self, node: &Node, items: &[Item], clocks: Clocks, excused: bool) {
+        // For who is read slower than it sends nobody waits longer than W.
+        let is_behind = self.backlog.is_some_and(|since| clocks.pass - since > self.settle_us);
+        let excused = excused || is_behind;
         for item in items {
             match item.said {
                 Said::Key(key, value @ (0 | 1)) => self.key(key, value == 1),
@@ -184,10 +191,13 @@ impl Truth {
     }
 
     fn report(&mut self, node: &Node, frame: usize, clocks: Clocks, excused: bool) {
+        let frame = node.frame(frame);
         if self.edges.is_empty() {
+            if frame.stamp <= clocks.read {
+                self.noted = self.noted.max(frame.stamp);
+            }
             return;
         }
-        let frame = node.frame(frame);
         let mut press = self.judge(frame.stamp, clocks);
         (self.last, self.last_is_own, self.rank) = (press.at, !press.stale, press.rank);
         let presses = self.edges.iter().filter(|(_, down, _)| *down).count();
@@ -236,7 +246,7 @@ impl Truth {
         let from = if own < known && known - own <= 50_000 { own } else { known };
         let stale = Press { at, rank, stale: true, back_us: at.saturating_sub(from), ..clean.clone() };
         // It follows what has no true stamp, in a stream whose order is certain.
-        let passed = own < self.last || own == self.last && !self.last_is_own;
+        let passed = own < self.last.max(self.noted) || own == self.last && !self.last_is_own;
         match self.stamps {
             Stamps::Receipt => {
                 let at = clocks.pass.max(self.last);
@@ -251,7 +261,7 @@ impl Truth {
                 if own < self.known_up_to() || passed {
                     return stale;
                 }
-                if age > 50_000 && !self.backlog {
+                if age > 50_000 && self.backlog.is_none() {
                     if clocks.ran_late_us + 50_000 < age {
                         return stale;
                     }
@@ -338,11 +348,11 @@ impl Truth {
 
     pub(crate) fn set_drained(&mut self, pass: u64) {
         self.drained = self.drained.max(pass);
-        self.backlog = false;
+        self.backlog = None;
     }
 
-    pub(crate) const fn set_backlog(&mut self) {
-        self.backlog = true;
+    pub(crate) fn set_backlog(&mut self, pass: u64) {
+        self.backlog.get_or_insert(pass);
     }
 
     /// Buttons by number.
