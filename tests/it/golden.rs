@@ -231,7 +231,7 @@ fn a_log_is_checked_by_following_log_md() {
     let demo = logs().into_iter().find(|dir| dir.ends_with("demo")).unwrap();
     let export = dir.path().join("export");
     let exported =
-        Command::new(binary()).args(["log", "export"]).arg(&demo).arg("--to").arg(&export).output().unwrap();
+        Command::new(binary()).args(["log", "export"]).arg(&demo).arg("--dir").arg(&export).output().unwrap();
     assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
     let steps: String =
         LOG_MD.split("```sh\n").skip(1).map(|step| step.split("```").next().unwrap()).collect();

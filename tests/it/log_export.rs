@@ -136,7 +136,7 @@ fn a_directory_for_somebody_else_is_the_log_itself_and_has_no_secret() {
     let home = session();
     let dir = &home.journal().dir().to_owned();
     let to = home.path().join("export");
-    let export = || log(&["export", "--to", &to.display().to_string()], dir);
+    let export = || log(&["export", "--dir", &to.display().to_string()], dir);
     export().good();
     let found = files(&to);
     let names: Vec<&str> = found.iter().map(|(name, _)| &**name).collect();
@@ -167,13 +167,13 @@ fn a_damaged_log_is_exported_with_its_damage() {
     bytes[second] ^= 1;
     fs::write(home.journal().segment(), &bytes).expect("the segment");
     let to = home.path().join("export");
-    let said = log(&["export", "--to", &to.display().to_string()], home.journal().dir());
+    let said = log(&["export", "--dir", &to.display().to_string()], home.journal().dir());
     said.refused(1, "line 2: ");
     assert_eq!(fs::read(to.join("log.jsonl")).expect("the log"), bytes, "byte for byte");
     log(&["verify"], &to).refused(1, "line 2: ");
     // An empty log leaves nothing behind.
     let (empty, to) = (home.path().join("000001-1.jsonl"), home.path().join("none"));
     fs::write(&empty, "").expect("a file");
-    log(&["export", "--to", &to.display().to_string()], &empty).refused(2, "the log is empty");
+    log(&["export", "--dir", &to.display().to_string()], &empty).refused(2, "the log is empty");
     assert!(!to.exists());
 }

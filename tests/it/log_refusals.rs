@@ -8,8 +8,23 @@ use std::path::{Path, PathBuf};
 use buzzer_server::log::ChainHash;
 use buzzer_server::record::Fact;
 use buzzer_tests::harness::daemon::binary;
-use buzzer_tests::harness::log_command::written;
+use buzzer_tests::harness::log_command::{log_command, written};
 use buzzer_tests::{Home, log};
+
+#[test]
+fn a_time_that_came_twice_is_asked_back_with_both_readings() {
+    let dir = written(&[(1, Fact::RingFull { waiting_max: 1 })]);
+    for command in ["show", "explain", "export"] {
+        let arguments = [command, "--from", "2026-10-25 02:30"];
+        let output = log_command(&arguments, dir.path())
+            .env("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+            .output()
+            .expect("buzzerd runs");
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("2026-10-25T02:30:00+02:00 or 2026-10-25T02:30:00+01:00"), "{said}");
+    }
+}
 
 /// Every command, with what it cannot do without.
 const COMMANDS: [&[&str]; 8] = [
@@ -110,11 +125,30 @@ fn records_that_are_not_there_are_named_with_those_that_are() {
         (&["replay", "--listen", "127.0.0.1:0", "--now", "--seq", "8.."], "the log holds seq 1 to 7"),
         (&["show", "--seq", "7..3"], "the smaller first"),
         (&["show", "--seq", "x"], "expected a seq like 1200"),
+        (&["explain", "--seq", "8.."], "the log has seq 1 to 7"),
+        (&["show", "--kind", "presses"], "there is no such kind; there are start, "),
+        (&["show", "--from", "19:45", "--to", "19:30"], "--from 19:45:00 is not before --to 19:30:00"),
+        (&["explain", "--from", "2026-02-02", "--to", "2026-02-01"], "is not before"),
+        (&["export", "--from", "2026-02-02", "--to", "2026-02-02"], "is not before"),
+        (&["export", "--seq", "1..2", "--dir", "x"], "cannot be used with"),
     ] {
         let said = log(command, dir.path());
         said.refused(2, why);
         assert_eq!(said.stdout, "", "{command:?}");
     }
+    // Nothing that fits is an answer, and says of what.
+    for command in [
+        &["show", "--pool", "nowhere"][..],
+        &["show", "--kind", "press"],
+        &["export", "--seq", "90.."],
+        &["show", "--from", "2001-01-01", "--to", "2001-01-02"],
+    ] {
+        let said = log(command, dir.path());
+        assert_eq!(said.code, 0, "{command:?}: {}", said.stderr);
+        assert!(said.stderr.contains("nothing fits; the log has seq 1 to 7"), "{command:?}: {}", said.stderr);
+    }
+    let rows = log(&["export", "--seq", "2..3"], dir.path()).good();
+    assert_eq!(rows.lines().count(), 3, "{rows}");
     let out = log(&["show", "--seq", "7..99"], dir.path()).good();
     assert_eq!(out.lines().count(), 1);
 }

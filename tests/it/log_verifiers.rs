@@ -45,6 +45,9 @@ fn forged(lines: &[Vec<u8>], change: impl Fn(usize, &str) -> String) -> Vec<u8> 
 /// What is done to the log of [`write_log`].
 type Spoil<'a> = Box<dyn Fn(&Path) + 'a>;
 
+/// What it is, how it is done, whether it is whole all the same, and the file and line that both must name.
+type Case<'a> = (&'static str, Spoil<'a>, bool, Option<(&'static str, u64)>);
+
 fn append(dir: &Path, file: &str, bytes: &[u8]) {
     let path = dir.join(file);
     let old = fs::read(&path).unwrap_or_default();
@@ -74,7 +77,7 @@ fn both_verifiers_say_the_same_of_every_directory() {
     let crlf = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\n', "\r\n").into_bytes();
     let third = "000003-41.jsonl";
     // What is done, whether it is whole all the same, and the file and line that both must name.
-    let cases: Vec<(&str, Spoil<'_>, bool, Option<(&str, u64)>)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         ("nothing", Box::new(|_| ()), true, None),
         // A file of its own, called like a segment.
         ("a copy of the first", write("000004-1.jsonl", first.clone()), false, Some(("000004-1.jsonl", 1))),

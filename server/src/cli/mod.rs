@@ -16,12 +16,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use buzzer_server::config::Config;
+use buzzer_server::io::facts;
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::stdout::print;
 
 /// Where the configuration is if nobody says otherwise.
 const CONFIG_PATH: &str = "/etc/buzzerd/buzzerd.toml";
+/// Where the service that is installed has its log.
+const INSTALLED_LOG: &str = "/var/lib/buzzerd";
 
 /// Who was first? A buzzer mediator: reads buzzers from the Linux kernel with the kernel's own time, puts every press
 /// into one order, logs it, and tells every screen over WebSocket.
@@ -96,7 +99,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Demo(demo) => demo.run(),
         Command::Devices(devices) => devices.run(&config()?),
         Command::Doctor(doctor) => doctor.run(&config()?),
-        Command::Log(log) => log.run(config),
+        Command::Log(log) => log.run(|| load_for_log(cli.config.as_deref())),
     }
 }
 
@@ -123,6 +126,22 @@ fn load(path: Option<&Path>) -> Result<Config, Failure> {
         Config::parse(&text, &path.display().to_string()).map_err(|error| Failure::Usage(error.into()))?;
     if config.log.dir.is_none() {
         config.log.dir = Some(state_dir()?);
+    }
+    Ok(config)
+}
+
+/// The configuration by which `log` finds a log that nobody named: of the daemon that answers, else where one is installed.
+fn load_for_log(path: Option<&Path>) -> Result<Config, Failure> {
+    let installed = Path::new(INSTALLED_LOG);
+    let mut config = if path.is_none() && !Path::new(CONFIG_PATH).exists() && installed.is_dir() {
+        Config::defaults(installed.to_owned())
+    } else {
+        load(path)?
+    };
+    if path.is_none()
+        && let Some(dir) = facts::log_of_daemon(&config.server.listen)
+    {
+        config.log.dir = Some(dir);
     }
     Ok(config)
 }

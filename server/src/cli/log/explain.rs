@@ -10,7 +10,7 @@ use buzzer_server::log::explain::{Asked, Chain, Damage, GAP_US, Scan, Story, pag
 use buzzer_server::log::{ChainHash, Fingerprint};
 use clap::Args;
 
-use super::range::Times;
+use super::range::{Seqs, Times};
 use super::records::{Records, Source, Step};
 use super::time::{self, Moment, Zone};
 use crate::cli::{Failure, print};
@@ -21,6 +21,7 @@ Without further options it explains the last race: from the first press after a 
 
 The last race          buzzerd log explain
 The one with seq 1234  buzzerd log explain --around 1234
+These records          buzzerd log explain --seq 1200..1300
 
 Nobody is named first if evidence is missing: damage, lost events, a device that went with unread presses, a restart
 or two boots in the window. What is known is shown all the same.
@@ -33,6 +34,9 @@ pub(crate) struct Explain {
     /// The race that this record belongs to; its number, as in the log and in `log show`
     #[arg(long, value_name = "SEQ")]
     around: Option<u64>,
+    /// Exactly these records: 1200..1300, 1200.. or ..1300
+    #[arg(long, value_name = "A..B", conflicts_with_all = ["around", "from", "to"])]
+    seq: Option<Seqs>,
     /// Everything from this time on: 19:30, 19:30:05.25, "2026-11-24 19:30" or 2026-11-24T18:30:00Z; without a date: the
     /// last time it was so late
     #[arg(long, value_name = "TIME", value_parser = time::parse, conflicts_with = "around")]
@@ -62,10 +66,11 @@ impl Explain {
     pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
         debug_assert_eq!(GAP_US, 3_000_000, "the default of --gap");
         let around = self.around;
-        let asked = match (around, Times::new(Zone::new(self.utc), self.from, self.to)) {
-            (Some(seq), _) => Asked::Around(seq),
-            (None, None) => Asked::LastRace,
-            (None, Some(times)) => Asked::Span(times.into_span()),
+        let asked = match (around, self.seq, Times::new(Zone::new(self.utc), self.from, self.to)?) {
+            (Some(seq), ..) => Asked::Around(seq),
+            (None, Some(seqs), _) => Asked::Seqs(seqs.first, seqs.last),
+            (None, None, None) => Asked::LastRace,
+            (None, None, Some(times)) => Asked::Span(times.into_span()),
         };
         let mut records = self.source.open(config)?;
         let (found, chain) = scan(&mut records, Scan::new(asked, self.gap))?;
@@ -78,6 +83,11 @@ impl Explain {
             return Err(Failure::Usage(anyhow!(
                 "seq {seq} is not in this log, which holds seq {first} to {last}"
             )));
+        }
+        if let Some(seqs) = self.seq
+            && (seqs.first > last || seqs.last < first)
+        {
+            return Err(Failure::Usage(anyhow!("the log has seq {first} to {last}")));
         }
         let here =
             found.origin.as_ref().is_some_and(|origin| host::boot_id().is_ok_and(|boot| boot == origin.boot));

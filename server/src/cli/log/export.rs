@@ -16,9 +16,10 @@ use buzzer_server::record::Fact;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
+use super::range::{Seqs, Times};
 use super::records::{Source, Step};
 use super::show::with_wall;
-use super::time;
+use super::time::{self, Moment, Zone};
 use crate::cli::stdout::{Stdout, unless_unread};
 use crate::cli::{Failure, stderr};
 
@@ -44,13 +45,26 @@ const COLUMNS: [&str; 11] = [
 pub(crate) struct Export {
     #[command(flatten)]
     source: Source,
-    /// What to print; with --to the directory gets both
+    /// What to print; with --dir the directory gets both
     #[arg(long, value_enum, default_value_t = Format::Csv)]
     format: Format,
     /// Into this new directory: log.jsonl (the log itself), log.csv, log.json, the checkpoints with their key, verify.py, and
     /// README.txt, which says how to check it all without buzzerd
-    #[arg(long, value_name = "DIR")]
-    to: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["from", "to", "seq"])]
+    dir: Option<PathBuf>,
+    /// Print what was from this time on: 19:30, 19:30:05.25, "2026-11-24 19:30" or 2026-11-24T18:30:00Z; without a date: on
+    /// every day
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    from: Option<Moment>,
+    /// Until this time
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    to: Option<Moment>,
+    /// Print records with these numbers: 1200, 1200..1300, 1200.. or ..1300
+    #[arg(long, value_name = "A..B")]
+    seq: Option<Seqs>,
+    /// Times of --from and --to in UTC instead of this computer's zone
+    #[arg(long)]
+    utc: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -70,12 +84,17 @@ struct Sinks {
 }
 
 impl Export {
-    pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
+    pub(crate) fn run(mut self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
+        let times = Times::new(Zone::new(self.utc), self.from.take(), self.to.take())?;
+        let is_asked = |seq: u64, wall_us: Option<u64>| {
+            let is_in = |times: &Times| wall_us.is_some_and(|wall_us| times.place(wall_us).is_eq());
+            self.seq.is_none_or(|seqs| seqs.contains(seq)) && times.as_ref().is_none_or(is_in)
+        };
         let mut records = self.source.open(config)?;
         if records.is_empty()? {
             return Err(super::records::empty());
         }
-        let mut sinks = match &self.to {
+        let mut sinks = match &self.dir {
             Some(dir) => Sinks::in_dir(dir)?,
             None => Sinks::on_stdout(self.format),
         };
@@ -92,7 +111,7 @@ impl Export {
                 }
                 Step::Unreadable(line, why) => {
                     faults += 1;
-                    eprintln!("buzzerd: seq {}: {why}", line.seq);
+                    stderr::say(format_args!("seq {}: {why}", line.seq));
                     (line, line.at_us().and_then(|at_us| wall.wall_us(at_us)))
                 }
                 Step::Unknown(line, _) | Step::Unread(line) => {
@@ -105,13 +124,20 @@ impl Export {
                     continue;
                 }
             };
+            if !is_asked(line.seq, wall_us) {
+                continue;
+            }
             sinks.take(&line, wall_us, &start).or_else(unless_unread)?;
         }
         sinks.end().or_else(unless_unread)?;
         if let Some(remark) = records.reader.take_remark() {
             stderr::say(format_args!("{remark}"));
         }
-        if let Some(dir) = &self.to {
+        if sinks.records == 0 {
+            let (first, last) = (records.reader.opened_seq(), records.verifier.next_seq() - 1);
+            stderr::say(format_args!("nothing fits; the log has seq {first} to {last}"));
+        }
+        if let Some(dir) = &self.dir {
             write_new(&dir.join("verify.py"), VERIFY_PY.as_bytes())?;
             write_new(&dir.join("README.txt"), README.as_bytes())?;
             if let Some(from) = &records.dir {

@@ -27,9 +27,10 @@ Who was first?        buzzerd log explain
 What happened?        buzzerd log show --from 19:30 --to 19:45
 See it once more      buzzerd log replay --listen 127.0.0.1:7401
 For the score sheet:  buzzerd log fingerprint
-For somebody else:    buzzerd log export --to DIR
+For somebody else:    buzzerd log export --dir DIR
 
-Each takes the log's directory, or its .jsonl files in their order; with neither it reads log.dir of the configuration.
+Each takes the log's directory, or its .jsonl files in their order; with neither it reads log.dir of --config, else the log of
+the daemon that answers on the default port, else /var/lib/buzzerd, else that in the state directory of this user.
 A daemon may be running; what it has not written to the disk yet is read as well.
 
 Exit codes: 0 done, 1 failed or damaged, 2 wrong usage, or not a log, of a newer version, empty or unreadable.")]

@@ -4,9 +4,11 @@
 use std::cmp::Ordering;
 use std::str::FromStr;
 
+use anyhow::anyhow;
 use buzzer_server::log::span::Span;
 
 use super::time::{Moment, Zone};
+use crate::cli::Failure;
 
 /// Records by their numbers, both ends included: `1200`, `1200..1300`, `1200..`, `..1300`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +49,25 @@ pub(super) struct Times {
 
 impl Times {
     /// None if neither end is named.
-    pub(super) fn new(zone: Zone, from: Option<Moment>, to: Option<Moment>) -> Option<Self> {
-        (from.is_some() || to.is_some()).then_some(Self { zone, from, to })
+    ///
+    /// # Errors
+    /// An end that is two moments, or the first behind the last.
+    pub(super) fn new(zone: Zone, from: Option<Moment>, to: Option<Moment>) -> Result<Option<Self>, Failure> {
+        for (name, end) in [("--from", &from), ("--to", &to)] {
+            if let Some([first, second]) = end.as_ref().and_then(|end| zone.readings(end)) {
+                return Err(Failure::Usage(anyhow!(
+                    "{name}: clocks went back then, so this time came twice: say {first} or {second}"
+                )));
+            }
+        }
+        if let (Some(from), Some(to)) = (&from, &to)
+            && zone.is_not_before(from, to)
+        {
+            return Err(Failure::Usage(anyhow!(
+                "--from {from} is not before --to {to}, so nothing is between them (over midnight: with the dates)"
+            )));
+        }
+        Ok((from.is_some() || to.is_some()).then_some(Self { zone, from, to }))
     }
 
     /// Whether a time, µs since 1970, is before, in or after it.

@@ -25,7 +25,7 @@ const FOREIGN_LINES_MAX: u32 = 100;
 /// Which log.
 #[derive(Debug, Args)]
 pub(crate) struct Source {
-    /// The log's directory, or its .jsonl files in their order [default: log.dir of the configuration]
+    /// The log's directory, or its .jsonl files in their order [default: that of the daemon that answers]
     #[arg(value_name = "PATH")]
     pub(super) paths: Vec<PathBuf>,
 }

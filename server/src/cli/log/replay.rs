@@ -70,7 +70,7 @@ struct Known {
 impl Replay {
     pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
         let mut records = self.source.open(config)?;
-        let seqs = match Times::new(Zone::new(self.utc), self.from, self.to) {
+        let seqs = match Times::new(Zone::new(self.utc), self.from, self.to)? {
             None => self.seq.unwrap_or(Seqs::ALL),
             Some(times) => {
                 let found = find(&mut records, times.into_span())?;

@@ -6,6 +6,7 @@ use std::io::Write;
 
 use anyhow::anyhow;
 use buzzer_server::config::Config;
+use buzzer_server::log::strict::kinds;
 use buzzer_server::log::wall::WallClock;
 use buzzer_server::log::{Line, sentence};
 use buzzer_server::record::Record;
@@ -20,6 +21,8 @@ use crate::cli::{Failure, stderr};
 
 /// Records that are kept back to show the last ones.
 const LAST_MAX: usize = 10_000;
+/// Kinds of a later buzzerd that may be asked for.
+const UNKNOWN_MAX: usize = 64;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -66,28 +69,31 @@ impl Show {
     pub(crate) fn run(mut self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
         let mut records = self.source.open(config)?;
         let (zone, mut wall) = (Zone::new(self.utc), WallClock::default());
-        let times = Times::new(zone.clone(), self.from.take(), self.to.take());
+        let times = Times::new(zone.clone(), self.from.take(), self.to.take())?;
         let mut out = Stdout::new();
         let mut kept: VecDeque<String> = VecDeque::new();
         let mut keeps = self.last.map(usize::from);
         let mut is_damaged = false;
+        let mut seen = Seen::default();
         loop {
             while let Some(step) = records.next()? {
                 let text = match step {
                     Step::Record(record, line) => {
                         wall.take(&record);
                         let wall_us = wall.wall_us(record.at_us);
+                        seen.take(line.kind().unwrap_or_default(), wall_us);
                         self.wants(&line, wall_us, times.as_ref())
                             .then(|| self.text(&line, Some(&record), wall_us, &zone))
                     }
                     Step::Unreadable(line, why) => {
                         is_damaged = true;
                         out.flush()?;
-                        eprintln!("buzzerd: seq {}: {why}", line.seq);
+                        stderr::say(format_args!("seq {}: {why}", line.seq));
                         None
                     }
                     Step::Unknown(line, _) => {
                         let wall_us = line.at_us().and_then(|at_us| wall.wall_us(at_us));
+                        seen.take(line.kind().unwrap_or_default(), wall_us);
                         self.wants(&line, wall_us, times.as_ref())
                             .then(|| self.text(&line, None, wall_us, &zone))
                     }
@@ -100,6 +106,7 @@ impl Show {
                     }
                 };
                 let Some(text) = text else { continue };
+                seen.shown += 1;
                 match keeps {
                     None => writeln!(out, "{text}").or_else(unless_unread)?,
                     Some(last) => {
@@ -111,6 +118,7 @@ impl Show {
                 }
             }
             keeps = None;
+            self.check_kinds(&seen)?;
             for text in kept.drain(..) {
                 writeln!(out, "{text}").or_else(unless_unread)?;
             }
@@ -124,7 +132,23 @@ impl Show {
             records.reader.wait().map_err(super::records::unreadable)?;
         }
         self.check_range(&records)?;
+        if seen.shown == 0 {
+            let (first, last) = (records.reader.opened_seq(), records.verifier.next_seq() - 1);
+            stderr::say(format_args!("nothing fits; the log has seq {first} to {last}{}", seen.span(&zone)));
+        }
         if is_damaged { Err(Failure::Told) } else { Ok(()) }
+    }
+
+    /// A kind that neither this buzzerd nor the log knows is a mistake.
+    fn check_kinds(&self, seen: &Seen) -> Result<(), Failure> {
+        let is_known = |kind: &&String| kinds().contains(kind) || seen.unknown.contains(*kind);
+        match self.kind.iter().find(|kind| !is_known(kind)) {
+            Some(kind) => Err(Failure::Usage(anyhow!(
+                "--kind {kind:?}: there is no such kind; there are {}",
+                kinds().join(", ")
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Nothing was shown because nothing is there: that is no empty answer.
@@ -173,6 +197,36 @@ impl Show {
             ),
         };
         format!("{time}  {:>6}  {said}", line.seq)
+    }
+}
+
+/// What was met in a log.
+#[derive(Debug, Default)]
+struct Seen {
+    shown: u64,
+    first_us: Option<u64>,
+    last_us: Option<u64>,
+    /// Kinds of a later buzzerd, the first of them.
+    unknown: Vec<String>,
+}
+
+impl Seen {
+    fn take(&mut self, kind: &str, wall_us: Option<u64>) {
+        self.first_us = self.first_us.or(wall_us);
+        self.last_us = wall_us.or(self.last_us);
+        if self.unknown.len() < UNKNOWN_MAX
+            && !kinds().iter().any(|known| known == kind)
+            && !self.unknown.iter().any(|known| known == kind)
+        {
+            self.unknown.push(kind.to_owned());
+        }
+    }
+
+    fn span(&self, zone: &Zone) -> String {
+        let span = self.first_us.zip(self.last_us);
+        span.map_or_else(String::new, |(first, last)| {
+            format!(", {} to {}", zone.show(first), zone.show(last))
+        })
     }
 }
 

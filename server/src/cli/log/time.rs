@@ -1,8 +1,10 @@
 //! Times of day on the command line. In: what a moderator types, and µs since 1970. Out: the other. Guarantee: the zone of
 //! this computer, or UTC if asked; a time without a date means that time on every day.
 
+use std::fmt;
+
 use jiff::civil::{DateTime, Time};
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Timestamp, ZonedDateTime};
 
 /// A moment, or a time of every day.
@@ -11,6 +13,16 @@ pub(super) enum Moment {
     Once(Timestamp),
     Local(DateTime),
     Daily(Time),
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Once(timestamp) => timestamp.fmt(f),
+            Self::Local(local) => local.fmt(f),
+            Self::Daily(time) => time.fmt(f),
+        }
+    }
 }
 
 /// `19:30`, `19:30:05.25`, `2026-11-24 19:30`, `2026-11-24T18:30:00Z`.
@@ -55,6 +67,33 @@ impl Zone {
         self.zoned(wall_us).map_or_else(|| "?".to_owned(), |zoned| zoned.strftime("%F %T.%6f").to_string())
     }
 
+    /// The two moments that a time of day is in the night in which clocks go back.
+    pub(super) fn readings(&self, moment: &Moment) -> Option<[String; 2]> {
+        let Moment::Local(local) = moment else { return None };
+        let AmbiguousOffset::Fold { before, after } = self.0.to_ambiguous_zoned_datetime(*local).offset()
+        else {
+            return None;
+        };
+        let text = |offset| {
+            let zoned = local.to_zoned_datetime(TimeZone::fixed(offset)).ok()?;
+            Some(zoned.strftime("%FT%T%.f%:z").to_string())
+        };
+        Some([text(before)?, text(after)?])
+    }
+
+    /// Whether the first is the same or behind the second; times of every day are compared with each other only.
+    pub(super) fn is_not_before(&self, first: &Moment, second: &Moment) -> bool {
+        let once = |moment: &Moment| match moment {
+            Moment::Once(timestamp) => Some(*timestamp),
+            Moment::Local(local) => Some(local.to_zoned_datetime(self.0.clone()).ok()?.timestamp()),
+            Moment::Daily(_) => None,
+        };
+        match (first, second) {
+            (Moment::Daily(first), Moment::Daily(second)) => first >= second,
+            _ => once(first).zip(once(second)).is_some_and(|(first, second)| first >= second),
+        }
+    }
+
     /// Whether a time is before a moment.
     pub(super) fn is_before(&self, wall_us: u64, moment: &Moment) -> bool {
         let Some(zoned) = self.zoned(wall_us) else { return false };
@@ -97,6 +136,23 @@ mod tests {
             let moment = parse(text).unwrap();
             assert_eq!(zone.is_before(WALL_US, &moment), before, "{text}: {moment:?}");
         }
+        for (first, second, want) in [
+            ("14:13", "14:12", true),
+            ("14:13", "14:13", true),
+            ("14:13", "14:14", false),
+            ("2026-09-22", "2026-09-21 23:00", true),
+            ("2026-09-21", "2026-09-21T00:00:01Z", false),
+            ("2026-09-22", "14:12", false),
+        ] {
+            let (first, second) = (parse(first).unwrap(), parse(second).unwrap());
+            assert_eq!(zone.is_not_before(&first, &second), want, "{first} {second}");
+        }
+        let berlin = Zone(TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap());
+        let twice = |text: &str| berlin.readings(&parse(text).unwrap());
+        let want = ["2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00"].map(str::to_owned);
+        assert_eq!(twice("2026-10-25 02:30"), Some(want.clone()));
+        assert!(want.iter().all(|text| twice(text).is_none()), "each of them is one moment");
+        assert_eq!(twice("2026-10-25 03:30"), None);
         for text in ["", "noon", "25:00", "2026-13-01"] {
             assert!(parse(text).unwrap_err().contains("expected 19:30"), "{text}");
         }

@@ -11,10 +11,11 @@ mod usb;
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, PoolSource, VirtualStamps};
-use crate::doctor::facts::{Facts, LogDir, Missing, Pool, Read, Runtime};
+use crate::doctor::facts::{Daemon, Facts, LogDir, Missing, Pool, Read, Runtime};
 
 /// Where to look.
 #[derive(Clone, Debug)]
@@ -63,6 +64,14 @@ impl Places {
             kind => kind.to_string(),
         };
         Missing(format!("{}: {why}", shown.display()))
+    }
+}
+
+/// The log directory of the daemon that answers at the first of these addresses.
+pub fn log_of_daemon(listen: &[SocketAddr]) -> Option<PathBuf> {
+    match health::ask(listen) {
+        Daemon::Running(_, health) => health.log.filter(|log| log.is_absolute()),
+        _ => None,
     }
 }
 

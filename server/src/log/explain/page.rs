@@ -8,7 +8,9 @@ use jiff::tz::TimeZone;
 use super::evidence::Finding;
 use super::places::{Place, Tie};
 use super::story::{Chain, DeviceThen, Story, Verdict, buzzers_of, flag_words};
+use super::uncounted::Uncounted;
 use super::words::{label, ms, quoted, signed, wrap};
+use crate::pool_id::PoolId;
 
 /// Presses that are listed. A quiz has a few; the others are in the JSON.
 const PLACES_MAX: usize = 100;
@@ -16,6 +18,8 @@ const PLACES_MAX: usize = 100;
 const TIES_MAX: usize = 10;
 /// Reasons that are given.
 const WHY_MAX: usize = 10;
+/// Presses that did not count and are named in the verdict; the others are below it.
+const UNCOUNTED_MAX: usize = 8;
 /// A label is cut in the table if it is longer; the pool's whole name stands below.
 const LABEL_MAX: usize = 24;
 
@@ -68,6 +72,7 @@ fn verdict(page: &mut String, story: &Story) {
         if let Some(more @ 1..) = story.why.len().checked_sub(WHY_MAX) {
             page.push_str(&format!("  - and {more} more reasons; --json has them\n"));
         }
+        in_vain(page, "  - ", None, &story.uncounted);
         if !story.places.is_empty() {
             page.push_str("What is known all the same:\n");
         }
@@ -82,6 +87,35 @@ fn verdict(page: &mut String, story: &Story) {
             whys.iter().for_each(|why| wrap(page, "         - ", why));
         }
     }
+    in_vain(page, "         ", Some(&label(&verdict.pool, verdict.buzzer)), &story.uncounted);
+    let down = down(story);
+    if !down.is_empty() {
+        let were = if down.len() == 1 { "was" } else { "were" };
+        wrap(page, "         ", &format!("{} {were} down already and could not press.", down.join(", ")));
+    }
+}
+
+/// Who pressed, and it did not count.
+fn in_vain(page: &mut String, indent: &str, first: Option<&str>, uncounted: &[Uncounted]) {
+    uncounted.iter().take(UNCOUNTED_MAX).for_each(|one| wrap(page, indent, &one.sentence(first)));
+    if let Some(more @ 1..) = uncounted.len().checked_sub(UNCOUNTED_MAX) {
+        page.push_str(&format!("{indent}and {more} more that did not count, below\n"));
+    }
+}
+
+/// Buttons that were down before the first press and have no press of their own here.
+fn down(story: &Story) -> Vec<String> {
+    let own = story.pools.iter().flat_map(|pool| {
+        let down = pool.devices.iter().flat_map(|device| &device.down);
+        down.map(move |down| (&pool.pool, down.buzzer))
+    });
+    let has_place = |(pool, buzzer): &(&PoolId, u16)| {
+        story.places.iter().any(|place| (&place.pool, place.buzzer) == (*pool, *buzzer))
+    };
+    let mut down: Vec<String> =
+        own.filter(|button| !has_place(button)).map(|(pool, buzzer)| label(pool, buzzer)).collect();
+    down.dedup();
+    down
 }
 
 fn first(verdict: &Verdict, story: &Story) -> String {
@@ -96,7 +130,8 @@ fn first(verdict: &Verdict, story: &Story) -> String {
         (Some(us), Some(next)) => {
             format!("{name} was told first; the stamp of {next} is {} earlier.", ms(us.unsigned_abs()))
         }
-        _ => format!("{name} was first. Nobody else pressed."),
+        _ if story.uncounted.is_empty() => format!("{name} was first. Nobody else pressed."),
+        _ => format!("{name} was first. No other press counts."),
     }
 }
 

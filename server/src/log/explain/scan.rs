@@ -10,7 +10,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::roster::Roster;
+use super::uncounted::began_us;
 use super::window::{Asked, Began, Damage, Entry, Found, Origin, Window};
+use super::words::label;
 use crate::log::span::{Spans, Where};
 use crate::log::wall::WallClock;
 use crate::pool_id::PoolId;
@@ -34,6 +36,7 @@ const UNKNOWN_MAX: usize = 4;
 enum Sought {
     LastRace,
     Around(u64),
+    Seqs(u64, u64),
     Span(Spans),
 }
 
@@ -67,6 +70,8 @@ pub struct Scan {
     damages_since: usize,
     seqs: Option<(u64, u64)>,
     latest_us: u64,
+    /// Presses that did not count, and who made the last of them.
+    in_vain: Option<(u64, String)>,
 }
 
 impl Scan {
@@ -76,6 +81,7 @@ impl Scan {
         let sought = match asked {
             Asked::LastRace => Sought::LastRace,
             Asked::Around(seq) => Sought::Around(seq),
+            Asked::Seqs(first, last) => Sought::Seqs(first, last),
             Asked::Span(span) => Sought::Span(Spans::new(span)),
         };
         Self {
@@ -100,6 +106,7 @@ impl Scan {
             damages_since: 0,
             seqs: None,
             latest_us: 0,
+            in_vain: None,
         }
     }
 
@@ -107,6 +114,12 @@ impl Scan {
     pub fn feed(&mut self, record: Record) {
         let began = self.enter(&record);
         self.stopped_us = matches!(record.fact, Fact::Stop {}).then_some(record.at_us);
+        if let Fact::Uncounted { pool, buzzer, presses, reason, .. } = &record.fact {
+            let before = self.in_vain.as_ref().map_or(0, |(presses, _)| *presses);
+            let why = if reason == "not_connected" { "its pool was not connected" } else { reason };
+            let last = format!("{} (seq {}): {why}", label(pool, *buzzer), record.seq);
+            self.in_vain = Some((before + u64::from(*presses), last));
+        }
         let at_us = record.at_us;
         let (first, _) = self.seqs.unwrap_or((record.seq, 0));
         self.seqs = Some((first, record.seq));
@@ -118,6 +131,17 @@ impl Scan {
         match &mut self.sought {
             Sought::LastRace => self.race(&entry),
             &mut Sought::Around(seq) => self.around(seq, &entry),
+            &mut Sought::Seqs(first, last) => {
+                let seq = entry.record.seq;
+                let found = match (first..=last).contains(&seq) {
+                    true if self.open => Where::In,
+                    true => Where::Begins,
+                    false if self.locked => Where::Behind,
+                    false => Where::Out,
+                };
+                self.open &= seq <= last;
+                self.span(found, &entry);
+            }
             Sought::Span(spans) => {
                 if let Some(found) = wall_us.map(|wall_us| spans.see(wall_us)) {
                     self.span(found, &entry);
@@ -163,7 +187,13 @@ impl Scan {
     }
 
     /// The log ends here.
-    pub fn finish(self) -> Found {
+    pub fn finish(mut self) -> Found {
+        if let (Sought::LastRace, Some((presses, last))) = (&self.sought, &self.in_vain) {
+            let presses =
+                if *presses == 1 { "1 press was".to_owned() } else { format!("{presses} presses were") };
+            self.nothing =
+                format!("no press counts in this log; {presses} made that did not, the last by {last}");
+        }
         Found {
             window: self.window.filter(|_| self.locked || matches!(self.sought, Sought::LastRace)),
             nothing: self.nothing,
@@ -190,7 +220,7 @@ impl Scan {
             self.last_press_us = None;
             self.latest_us = 0;
             self.lead.clear();
-            if !matches!(self.sought, Sought::Span(_)) {
+            if !matches!(self.sought, Sought::Span(_) | Sought::Seqs(..)) {
                 self.open = false;
             }
         }
@@ -208,7 +238,7 @@ impl Scan {
     fn race(&mut self, entry: &Entry) {
         if is_press(&entry.record) && !self.is_near_press(entry.record.at_us) {
             self.open(entry, Some(self.gap_us));
-        } else if self.is_running(entry.record.at_us) {
+        } else if self.is_running(began_us(&entry.record)) {
             self.push(entry);
         } else {
             self.open = false;
@@ -228,7 +258,7 @@ impl Scan {
             }
         } else if self.open {
             let near = self.quiet_us.is_some_and(|quiet_us| at_us <= quiet_us.saturating_add(self.gap_us));
-            if near || self.is_running(at_us) {
+            if near || self.is_running(began_us(&entry.record)) {
                 self.push(entry);
             } else {
                 self.open = false;
@@ -248,6 +278,14 @@ impl Scan {
                     && contests.iter().any(|seq| window.entries.iter().any(|own| own.record.seq == *seq))
                 {
                     window.cut = Some(entry.record.seq);
+                }
+                // A sum that came behind the end may tell of what was before it.
+                let last = self.window.iter().filter_map(|window| window.entries.last()).next_back();
+                let is_of_it = last.is_some_and(|last| {
+                    last.boot == entry.boot && began_us(&entry.record) <= last.record.at_us
+                });
+                if is_of_it && matches!(entry.record.fact, Fact::Uncounted { .. }) {
+                    self.push(entry);
                 }
             }
             Where::Out => self.open = false,

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::evidence::{self, Decisive, Finding};
 use super::places::{self, Place, Tie};
+use super::uncounted::{self, Uncounted};
 use super::window::{Damage, Found, Window};
 use super::words::{label, list, quoted};
 use crate::pool_id::PoolId;
@@ -50,6 +51,8 @@ pub struct Story {
     pub places: Vec<Place>,
     /// The draws.
     pub ties: Vec<Tie>,
+    /// Presses that did not count.
+    pub uncounted: Vec<Uncounted>,
     /// Further presses or records that were not looked at.
     pub omitted: u64,
     /// What else happened.
@@ -174,6 +177,7 @@ impl Story {
             seqs: None,
             places: Vec::new(),
             ties: Vec::new(),
+            uncounted: Vec::new(),
             omitted: 0,
             happened: Vec::new(),
             pools: Vec::new(),
@@ -189,7 +193,8 @@ impl Story {
         let places = places::of(window, known);
         let ties = places::ties(window, &places);
         let happened = evidence::of(window, decisive.as_ref());
-        let bars = bars(window, &places, &ties, &happened);
+        let uncounted = uncounted::of(window, decisive.as_ref(), &places);
+        let bars = bars(window, &places, &ties, &happened, &uncounted);
         let (verdict, doubts) = match (bars.is_empty(), places.split_first()) {
             (true, Some((first, rest))) => {
                 let (verdict, doubts) = verdict(window, first, rest);
@@ -204,6 +209,7 @@ impl Story {
             seqs: entries.first().zip(entries.last()).map(|(a, b)| (a.record.seq, b.record.seq)),
             places,
             ties,
+            uncounted,
             omitted: window.omitted,
             happened,
             pools: pools(window, decisive.as_ref()),
@@ -214,10 +220,18 @@ impl Story {
 }
 
 /// Why nobody can say who was first; nothing, if somebody can.
-fn bars(window: &Window, places: &[Place], ties: &[Tie], happened: &[Finding]) -> Vec<String> {
+fn bars(
+    window: &Window,
+    places: &[Place],
+    ties: &[Tie],
+    happened: &[Finding],
+    uncounted: &[Uncounted],
+) -> Vec<String> {
     let mut bars = Vec::new();
     if places.is_empty() {
-        bars.push("nobody pressed a buzzer here".to_owned());
+        let nobody =
+            if uncounted.is_empty() { "nobody pressed a buzzer here" } else { "no press counts here" };
+        bars.push(nobody.to_owned());
     }
     for finding in happened.iter().filter(|finding| finding.bars) {
         bars.push(format!("{} (seq {}): {}", finding.what, finding.seq, finding.means));

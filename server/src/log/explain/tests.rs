@@ -171,6 +171,7 @@ fn a_photo_finish_a_tie_and_what_was_around_read_like_this() {
 VERDICT  stage 12 was first, 3.120 ms before stage 21.
          Not certain: stage 21 may in truth have been before stage 12: photo finish, the host
                       decides.
+         stage 14, stage 24 were down already and could not press.
 
 place  buzzer         to first    to previous  seq  how sure
     1  stage 12                                  8  photo finish
@@ -217,6 +218,93 @@ The log
     assert_eq!(text, want);
     let command = text.lines().filter(|line| !line.contains("printf"));
     assert!(command.clone().all(|line| line.chars().count() <= words::WIDTH), "{text}");
+}
+
+fn uncounted(buzzer: u16, presses: u32, since_us: u64) -> Fact {
+    let (pool, reason) = ("table".parse().unwrap(), "not_connected".into());
+    Fact::Uncounted { pool, buzzer, device: 3, presses, since_us, reason }
+}
+
+#[test]
+fn who_pressed_in_vain_is_named_in_the_verdict() {
+    let verdict = |story: &Story| {
+        let text = page::text(story, &TimeZone::UTC);
+        let from = text.find("VERDICT").unwrap();
+        text[from..].split("\n\n").next().unwrap().to_owned()
+    };
+    // Sums come later than what they tell; one comes behind the time in which a race goes on.
+    let alone = |since_us: u64, at_us: u64, presses: u32| {
+        last([(RACE, press(11)), (at_us, uncounted(4, presses, since_us))])
+    };
+    assert_eq!(
+        verdict(&last([(RACE, press(11))])),
+        "VERDICT  stage 11 was first. Nobody else pressed.\n         Certain."
+    );
+    for (story, want) in [
+        (
+            alone(RACE - 135, RACE + S, 1),
+            "table 4 pressed 0.135 ms before stage 11 (seq 6): it did not count, because pool",
+        ),
+        (
+            alone(RACE + 3000, RACE + S, 1),
+            "table 4 pressed 3.000 ms behind stage 11 (seq 6): it did not count, because pool",
+        ),
+        (alone(RACE, RACE + S, 1), "table 4 pressed at the very time of stage 11 (seq 6)"),
+        (alone(RACE + 3000, RACE + S, 3), "table 4 pressed 3 times, first 3.000 ms behind stage 11 (seq 6)"),
+        (alone(RACE + 2_900_000, RACE + 3_900_000, 1), "table 4 pressed 2900.000 ms behind stage 11 (seq 6)"),
+    ] {
+        let text = verdict(&story);
+        assert!(text.contains(want) && text.contains("No other press counts."), "{text}");
+        assert!(!text.contains("Nobody else"), "{text}");
+        assert_eq!(short(&story), "stage 11 by alone, certain");
+    }
+    // Also where another one counts, and of a button whose contact only moved.
+    let moved = Fact::Ignored {
+        pool: "stage".parse().unwrap(),
+        buzzer: 22,
+        device: 2,
+        edges: 2,
+        since_us: RACE - 40,
+        down: false,
+    };
+    let bounce = Fact::Ignored {
+        pool: "stage".parse().unwrap(),
+        buzzer: 11,
+        device: 1,
+        edges: 2,
+        since_us: RACE + 40,
+        down: false,
+    };
+    let story = last([
+        (RACE, press(11)),
+        (RACE + 9, press(12)),
+        (RACE + S, uncounted(4, 1, RACE + 5)),
+        (RACE + S, moved),
+        (RACE + S, bounce),
+    ]);
+    let text = verdict(&story);
+    assert!(text.contains("0.009 ms before stage 12."), "{text}");
+    let told: Vec<&str> = story.uncounted.iter().map(|one| one.pool.as_str()).collect();
+    assert_eq!(told, ["table", "stage"], "the nearest first, and no bounce of what counts: {text}");
+    assert!(text.contains("stage 22 moved 2 times, first 0.040 ms before stage 11"), "{text}");
+    // Nobody's press counts: that is not nobody.
+    let story = last([(RACE, uncounted(4, 2, RACE - S))]);
+    assert_eq!(
+        story.why,
+        [
+            "no press counts in this log; 2 presses were made that did not, the last by table 4 (seq 5): its pool was not \
+          connected"
+        ]
+    );
+    let facts = game([(RACE, uncounted(4, 2, RACE - S)), (RACE + S, press(11))]);
+    let story = explain(facts.clone(), Asked::Seqs(5, 5), &[]);
+    assert_eq!(story.why, ["no press counts here"]);
+    assert!(
+        page::text(&story, &TimeZone::UTC).contains("  - table 4 pressed 2 times (seq 5): it did not count")
+    );
+    let story = explain(facts.clone(), Asked::Seqs(5, 9), &[]);
+    assert_eq!((story.seqs, story.places.len(), story.uncounted.len()), (Some((5, 6)), 1, 1));
+    assert_eq!(explain(facts, Asked::Seqs(1, 4), &[]).why, ["nobody pressed a buzzer here"]);
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub enum Asked {
     /// The race that this record belongs to: it runs, has just ended or is about to begin. If there is none, what
     /// was around it.
     Around(u64),
+    /// The records with these numbers, the first and the last.
+    Seqs(u64, u64),
     /// Everything of a span of wall time; the last one, if it comes every day.
     Span(Span),
 }
@@ -106,6 +108,7 @@ impl Asked {
             Self::Around(seq) => {
                 format!("seq {seq} is where the log is damaged, or of a kind that is not known")
             }
+            Self::Seqs(first, last) => format!("the log has no readable record from seq {first} to {last}"),
             Self::Span(_) => "the log has nothing of that time".to_owned(),
         }
     }
