@@ -4,9 +4,9 @@
 // once a frame. It claims no time and no certainty, for v1 carries neither.
 "use strict";
 
-const BEAT_MS = 300; // A question to the daemon, so that silence is noticed.
+const BEAT_MS = 250; // A question to the daemon, so that silence is noticed.
 const SILENT_BEATS = 3; // So many without any message: it does not answer.
-const DROP_BEATS = 15; // So many: try another connection.
+const DROP_BEATS = 18; // So many: try another connection.
 const OPEN_MS = 3000; // A connection must open within this time.
 const RETRY_MS = [200, 400, 800, 1500];
 const HEALTH_MS = 3000;
