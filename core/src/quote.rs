@@ -18,7 +18,7 @@ pub struct Quoted<'a>(pub &'a str);
 
 /// Whether a character is to be escaped: C0, DEL and C1 controls, line and paragraph separators, what turns the direction
 /// of reading, and what has no width and no use in a name. The joiners U+200C and U+200D are part of words and stay.
-pub fn is_unsafe(c: char) -> bool {
+pub fn is_escaped(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
@@ -31,7 +31,7 @@ fn escape(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
         '\n' => f.write_str("\\n"),
         '\r' => f.write_str("\\r"),
         '\t' => f.write_str("\\t"),
-        c if is_unsafe(c) => write!(f, "\\u{{{:x}}}", u32::from(c)),
+        c if is_escaped(c) => write!(f, "\\u{{{:x}}}", u32::from(c)),
         c => f.write_char(c),
     }
 }
@@ -93,9 +93,9 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_unsafe_comes_through(text in any::<String>()) {
-            prop_assert!(!Plain(&text).to_string().contains(is_unsafe));
+            prop_assert!(!Plain(&text).to_string().contains(is_escaped));
             let quoted = Quoted(&text).to_string();
-            prop_assert!(!quoted.contains(is_unsafe));
+            prop_assert!(!quoted.contains(is_escaped));
             prop_assert!(quoted.len() < 11 * QUOTED_CHARS_MAX);
         }
     }

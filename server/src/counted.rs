@@ -1,8 +1,12 @@
 //! A number with its noun. In: how many of what. Out: words. Guarantee: one is singular, everything else plural.
 
-/// `1 record`, `2 records`.
+/// `1 record`, `2 records`, `2 presses`.
 pub fn counted(count: u64, one: &str) -> String {
-    let s = if count == 1 { "" } else { "s" };
+    let s = match one {
+        _ if count == 1 => "",
+        one if one.ends_with('s') => "es",
+        _ => "s",
+    };
     format!("{count} {one}{s}")
 }
 
@@ -12,6 +16,7 @@ mod tests {
 
     #[test]
     fn one_is_singular() {
+        assert_eq!([1, 2].map(|count| counted(count, "press")).join(", "), "1 press, 2 presses");
         assert_eq!(
             [0, 1, 2].map(|count| counted(count, "record")).join(", "),
             "0 records, 1 record, 2 records"

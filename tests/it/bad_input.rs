@@ -114,7 +114,7 @@ fn a_bad_greeting_is_answered_with_its_reason() {
     for (greeting, reason) in [
         (&b"\n"[..], "expected"),
         (b"hello\n", "expected"),
-        (b"{\"name\":\"x\"}\n", "missing field `buzzers`"),
+        (b"{\"name\":\"x\"}\n", "buzzers: there is none"),
         (b"{\"name\":\"x\",\"buzzers\":{}}\n", "there is none"),
         (b"{\"name\":\"x\",\"buzzers\":{\"768\":1}}\n", "\\\"768\\\" is no key"),
         (b"{\"name\":\"x\",\"buzzers\":{\"704\":65536}}\n", "65536"),

@@ -10,7 +10,7 @@ use buzzer_tests::harness::daemon::binary;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 /// Every command that prints a result, and ends.
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 17] = [
     &["--help"],
     &["-h"],
     &["--version"],
@@ -18,6 +18,7 @@ const COMMANDS: [&[&str]; 16] = [
     &["serve", "--help"],
     &["demo", "--seconds", "1"],
     &["devices", "--help"],
+    &["check", "buzzerd.toml"],
     &["doctor"],
     &["doctor", "--json"],
     &["log", "verify", "$LOG"],

@@ -18,7 +18,7 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn run(self, config: Option<&Path>) -> Result<(), Failure> {
-        let Some(path) = self.file.as_deref().or(config).or_else(|| configured()) else {
+        let Some(path) = self.file.as_deref().or(config).or_else(configured) else {
             return print(&format!(
                 "no configuration is there, so the defaults hold: {}\n",
                 says(&load(None)?)

@@ -26,16 +26,18 @@ use crossterm::event::{Event, KeyCode as Key, KeyEventKind, KeyModifiers};
 use crossterm::terminal;
 
 use super::story::{RACE_US, Story};
-use super::{Failure, serve, stdout};
+use super::{Failure, number, serve, stdout};
 
 const BUZZERS: u16 = 4;
+/// A year.
+const SECONDS_MAX: u64 = 31_536_000;
 /// Key codes of the demo's buzzers: BTN_TRIGGER_HAPPY1 and on, as a Buzz! hub has them.
 const FIRST_KEY: u16 = 704;
 
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// End after so many seconds
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::whole::<u64>(0..=SECONDS_MAX))]
     seconds: Option<u64>,
 }
 
@@ -45,7 +47,9 @@ impl Demo {
         let dir = folder.0.as_path();
         let (config, address) = config(dir)?;
         // A game for one evening on one keyboard: what this machine lacks for a match is of no interest.
-        ::log::set_max_level(::log::LevelFilter::Error);
+        if std::env::var_os("BUZZERD_LOG").is_none() {
+            ::log::set_max_level(::log::LevelFilter::Error);
+        }
         let daemon = serve::start(&config)?;
         let running = thread::Builder::new().name("server".into()).spawn(move || daemon.run());
         let running = running.context("the server thread")?;

@@ -14,7 +14,7 @@ use buzzer_server::io::hardware::{self, INPUT_DIR, SYSFS_ROOT};
 use clap::Args;
 use serde_json::json;
 
-use super::{Failure, identify, measure, print, stderr};
+use super::{Failure, identify, measure, number, print, stderr};
 
 #[derive(Debug, Args)]
 pub(crate) struct Devices {
@@ -29,7 +29,7 @@ pub(crate) struct Devices {
     #[arg(long, num_args = 2, value_names = ["POOL", "BUZZER"], conflicts_with_all = ["json", "measure"])]
     identify: Option<Vec<String>>,
     /// Measure (10 if left out) or blink (5) for so many seconds
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=600))]
+    #[arg(long, value_name = "N", value_parser = number::whole::<u16>(1..=600))]
     seconds: Option<u16>,
 }
 
@@ -47,8 +47,9 @@ impl Devices {
         }
         need_sysfs(Path::new(SYSFS_ROOT))?;
         if let Some([pool, buzzer]) = self.identify.as_deref() {
-            let number = buzzer.parse().with_context(|| format!("BUZZER is a number, not {buzzer:?}"));
-            let number = number.map_err(Failure::Usage)?;
+            let buzzer_number = number::whole::<u16>(0..=65535)(buzzer);
+            let number = buzzer_number
+                .map_err(|why| Failure::Usage(anyhow!("--identify: BUZZER is {buzzer:?}: {why}")))?;
             return identify::run(config, pool, number, self.seconds.unwrap_or(5).into());
         }
         let rows = survey(hardware::claims(config), Path::new(SYSFS_ROOT), Path::new(INPUT_DIR));

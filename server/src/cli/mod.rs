@@ -1,12 +1,15 @@
 //! The command line. In: arguments. Out: the command, run. Guarantee: `--help` teaches; a mistake in arguments or
 //! configuration is exit code 2 before anything was opened.
 
+mod check;
+mod config_file;
 mod demo;
 mod devices;
 mod doctor;
 mod identify;
 mod log;
 mod measure;
+mod number;
 mod serve;
 pub(crate) mod stderr;
 mod stdout;
@@ -14,7 +17,7 @@ mod story;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use buzzer_server::config::Config;
 use buzzer_server::io::facts;
 use clap::{Parser, Subcommand};
@@ -26,25 +29,31 @@ const CONFIG_PATH: &str = "/etc/buzzerd/buzzerd.toml";
 /// Where the service that is installed has its log.
 const INSTALLED_LOG: &str = "/var/lib/buzzerd";
 
-/// Who was first? A buzzer mediator: reads buzzers from the Linux kernel with the kernel's own time, puts every press
-/// into one order, logs it, and tells every screen over WebSocket.
+/// Who was first? A buzzer mediator
+///
+/// It reads buzzers from the Linux kernel with the kernel's own time, puts every press into one order, logs it, and tells every
+/// screen over WebSocket.
 #[derive(Debug, Parser)]
 #[command(
     name = "buzzerd",
     version,
     max_term_width = 100,
-    after_help = "\
+    after_long_help = "\
 Try it now:        buzzerd demo
 What is plugged in: buzzerd devices
 Fit for a match?   buzzerd doctor
 Run it:            buzzerd serve            (ws://127.0.0.1:7400/)
 What happened?     buzzerd log show
 
+BUZZERD_LOG says how much is told on stderr: off, error, warn, info (if it is not set) or debug.
+
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration."
 )]
 pub(crate) struct Cli {
-    /// The configuration (TOML); without it /etc/buzzerd/buzzerd.toml if that exists, else the defaults: listen on
-    /// 127.0.0.1:7400, and every recognised buzzer device is a pool
+    /// The configuration
+    ///
+    /// A TOML file. Without it /etc/buzzerd/buzzerd.toml if that exists, else the defaults: listen on 127.0.0.1:7400, and
+    /// every recognised buzzer device is a pool.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -55,15 +64,18 @@ pub(crate) struct Cli {
 enum Command {
     /// Run the mediator until SIGTERM or Ctrl-C
     Serve(serve::Serve),
+    /// Check a configuration, and name every mistake in it; nothing is opened and nothing is started
+    Check(check::Check),
     /// Play with four virtual buzzers on this keyboard (keys 1 to 4), through the real daemon
     Demo(demo::Demo),
-    /// List input devices: what buzzerd makes of each, what keeps it from opening one, and how much older than its time
-    /// a press of it may be; or show which handset is which. Opens nothing, but with --measure takes one device and
-    /// watches its reports
+    /// List input devices and what buzzerd makes of them, or show which handset is which
+    ///
+    /// Of each device: its pool, what keeps buzzerd from opening it, and how much older than its time a press of it may be.
+    /// Opens nothing, but with --measure takes one device and watches its reports.
     Devices(devices::Devices),
-    /// Check this machine before a match: what is fit, what is not, and the command that cures it. Opens no device
+    /// Check this machine before a match: what is fit, what is not, and the command that cures it
     Doctor(doctor::Doctor),
-    /// The log: is it whole, what does it say, what does it prove? For a judge or a moderator, also beside a running daemon
+    /// The log: is it whole, what does it say, what does it prove?
     Log(log::Log),
 }
 
@@ -96,6 +108,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     let config = || load(cli.config.as_deref());
     match cli.command {
         Command::Serve(serve) => serve.run(config()?),
+        Command::Check(check) => check.run(cli.config.as_deref()),
         Command::Demo(demo) => demo.run(),
         Command::Devices(devices) => devices.run(&config()?),
         Command::Doctor(doctor) => doctor.run(&config()?),
@@ -113,17 +126,26 @@ fn answer_to_usage(answer: &clap::Error) -> Result<(), Failure> {
     print(&if stdout::may_colour() { text.ansi().to_string() } else { text.to_string() })
 }
 
-/// The configuration that holds.
+/// The configuration that holds: that of this file, else of the usual place, else the defaults.
 fn load(path: Option<&Path>) -> Result<Config, Failure> {
-    let path = match path {
-        Some(path) => path,
-        None if Path::new(CONFIG_PATH).exists() => Path::new(CONFIG_PATH),
-        None => return Ok(Config::defaults(state_dir()?)),
-    };
-    let text = std::fs::read_to_string(path);
-    let text = text.with_context(|| format!("{}: cannot be read", path.display())).map_err(Failure::Usage)?;
-    let mut config =
-        Config::parse(&text, &path.display().to_string()).map_err(|error| Failure::Usage(error.into()))?;
+    match path.or_else(configured) {
+        Some(path) => read(path),
+        None => Ok(Config::defaults(state_dir()?)),
+    }
+}
+
+/// The configuration's usual place, if it is there.
+fn configured<'a>() -> Option<&'a Path> {
+    Some(Path::new(CONFIG_PATH)).filter(|path| path.exists())
+}
+
+/// Reads a configuration, or says every mistake in it.
+fn read(path: &Path) -> Result<Config, Failure> {
+    let text = config_file::read(path).map_err(Failure::Usage)?;
+    let mut config = Config::parse(&text, &path.display().to_string()).map_err(|errors| {
+        errors.0.iter().for_each(|error| stderr::say(format_args!("{error}")));
+        Failure::Misused
+    })?;
     if config.log.dir.is_none() {
         config.log.dir = Some(state_dir()?);
     }

@@ -5,6 +5,7 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use anyhow::anyhow;
+use buzzer_server::io::obstacle;
 
 use super::Failure;
 use super::stderr::write_all;
@@ -80,5 +81,5 @@ pub(super) fn unless_unread(error: io::Error) -> Result<(), Failure> {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return Err(Failure::Unread);
     }
-    Err(Failure::Failed(anyhow!("the result cannot be written: {error}")))
+    Err(Failure::Failed(anyhow!("the result cannot be written: {}", obstacle::words(&error))))
 }

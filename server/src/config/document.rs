@@ -1,11 +1,12 @@
 //! A TOML document in which every value knows its place. In: text. Out: [`Table`] and [`Place`], which hand out
-//! values of the wanted type or a [`Refusal`] that says where, what was found and what was expected. Guarantee: no
-//! input panics.
+//! values of the wanted type or a [`Refusal`] that says where, what was found and what was expected; all refusals of a
+//! document by [`judge`]. Guarantee: no input panics.
 //!
 //! The `toml` crate's own spanned tree rather than derived `Deserialize`: a derived error has a span, but neither the
 //! path of the key nor words for what would have been right, and it cannot know that a key is right in one kind of
 //! pool and wrong in another.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use toml::Spanned;
@@ -14,6 +15,9 @@ use toml::de::{DeTable, DeValue};
 /// Found text longer than this many characters is cut in messages.
 const FOUND_CHARS_MAX: usize = 120;
 
+/// So many mistakes of one document are named at most.
+const MISTAKES_MAX: usize = 50;
+
 /// Why a document is refused.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -21,23 +25,74 @@ pub(super) struct Refusal {
     pub(super) at: usize,
     /// Path of the key, `pool[2].buzzers.1`; empty where the text is no TOML.
     pub(super) key: String,
+    /// Path of the table that a missing key is missing from, else the same.
+    within: String,
+    /// It is about what a table does not have: nothing that was taken out is the reason.
+    is_of_table: bool,
     pub(super) message: String,
 }
 
+/// Reads a document with `read`, which gives up at the first mistake: what is refused is taken out and the rest is read again,
+/// until nothing is left to refuse.
+///
+/// # Errors
+/// Every mistake, in the order of the text.
+pub(super) fn judge<T>(
+    text: &str,
+    read: impl Fn(&Table<'_>) -> Result<T, Refusal>,
+) -> Result<T, Vec<Refusal>> {
+    let document = parse(text)?;
+    let (mut without, mut refusals) = (BTreeSet::new(), Vec::new());
+    loop {
+        match read(&Table::root(&document, &without)) {
+            Ok(read) if refusals.is_empty() => return Ok(read),
+            Ok(_) => break,
+            Err(refusal) => {
+                // What is wrong because a part of it was taken out was not wrong by itself.
+                let is_consequence =
+                    !refusal.is_of_table && without.iter().any(|out| is_within(out, &refusal.key));
+                // What is missing cannot be taken out, so its table is if somebody asks for it again.
+                let is_progress = !refusal.key.is_empty()
+                    && (without.insert(refusal.key.clone()) || without.insert(refusal.within.clone()));
+                if !is_consequence {
+                    refusals.push(refusal);
+                }
+                if !is_progress || refusals.len() == MISTAKES_MAX {
+                    break;
+                }
+            }
+        }
+    }
+    refusals.sort_by_key(|refusal| refusal.at);
+    Err(refusals)
+}
+
+/// Whether a key is this one or below it.
+fn is_within(key: &str, of: &str) -> bool {
+    key.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
 /// Takes text apart.
-pub(super) fn parse(text: &str) -> Result<Spanned<DeTable<'_>>, Refusal> {
-    DeTable::parse(text).map_err(|error| {
-        let span = error.span().unwrap_or_default();
-        let found = match text.get(span.clone()).filter(|found| !found.is_empty()) {
-            Some(found) => quoted(found),
-            None => match text.get(span.start..).and_then(|rest| rest.chars().next()) {
-                None => "the end of the file".to_owned(),
-                Some('\r' | '\n') => "the end of the line".to_owned(),
-                Some(other) => quoted(other.encode_utf8(&mut [0; 4])),
-            },
-        };
-        Refusal { at: span.start, key: String::new(), message: format!("{}, found {found}", error.message()) }
-    })
+fn parse(text: &str) -> Result<Spanned<DeTable<'_>>, Vec<Refusal>> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let refusals: Vec<Refusal> = errors
+        .iter()
+        .take(MISTAKES_MAX)
+        .map(|error| {
+            let span = error.span().unwrap_or_default();
+            let found = match text.get(span.clone()).filter(|found| !found.is_empty()) {
+                Some(found) => quoted(found),
+                None => match text.get(span.start..).and_then(|rest| rest.chars().next()) {
+                    None => "the end of the file".to_owned(),
+                    Some('\r' | '\n') => "the end of the line".to_owned(),
+                    Some(other) => quoted(other.encode_utf8(&mut [0; 4])),
+                },
+            };
+            let message = format!("{}, found {found}", error.message());
+            Refusal { at: span.start, key: String::new(), within: String::new(), is_of_table: false, message }
+        })
+        .collect();
+    if refusals.is_empty() { Ok(document) } else { Err(refusals) }
 }
 
 /// The line of a byte offset, counted from 1.
@@ -86,16 +141,29 @@ pub(super) struct Place<'d> {
     pub(super) key: String,
     at: usize,
     value: &'d DeValue<'d>,
+    without: &'d BTreeSet<String>,
 }
 
 impl<'d> Place<'d> {
-    fn new(key: String, value: &'d Spanned<DeValue<'d>>) -> Self {
-        Self { key, at: value.span().start, value: value.get_ref() }
+    /// None if it was taken out.
+    fn new(key: String, value: &'d Spanned<DeValue<'d>>, without: &'d BTreeSet<String>) -> Option<Self> {
+        (!without.contains(&key)).then(|| Self {
+            key,
+            at: value.span().start,
+            value: value.get_ref(),
+            without,
+        })
     }
 
     /// The refusal of this value for this reason.
     pub(super) fn refuse(&self, message: impl Into<String>) -> Refusal {
-        Refusal { at: self.at, key: self.key.clone(), message: message.into() }
+        Refusal {
+            at: self.at,
+            key: self.key.clone(),
+            within: self.key.clone(),
+            is_of_table: false,
+            message: message.into(),
+        }
     }
 
     /// The refusal that says what was found here and what was expected.
@@ -159,8 +227,8 @@ impl<'d> Place<'d> {
         let DeValue::Array(list) = self.value else {
             return Err(self.expected(expected));
         };
-        let place = |(index, value)| Self::new(format!("{}[{}]", self.key, index + 1), value);
-        Ok(list.iter().enumerate().map(place).collect())
+        let place = |(index, value)| Self::new(format!("{}[{}]", self.key, index + 1), value, self.without);
+        Ok(list.iter().enumerate().filter_map(place).collect())
     }
 
     /// A list that is not empty.
@@ -172,7 +240,9 @@ impl<'d> Place<'d> {
     /// A table.
     pub(super) fn table(&self, expected: &str) -> Result<Table<'d>, Refusal> {
         match self.value {
-            DeValue::Table(table) => Ok(Table { key: self.key.clone(), at: self.at, entries: Some(table) }),
+            DeValue::Table(table) => {
+                Ok(Table { key: self.key.clone(), at: self.at, entries: Some(table), without: self.without })
+            }
             _ => Err(self.expected(expected)),
         }
     }
@@ -180,16 +250,19 @@ impl<'d> Place<'d> {
 
 /// The keys of one table and where it starts.
 pub(super) struct Table<'d> {
-    key: String,
+    /// Path of it.
+    pub(super) key: String,
     at: usize,
     /// `None`: the document does not have this table.
     entries: Option<&'d DeTable<'d>>,
+    /// Paths that were taken out.
+    without: &'d BTreeSet<String>,
 }
 
 impl<'d> Table<'d> {
     /// The whole document.
-    pub(super) fn root(document: &'d Spanned<DeTable<'d>>) -> Self {
-        Self { key: String::new(), at: 0, entries: Some(document.get_ref()) }
+    fn root(document: &'d Spanned<DeTable<'d>>, without: &'d BTreeSet<String>) -> Self {
+        Self { key: String::new(), at: 0, entries: Some(document.get_ref()), without }
     }
 
     /// Refuses every key but these; a hint names what may have been meant.
@@ -205,10 +278,15 @@ impl<'d> Table<'d> {
         }
     }
 
+    /// Whether this key was refused already and taken out; a stand-in lets the rest be read.
+    pub(super) fn is_out(&self, name: &str) -> bool {
+        self.without.contains(&self.path(name))
+    }
+
     /// The value of a key.
     pub(super) fn get(&self, name: &str) -> Option<Place<'d>> {
         let value = self.entries?.get(name)?;
-        Some(Place::new(self.path(name), value))
+        Place::new(self.path(name), value, self.without)
     }
 
     /// The value of a key that must be there.
@@ -216,6 +294,8 @@ impl<'d> Table<'d> {
         self.get(name).ok_or_else(|| Refusal {
             at: self.at,
             key: self.path(name),
+            within: self.key.clone(),
+            is_of_table: false,
             message: format!("missing, expected {expected}"),
         })
     }
@@ -224,7 +304,7 @@ impl<'d> Table<'d> {
     pub(super) fn section(&self, name: &str) -> Result<Self, Refusal> {
         match self.get(name) {
             Some(place) => place.table(&format!("a table [{name}]")),
-            None => Ok(Self { key: self.path(name), at: self.at, entries: None }),
+            None => Ok(Self { key: self.path(name), at: self.at, entries: None, without: self.without }),
         }
     }
 
@@ -234,7 +314,9 @@ impl<'d> Table<'d> {
             .entries
             .into_iter()
             .flatten()
-            .map(|(name, value)| (name.get_ref().as_ref(), Place::new(self.path(name.get_ref()), value)))
+            .filter_map(|(name, value)| {
+                Some((name.get_ref().as_ref(), Place::new(self.path(name.get_ref()), value, self.without)?))
+            })
             .collect();
         entries.sort_by_key(|(_, place)| place.at);
         entries
@@ -242,7 +324,13 @@ impl<'d> Table<'d> {
 
     /// The refusal of the table as a whole.
     pub(super) fn refuse(&self, message: &str) -> Refusal {
-        Refusal { at: self.at, key: self.key.clone(), message: message.to_owned() }
+        Refusal {
+            at: self.at,
+            key: self.key.clone(),
+            within: self.key.clone(),
+            is_of_table: true,
+            message: message.to_owned(),
+        }
     }
 
     fn path(&self, name: &str) -> String {

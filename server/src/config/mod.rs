@@ -1,4 +1,4 @@
-//! The configuration. In: TOML text. Out: [`Config`], or the first reason not to start, as [`ConfigError`] with file,
+//! The configuration. In: TOML text. Out: [`Config`], or every reason not to start, each a [`ConfigError`] with file,
 //! line and key. Guarantee: a `Config` that came from here is valid: ids, sockets and numbers are unique, ranges are
 //! kept, every key is a key. No file is read here and no name is resolved.
 //!
@@ -178,7 +178,12 @@ pub struct MatchConfig {
     pub uniq: Option<String>,
 }
 
-/// Why a configuration is refused: the first reason found.
+/// Why a configuration is refused: every mistake in it, in the order of the file; never none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+/// One mistake in a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}: {key}{}{message}", if .key.is_empty() { "" } else { ": " })]
 pub struct ConfigError {
@@ -211,16 +216,16 @@ impl Config {
     /// Reads a configuration; `file` is its name in errors.
     ///
     /// # Errors
-    /// [`ConfigError`]: the daemon must not start with this text.
-    pub fn parse(text: &str, file: &str) -> Result<Self, ConfigError> {
-        document::parse(text).and_then(|document| config(&Table::root(&document))).map_err(|refusal| {
-            ConfigError {
-                file: file.to_owned(),
-                line: document::line_of(text, refusal.at),
-                key: refusal.key,
-                message: refusal.message,
-            }
-        })
+    /// [`ConfigErrors`]: the daemon must not start with this text.
+    pub fn parse(text: &str, file: &str) -> Result<Self, ConfigErrors> {
+        let error = |refusal: Refusal| ConfigError {
+            file: file.to_owned(),
+            line: document::line_of(text, refusal.at),
+            key: refusal.key,
+            message: refusal.message,
+        };
+        document::judge(text, config)
+            .map_err(|refusals| ConfigErrors(refusals.into_iter().map(error).collect()))
     }
 }
 

@@ -50,7 +50,10 @@ fn pool(table: &Table<'_>, debounce_us: Micros) -> Result<PoolConfig, Refusal> {
     table.only(&KEYS)?;
     const ID: &str = "a pool id of 1 to 64 printable ASCII characters";
     Ok(PoolConfig {
-        id: table.need("id", ID)?.parsed(ID, |text| text.parse().ok())?,
+        id: match table.is_out("id") {
+            true => table.key.parse().map_err(|_| table.refuse("a table that cannot be named"))?,
+            false => table.need("id", ID)?.parsed(ID, |text| text.parse().ok())?,
+        },
         autoconnect: table.get("autoconnect").map_or(Ok(false), |place| place.boolean())?,
         debounce_us: micros(table, "debounce_us", DEBOUNCE_US_MAX)?.unwrap_or(debounce_us),
         source: source(table)?,
@@ -58,13 +61,15 @@ fn pool(table: &Table<'_>, debounce_us: Micros) -> Result<PoolConfig, Refusal> {
 }
 
 fn source(table: &Table<'_>) -> Result<PoolSource, Refusal> {
-    let kinds: Vec<_> = table
-        .entries()
-        .into_iter()
-        .filter(|(name, _)| ["match", "device", "socket"].contains(name))
-        .collect();
+    const KINDS: [&str; 3] = ["match", "device", "socket"];
+    let kinds: Vec<_> = table.entries().into_iter().filter(|(name, _)| KINDS.contains(name)).collect();
     let [(kind, place)] = kinds.as_slice() else {
         return Err(match kinds.as_slice() {
+            [] if KINDS.iter().any(|name| table.is_out(name)) => {
+                let buzzers = table.get("buzzers");
+                buzzers.map(|place| buzzer_keys(&place, &mut BTreeMap::new())).transpose()?;
+                return Ok(PoolSource::Hardware(Vec::new()));
+            }
             [(first, _), (second, place), ..] => place.refuse(format!(
                 "found {second} beside {first}, expected exactly one of match, device and socket in a pool"
             )),
@@ -116,11 +121,6 @@ fn virtual_source(
     uncertainty_us: Option<Micros>,
 ) -> Result<PoolSource, Refusal> {
     const SOCKET: &str = "the absolute path of a socket, at most 107 bytes";
-    let socket = absolute_path(place, SOCKET)?;
-    let text = place.text(SOCKET)?;
-    if text.len() > SOCKET_PATH_BYTES_MAX || text.ends_with('/') || Path::new(text).file_name().is_none() {
-        return Err(place.expected(SOCKET));
-    }
     let stamps = match stamps {
         None => VirtualStamps::default(),
         Some(place) => place.parsed(r#""receipt" or "sender""#, |text| match text {
@@ -129,6 +129,11 @@ fn virtual_source(
             _ => None,
         })?,
     };
+    let socket = absolute_path(place, SOCKET)?;
+    let text = place.text(SOCKET)?;
+    if text.len() > SOCKET_PATH_BYTES_MAX || text.ends_with('/') || Path::new(text).file_name().is_none() {
+        return Err(place.expected(SOCKET));
+    }
     let uncertainty_us = uncertainty_us.unwrap_or(stamps.uncertainty_us());
     Ok(PoolSource::Virtual { socket, stamps, uncertainty_us })
 }
@@ -150,10 +155,10 @@ fn device(
         phys: glob(&table, "phys")?,
         uniq: glob(&table, "uniq")?,
     };
+    let buzzers = buzzers.map(|place| buzzer_keys(&place, numbers)).transpose()?;
     if config == MatchConfig::default() {
         return Err(matcher.expected(MATCH));
     }
-    let buzzers = buzzers.map(|place| buzzer_keys(&place, numbers)).transpose()?;
     Ok(DeviceEntry { matcher: config, buzzers, uncertainty_us })
 }
 

@@ -10,11 +10,16 @@ fn parsed(text: &str) -> Config {
     Config::parse(text, "test.toml").unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
-fn refused(text: &str) -> ConfigError {
+fn refusals(text: &str) -> Vec<ConfigError> {
     match Config::parse(text, "test.toml") {
-        Err(error) => error,
+        Err(errors) => errors.0,
         Ok(config) => panic!("accepted:\n{text}\n{config:?}"),
     }
+}
+
+/// The first mistake.
+fn refused(text: &str) -> ConfigError {
+    refusals(text).into_iter().next().expect("a mistake")
 }
 
 fn id(text: &str) -> PoolId {
@@ -64,8 +69,9 @@ fn the_example_parses() {
 fn the_example_shows_every_key() {
     // What the parser lists when it meets a key it does not know is what there is to document.
     for text in ["x = 1", "[server]\nx = 1", "[log]\nx = 1", "[order]\nx = 1", "[[pool]]\nx = 1"] {
-        let message = refused(text).message;
-        let (_, known) = message.split_once("expected one of ").unwrap();
+        let errors = refusals(text);
+        let (_, known) =
+            errors.iter().find_map(|error| error.message.split_once("expected one of ")).unwrap();
         for key in known.split(", ") {
             assert!(EXAMPLE.contains(key), "{key}");
         }
@@ -217,8 +223,9 @@ const DEVICE: &str = "[[pool]]\nid = \"a\"\n";
 fn check(head: &str, rows: &[(&str, usize, &str, &str)]) {
     for (text, line, key, part) in rows {
         let text = format!("{head}{text}");
-        let error = refused(&text);
-        assert_eq!((error.line, error.key.as_str()), (*line, *key), "{error}\n{text}");
+        let errors = refusals(&text);
+        let error = errors.iter().find(|error| (error.line, error.key.as_str()) == (*line, *key));
+        let error = error.unwrap_or_else(|| panic!("{line}: {key}: {errors:?}\n{text}"));
         assert!(error.message.contains(part), "{error}\n{text}");
         assert_eq!(error.file, "test.toml");
     }
@@ -679,9 +686,12 @@ fn assert_valid(config: &Config) {
 fn check_any(text: &str) {
     match Config::parse(text, "any.toml") {
         Ok(config) => assert_valid(&config),
-        Err(error) => {
-            assert!((1..=text.lines().count() + 1).contains(&error.line), "{error}");
-            assert!(error.to_string().len() < 2000, "{error}");
+        Err(errors) => {
+            assert!(!errors.0.is_empty());
+            for error in &errors.0 {
+                assert!((1..=text.lines().count() + 1).contains(&error.line), "{error}");
+                assert!(error.to_string().len() < 2000, "{error}");
+            }
         }
     }
 }
@@ -722,4 +732,49 @@ fn deep_and_long_texts_are_refused_without_a_crash() {
     check_any(&format!("{} = 1", "a.".repeat(50) + "a"));
     check_any(&format!("{} = 1", "a".repeat(100_000)));
     check_any(&format!("order.settle_us = {}", "9".repeat(100_000)));
+}
+
+#[test]
+fn every_mistake_is_named_at_once_and_none_that_follows_from_another() {
+    for (text, want) in [
+        (
+            "[server]\nlisten = [\"127.0.0.1\", \"x\"]\nlsten = 1\n[order]\nsettle_us = -1\ndebounce_us = \"a\"\n[sever]\n",
+            &[
+                (2, "server.listen[1]"),
+                (2, "server.listen[2]"),
+                (3, "server.lsten"),
+                (5, "order.settle_us"),
+                (6, "order.debounce_us"),
+                (7, "sever"),
+            ][..],
+        ),
+        // A pool without an id is one mistake, what else is wrong in it another one, and the next pool is read all the same.
+        (
+            "[[pool]]\nsocket = \"x\"\n[[pool]]\nid = \"a\"\nmatch = { vendor = 54 }\nbuzzers = { x = 1, 2 = \"KEY_NO\" }\n",
+            &[
+                (1, "pool[1].id"),
+                (2, "pool[1].socket"),
+                (5, "pool[2].match.vendor"),
+                (6, "pool[2].buzzers.x"),
+                (6, "pool[2].buzzers.2"),
+            ],
+        ),
+        // The bad socket is the mistake; that without it there is no source at all is none.
+        ("[[pool]]\nid = \"a\"\nsocket = 3\n", &[(3, "pool[1].socket")]),
+        (
+            "[[pool]]\nid = \"a\"\nsocket = \"/a\"\nstamps = \"x\"\nautoconnect = 1\n",
+            &[(4, "pool[1].stamps"), (5, "pool[1].autoconnect")],
+        ),
+        ("pool = 3\nserver = 4\n", &[(1, "pool"), (2, "server")]),
+        ("[server\nlisten = [\n", &[(1, "")]),
+    ] {
+        let Err(errors) = Config::parse(text, "test.toml") else { panic!("{text}") };
+        let found: Vec<_> = errors.0.iter().map(|error| (error.line, error.key.as_str())).collect();
+        let found = if want == [(1, "")] { &found[..1] } else { &found[..] };
+        assert_eq!(found, want, "{text}\n{errors}");
+    }
+    // However many there are, the answer has an end.
+    let many: String = (0..500).map(|n| format!("k{n} = 1\n")).collect();
+    let errors = Config::parse(&many, "test.toml").unwrap_err();
+    assert_eq!(errors.0.len(), 50);
 }

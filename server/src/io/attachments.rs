@@ -14,6 +14,7 @@ use mio::{Interest, Registry, Token};
 use slab::Slab;
 
 use super::listen::{self, ListenError};
+use super::obstacle;
 use super::share::Share;
 use super::virtual_pool::{Arrival, Greeting, Step};
 use crate::config::{PoolConfig, PoolSource};
@@ -71,7 +72,10 @@ impl Attachments {
             let mut listener = listen::unix(socket)?;
             registry
                 .register(&mut listener, Token(first_token + listening.len()), Interest::READABLE)
-                .map_err(|error| ListenError::Io { what: socket.display().to_string(), error })?;
+                .map_err(|error| ListenError::Io {
+                    what: socket.display().to_string(),
+                    why: obstacle::words(&error),
+                })?;
             listening.push((listener, pool.clone()));
         }
         Ok(Self {

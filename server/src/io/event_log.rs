@@ -15,7 +15,7 @@ use mio::Waker;
 use super::disk::{Disk, DiskFile};
 use super::log_dir::{self, FALLBACK_NAME, LOCK_NAME, Lock};
 use super::writer::{self, Unsigned, WriterThread};
-use super::{host, retention};
+use super::{host, obstacle, retention};
 use crate::config::LogConfig;
 use crate::log::ChainHash;
 use crate::log::journal::{self, FILE_NAMES, Hole, Journal, Limits};
@@ -32,7 +32,7 @@ const FINISH: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The file system said no.
-    #[error("{path}: cannot {action}: {error}")]
+    #[error("{path}: cannot {action}: {why}", path = path.display(), why = obstacle::of(path, error))]
     Io {
         /// What was touched.
         path: PathBuf,

@@ -12,6 +12,8 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream, UnixListener};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
+use super::obstacle;
+
 /// mio's own `bind` listens with 128; clients that all come back at once would overflow it and wait seconds for
 /// SYN retries. The kernel caps this at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -40,12 +42,12 @@ pub enum ListenError {
         path: PathBuf,
     },
     /// The kernel said no.
-    #[error("{what}: cannot listen: {error}")]
+    #[error("{what}: cannot listen: {why}")]
     Io {
         /// Address or path.
         what: String,
-        /// What the kernel answered.
-        error: io::Error,
+        /// What the kernel answered, and what it lacks.
+        why: String,
     },
 }
 
@@ -69,7 +71,25 @@ pub fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
     match bind() {
         Ok(listener) => Ok(TcpListener::from_std(listener)),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(ListenError::Taken { address }),
-        Err(error) => Err(ListenError::Io { what: address.to_string(), error }),
+        Err(error) => Err(ListenError::Io { what: address.to_string(), why: why(address, &error) }),
+    }
+}
+
+/// Why an address cannot be had.
+fn why(address: SocketAddr, error: &io::Error) -> String {
+    let said = obstacle::words(error);
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => format!(
+            "{said}: port {} needs the right CAP_NET_BIND_SERVICE; ports from 1024 on need none",
+            address.port()
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            format!(
+                "{said}: no interface of this machine has {}; `ip address` shows what it has",
+                address.ip()
+            )
+        }
+        _ => said,
     }
 }
 
@@ -78,7 +98,8 @@ pub fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
 /// # Errors
 /// [`ListenError`].
 pub fn unix(path: &Path) -> Result<UnixListener, ListenError> {
-    let io_error = |error| ListenError::Io { what: path.display().to_string(), error };
+    let io_error =
+        |error| ListenError::Io { what: path.display().to_string(), why: obstacle::of(path, &error) };
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(ListenError::NoSocket { path: path.to_owned() });

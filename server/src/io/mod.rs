@@ -17,6 +17,7 @@ pub mod listen;
 pub mod log_dir;
 pub mod log_proof;
 pub mod log_reader;
+pub mod obstacle;
 pub mod peers;
 pub mod replay;
 pub mod retention;

@@ -2,21 +2,19 @@
 //! JSON. Out: a checked [`Greeting`] and the stream behind it, ready for the reader. Guarantee: a line of at most 64 KiB,
 //! answered by one short line that says `ok` or what is wrong; a bad one ends that attachment only.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 
 use buzzer_core::event::Buzzer;
 use buzzer_core::keys::{KeyCode, KeyMap};
+use buzzer_core::quote::Quoted;
 use mio::net::UnixStream;
-use serde::Deserialize;
+use serde_json::Value;
 
 /// The longest greeting.
 const GREETING_BYTES_MAX: usize = 64 * 1024;
 /// The longest name of an attachment.
 const NAME_CHARS_MAX: usize = 128;
-/// The most of a parser's message that is told: it may quote the greeting.
-const ERROR_CHARS_MAX: usize = 200;
 
 /// A connection whose greeting is on its way.
 #[derive(Debug)]
@@ -43,12 +41,6 @@ pub enum Step {
     Attached(Greeting, OwnedFd, Vec<u8>),
     /// It was refused, for this reason.
     Refused(String),
-}
-
-#[derive(Deserialize)]
-struct Line {
-    name: String,
-    buzzers: BTreeMap<String, u16>,
 }
 
 #[derive(serde::Serialize)]
@@ -126,24 +118,30 @@ impl Arrival {
 /// Checks a greeting.
 fn greeting(line: &[u8]) -> Result<Greeting, String> {
     let shape = r#"expected {"name":"left desk","buzzers":{"704":1}}"#;
-    let line: Line = serde_json::from_slice(line).map_err(|error| {
-        let error: String = error.to_string().chars().take(ERROR_CHARS_MAX).collect();
-        format!("{error}; {shape}")
-    })?;
-    if line.name.chars().count() > NAME_CHARS_MAX || line.name.chars().any(char::is_control) {
+    let line: Value =
+        serde_json::from_slice(line).map_err(|_| format!("the greeting is no JSON; {shape}"))?;
+    let text =
+        line.get("name").and_then(Value::as_str).ok_or_else(|| format!("name: there is no text; {shape}"));
+    let name = text?.to_owned();
+    if name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
         return Err(format!(
             "name: expected at most {NAME_CHARS_MAX} characters, none of them a control character"
         ));
     }
-    if line.buzzers.is_empty() {
-        return Err(format!("buzzers: there is none; {shape}"));
+    let buzzers = line.get("buzzers").and_then(Value::as_object);
+    let buzzers = buzzers
+        .filter(|buzzers| !buzzers.is_empty())
+        .ok_or_else(|| format!("buzzers: there is none; {shape}"))?;
+    let mut pairs = Vec::with_capacity(buzzers.len());
+    for (key, found) in buzzers {
+        let code: KeyCode = key.parse().map_err(|error| format!("buzzers: {error}"))?;
+        let buzzer = found.as_u64().and_then(|number| u16::try_from(number).ok()).ok_or_else(|| {
+            let found = Quoted(&found.to_string()).to_string();
+            format!("buzzers: found {found} for {}, expected a buzzer number from 0 to 65535", Quoted(key))
+        })?;
+        pairs.push((code, Buzzer(buzzer)));
     }
-    let mut pairs = Vec::with_capacity(line.buzzers.len());
-    for (key, buzzer) in line.buzzers {
-        let key: KeyCode = key.parse().map_err(|error| format!("buzzers: {error}"))?;
-        pairs.push((key, Buzzer(buzzer)));
-    }
-    Ok(Greeting { name: line.name, keys: KeyMap::new(pairs) })
+    Ok(Greeting { name, keys: KeyMap::new(pairs) })
 }
 
 #[cfg(test)]
@@ -161,13 +159,13 @@ mod tests {
     #[test]
     fn a_bad_greeting_is_refused_with_its_reason() {
         for (line, want) in [
-            (&b"nonsense"[..], "expected ident"),
+            (&b"nonsense"[..], "no JSON; expected {"),
             (b"[]", "expected {\"name\""),
             (br#"{"name":"x","buzzers":{}}"#, "there is none"),
             (br#"{"name":"x","buzzers":{"768":1}}"#, "is no key"),
-            (br#"{"name":"x","buzzers":{"1":65536}}"#, "expected u16"),
-            (br#"{"name":"x","buzzers":{"1":-1}}"#, "expected u16"),
-            (br#"{"buzzers":{"1":1}}"#, "missing field `name`"),
+            (br#"{"name":"x","buzzers":{"1":65536}}"#, "expected a buzzer number from 0 to 65535"),
+            (br#"{"name":"x","buzzers":{"1":-1}}"#, "expected a buzzer number from 0 to 65535"),
+            (br#"{"buzzers":{"1":1}}"#, "name: there is no text"),
             (b"{\"name\":\"\\u0007\",\"buzzers\":{\"1\":1}}", "control character"),
         ] {
             let error = greeting(line).unwrap_err();

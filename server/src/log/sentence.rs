@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use crate::counted::counted;
 use crate::pool_id::PoolId;
 use crate::record::Fact;
 
@@ -57,7 +58,11 @@ pub fn of(fact: &Fact) -> String {
         }
         Fact::Release { pool, buzzer, device } => format!("{}  released", button(pool, *buzzer, *device)),
         Fact::Ignored { pool, buzzer, device, edges, since_us: _, .. } => {
-            format!("{}  {edges} edges of a bouncing contact not counted", button(pool, *buzzer, *device))
+            format!(
+                "{}  {} of a bouncing contact not counted",
+                button(pool, *buzzer, *device),
+                counted(u64::from(*edges), "edge")
+            )
         }
         Fact::Gap { device, pool, .. } => {
             format!("{pool}: the kernel dropped events of device {device}, presses may be missing")
@@ -66,7 +71,10 @@ pub fn of(fact: &Fact) -> String {
             format!("{pool}: device {device} was read {} late, its stamps are true", ms(*late_us))
         }
         Fact::RingFull { waiting_max } => {
-            format!("{waiting_max} events had to wait for the server, in order, none lost")
+            format!(
+                "{} had to wait for the server, in order, none lost",
+                counted(u64::from(*waiting_max), "event")
+            )
         }
         Fact::Chattering { pool, buzzer, device } => {
             format!("{}  chatters: its contact is bad, have it replaced", button(pool, *buzzer, *device))
@@ -87,7 +95,11 @@ pub fn of(fact: &Fact) -> String {
         Fact::Degraded { what, reason } => format!("buzzerd has to do without {what}: {reason:?}"),
         Fact::Uncounted { pool, buzzer, device, presses, reason, .. } => {
             let why = if reason == "not_connected" { "the pool is not connected" } else { reason };
-            format!("{}  {presses} presses not counted: {why:?}", button(pool, *buzzer, *device))
+            format!(
+                "{}  {} not counted: {why:?}",
+                button(pool, *buzzer, *device),
+                counted(u64::from(*presses), "press")
+            )
         }
         Fact::Anchor { wall_us, bracket_us, synced } => {
             let synced = match synced {

@@ -13,10 +13,10 @@ use clap::Args;
 use super::range::{Seqs, Times};
 use super::records::{Records, Source, Step};
 use super::time::{self, Moment, Zone};
-use crate::cli::{Failure, print};
+use crate::cli::{Failure, number, print};
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Without further options it explains the last race: from the first press after a quiet gap to the last before the next.
 
 The last race          buzzerd log explain
@@ -32,7 +32,7 @@ pub(crate) struct Explain {
     #[command(flatten)]
     source: Source,
     /// The race that this record belongs to; its number, as in the log and in `log show`
-    #[arg(long, value_name = "SEQ")]
+    #[arg(long, value_name = "SEQ", value_parser = number::whole::<u64>(1..=u64::MAX))]
     around: Option<u64>,
     /// Exactly these records: 1200..1300, 1200.. or ..1300
     #[arg(long, value_name = "A..B", conflicts_with_all = ["around", "from", "to"])]

@@ -14,10 +14,10 @@ use serde_json::json;
 
 use super::records::{Source, Step};
 use crate::cli::stdout::{Stdout, unless_unread};
-use crate::cli::{Failure, stderr};
+use crate::cli::{Failure, number, stderr};
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Read it out or write it on the score sheet after a round: whoever changes one byte of the log up to there, or cuts off its \
 end, is found out by
 
@@ -26,7 +26,7 @@ pub(crate) struct Print {
     #[command(flatten)]
     source: Source,
     /// After this record [default: the last]
-    #[arg(long)]
+    #[arg(long, value_parser = number::whole::<u64>(1..=u64::MAX))]
     seq: Option<u64>,
     /// Also write a checkpoint: a text that says so, signed with the key of the log directory. Only of what is in the
     /// segments: what is in the journal alone could still go with the power

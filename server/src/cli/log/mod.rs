@@ -21,7 +21,7 @@ use super::Failure;
 
 /// The log: is it whole, what does it say, what does it prove?
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Is it whole?          buzzerd log verify
 Who was first?        buzzerd log explain
 What happened?        buzzerd log show --from 19:30 --to 19:45

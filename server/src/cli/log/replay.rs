@@ -17,10 +17,10 @@ use clap::Args;
 use super::range::{Seqs, Times};
 use super::records::{Records, Source, Step, unreadable};
 use super::time::{self, Moment, Zone};
-use crate::cli::{Failure, stderr};
+use crate::cli::{Failure, number, stderr};
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Once more, for a screen    buzzerd log replay --listen 127.0.0.1:7401
 Only one race, slowly      buzzerd log replay --listen 127.0.0.1:7401 --seq 1200..1240 --speed 0.1
 What was at half past      buzzerd log replay --listen 127.0.0.1:7401 --from 19:30 --to 19:45
@@ -35,7 +35,7 @@ pub(crate) struct Replay {
     #[command(flatten)]
     source: Source,
     /// Where to listen, for example 127.0.0.1:7401; port 0: any free one
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = number::address)]
     listen: SocketAddr,
     /// How fast: 1 as it was, 2 twice as fast; max (or 0): as fast as clients read, and nobody is dropped for being slow
     #[arg(long, value_name = "X", default_value = "1")]

@@ -17,7 +17,7 @@ use super::range::{Seqs, Times};
 use super::records::{Records, Source, Step};
 use super::time::{self, Moment, Zone};
 use crate::cli::stdout::{Stdout, unless_unread};
-use crate::cli::{Failure, stderr};
+use crate::cli::{Failure, number, stderr};
 
 /// Records that are kept back to show the last ones.
 const LAST_MAX: usize = 10_000;
@@ -25,7 +25,7 @@ const LAST_MAX: usize = 10_000;
 const UNKNOWN_MAX: usize = 64;
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   buzzerd log show --from 19:30 --to 19:45           everything in a quarter of an hour
   buzzerd log show --pool stage --kind press -n 20   the last 20 presses of a pool
@@ -33,7 +33,7 @@ Examples:
 pub(crate) struct Show {
     #[command(flatten)]
     source: Source,
-    /// From this time on: 19:30, 19:30:05.25, \"2026-11-24 19:30\" or 2026-11-24T18:30:00Z; without a date: on every day
+    /// From this time on: 19:30, 19:30:05.25, "2026-11-24 19:30" or 2026-11-24T18:30:00Z; without a date: on every day
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     from: Option<Moment>,
     /// Until this time
@@ -43,7 +43,7 @@ pub(crate) struct Show {
     #[arg(long)]
     pool: Option<String>,
     /// Records of this buzzer
-    #[arg(long)]
+    #[arg(long, value_parser = number::whole::<u16>(0..=65535))]
     buzzer: Option<u16>,
     /// Records of this kind: press, draw, attach, connect, gap and so on; may be repeated
     #[arg(long)]
@@ -52,7 +52,7 @@ pub(crate) struct Show {
     #[arg(long, value_name = "A..B")]
     seq: Option<Seqs>,
     /// Only the last so many of them
-    #[arg(short = 'n', long, value_name = "RECORDS", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    #[arg(short = 'n', long, value_name = "RECORDS", value_parser = number::whole::<u16>(1..=10_000))]
     last: Option<u16>,
     /// Go on with what comes, until Ctrl-C
     #[arg(short, long)]
@@ -60,7 +60,7 @@ pub(crate) struct Show {
     /// Times in UTC instead of this computer's zone
     #[arg(long)]
     utc: bool,
-    /// One JSON object a line: the record, and its time of day as \"wall\"
+    /// One JSON object a line: the record, and its time of day as "wall"
     #[arg(long)]
     json: bool,
 }

@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use super::records::{Records, Source, Step};
 use super::verdict::Verdict;
-use crate::cli::{Failure, print, stderr};
+use crate::cli::{Failure, number, print, stderr};
 
 /// How often somebody who waits is told how far it is.
 const PROGRESS_US: Micros = Micros::from_ms(500);
@@ -41,7 +41,7 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// The log begins with this record, because older segments are kept elsewhere
-    #[arg(long, value_name = "SEQ")]
+    #[arg(long, value_name = "SEQ", value_parser = number::whole::<u64>(1..=u64::MAX))]
     begins: Option<u64>,
     /// Also fold the records, and derive every verdict again: draws, photo finishes, marks, who was connected
     #[arg(long)]

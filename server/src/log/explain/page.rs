@@ -198,11 +198,11 @@ fn tags(place: &Place) -> String {
 fn notes(place: &Place, story: &Story) -> Vec<String> {
     let mut notes = Vec::new();
     if !place.contests.is_empty() {
-        let older = ms(place.uncertainty_us);
-        notes.push(format!(
-            "may in truth have been before {}: it may be up to {older} older than its stamp",
-            names(&place.contests, story)
-        ));
+        let older = match place.uncertainty_us {
+            0 => String::new(),
+            us => format!(": it may be up to {} older than its stamp", ms(us)),
+        };
+        notes.push(format!("may in truth have been before {}{older}", names(&place.contests, story)));
     }
     if !place.contested_by.is_empty() {
         notes.push(format!("{} may in truth have been before it", names(&place.contested_by, story)));
