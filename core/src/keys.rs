@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::event::Buzzer;
+use crate::key_names;
 use crate::quote::Quoted;
 
 /// Codes that exist: `KEY_CNT` of `include/uapi/linux/input-event-codes.h`.
@@ -29,23 +30,35 @@ impl KeyCode {
     pub(crate) const fn index(self) -> usize {
         self.0 as usize
     }
+
+    /// Every name that [`KeyCode::from_str`] takes.
+    pub fn names() -> impl Iterator<Item = String> {
+        let shown = (0..KEY_COUNT as u16).map(|code| Self(code).to_string());
+        shown.filter(|name| name.starts_with(['K', 'B'])).chain(key_names::all())
+    }
 }
 
 impl fmt::Display for KeyCode {
     /// The kernel's name (`KEY_ENTER`, `BTN_TRIGGER_HAPPY1`), or the number where it has none.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", evdev::KeyCode::new(self.0))
+        let known = format!("{:?}", evdev::KeyCode::new(self.0));
+        match key_names::name(self.0) {
+            Some(name) => f.write_str(&name),
+            None if known.starts_with("KEY_") || known.starts_with("BTN_") => f.write_str(&known),
+            None => self.0.fmt(f),
+        }
     }
 }
 
 impl FromStr for KeyCode {
     type Err = UnknownKey;
 
-    /// A kernel name (`KEY_ENTER`) or a decimal number (`704`).
+    /// A kernel name (`KEY_ENTER`), also a second one (`BTN_A`), or a decimal number (`704`).
     fn from_str(text: &str) -> Result<Self, UnknownKey> {
-        let number = match text.parse::<u16>() {
-            Ok(number) => Some(number),
-            Err(_) => evdev::KeyCode::from_str(text).ok().map(|key| key.code()),
+        let number = if text.starts_with(|c: char| c.is_ascii_digit()) {
+            text.parse().ok()
+        } else {
+            key_names::code(text).or_else(|| evdev::KeyCode::from_str(text).ok().map(|key| key.code()))
         };
         number.and_then(Self::new).ok_or_else(|| UnknownKey(text.to_owned()))
     }
@@ -154,8 +167,28 @@ mod tests {
         let red: KeyCode = "BTN_TRIGGER_HAPPY1".parse().unwrap();
         assert_eq!((red.get(), red.to_string().as_str()), (704, "BTN_TRIGGER_HAPPY1"));
         assert_eq!("704".parse(), Ok(red));
-        assert!("768".parse::<KeyCode>().is_err());
+        assert_eq!(KeyCode(0x13f).to_string(), "319", "no name");
+        assert!(
+            ["768", "+704", " 704", "unknown key: 319"].iter().all(|text| text.parse::<KeyCode>().is_err())
+        );
+        for (name, code) in [("BTN_A", 0x130), ("BTN_Y", 0x134), ("BTN_GAMEPAD", 0x130), ("BTN_MISC", 0x100)]
+        {
+            assert_eq!(name.parse(), Ok(KeyCode(code)), "{name}");
+        }
+        for (name, code) in [("KEY_HANGUEL", 122), ("KEY_SCREENLOCK", 152), ("KEY_MACRO30", 0x2ad)] {
+            assert_eq!(name.parse(), Ok(KeyCode(code)), "{name}");
+        }
         assert!("KEY_NONSENSE".parse::<KeyCode>().is_err());
+    }
+
+    #[test]
+    fn what_is_shown_can_be_written() {
+        for code in (0..KEY_COUNT as u16).map(KeyCode) {
+            assert_eq!(code.to_string().parse(), Ok(code));
+        }
+        for name in KeyCode::names() {
+            assert!(name.parse::<KeyCode>().is_ok(), "{name}");
+        }
     }
 
     #[test]

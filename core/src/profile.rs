@@ -1,15 +1,16 @@
 //! Hardware that needs no explanation. In: an [`Identity`]. Out: its [`Profile`]: a name, the default [`KeyMap`],
-//! and whether it may be taken without being asked for. Guarantee: a keyboard, a mouse or a touch pad is never
-//! recognised, so nobody loses a console to a quiz.
+//! and whether it may be taken without being asked for. Guarantee: what types, points or draws is never free to take, so
+//! nobody loses a console to a quiz; the number of a button depends on the buttons before it and on nothing else.
 //!
-//! Where neither configuration nor profile says which key is which buzzer, **every key** is one: buzzers 1 to n in
-//! ascending key code ([`every_key`]).
+//! Where neither configuration nor profile says which key is which buzzer, **every key** but modifiers and locks is one:
+//! buzzers 1 to n in ascending key code ([`every_key`]).
 
 use std::ops::RangeInclusive;
 
 use crate::event::Buzzer;
 use crate::identity::{BUS_VIRTUAL, Identity};
 use crate::keys::{KeyBits, KeyCode, KeyMap};
+use crate::kind;
 
 /// Known hardware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,22 +25,16 @@ pub struct Profile {
 enum Layout {
     /// Four handsets on one node; the big red button of each.
     BuzzReds,
-    /// The numbered buttons of a joystick, gamepad or encoder; no stick, no hat.
+    /// The buttons of a joystick, gamepad or encoder; no stick, no hat.
     Buttons,
-    /// Whatever it has.
+    /// Whatever is wired to it, modifiers among it: arcade encoders send them for a player's first buttons.
+    Wired,
+    /// Every key but modifiers and locks.
     EveryKey,
 }
 
-// Names of include/uapi/linux/input-event-codes.h.
-const BTN_LEFT: u16 = 0x110;
 const BTN_TRIGGER: u16 = 0x120;
-const JOYSTICK: RangeInclusive<u16> = 0x120..=0x12f;
-const GAMEPAD: RangeInclusive<u16> = 0x130..=0x13e;
-const DIGITISER: RangeInclusive<u16> = 0x140..=0x14f;
-const TRIGGER_HAPPY: RangeInclusive<u16> = 0x2c0..=0x2e7;
 const BTN_TRIGGER_HAPPY1: u16 = 0x2c0;
-/// `KEY_ESC` to `KEY_KPDOT`: what makes a keyboard one.
-const TYPING: RangeInclusive<u16> = 1..=83;
 /// Each handset has five buttons, the red one first (`hid-sony.c`, `buzz_keymap`).
 const BUZZ_BUTTONS: u16 = 5;
 
@@ -50,12 +45,19 @@ const BUZZ_WIRELESS: &str = "buzz-wireless";
 enum Needs {
     Buttons,
     Keys,
+    Typing,
 }
 
 struct Known(u16, RangeInclusive<u16>, Needs, Profile);
 
 const fn known(vendor: u16, product: RangeInclusive<u16>, name: &'static str, layout: Layout) -> Known {
     Known(vendor, product, Needs::Buttons, Profile { name, layout, known: true })
+}
+
+/// Pedals that can be set to send keys, mouse buttons or pad buttons have a node for each; as sold they send keys.
+const fn pedal(vendor: u16, product: RangeInclusive<u16>) -> Known {
+    let profile = Profile { name: "foot-switch", layout: Layout::EveryKey, known: false };
+    Known(vendor, product, Needs::Typing, profile)
 }
 
 /// The first row that fits holds. Numbers are those of `drivers/hid/hid-ids.h` and `drivers/input/joystick/xpad.c`.
@@ -71,8 +73,12 @@ const TABLE: &[Known] = &[
         0xd209,
         0x0000..=0xffff,
         Needs::Keys,
-        Profile { name: "ipac-keyboard", layout: Layout::EveryKey, known: false },
+        Profile { name: "ipac-keyboard", layout: Layout::Wired, known: false },
     ),
+    pedal(0x3553, 0xb001..=0xb001),
+    pedal(0x0c45, 0x7403..=0x7404),
+    pedal(0x413d, 0x2107..=0x2107),
+    pedal(0x1a86, 0xe026..=0xe026),
     known(0x045e, 0x028e..=0x028e, "xbox360-pad", Layout::Buttons),
     known(0x045e, 0x0719..=0x0719, "xbox360-pad", Layout::Buttons),
     known(0x054c, 0x0268..=0x0268, "ps3-pad", Layout::Buttons),
@@ -86,33 +92,25 @@ const GENERIC_JOYSTICK: Profile = Profile { name: "joystick", layout: Layout::Bu
 
 /// The profile of a device. `None`: nothing to go by (a keyboard, a single button, a mouse).
 pub fn recognise(device: &Identity) -> Option<Profile> {
-    let has_buttons = has_buttons(device);
+    if let Some(profile) = known_model(device) {
+        return Some(profile);
+    }
+    let generic = if kind::is_gamepad(device) { GENERIC_GAMEPAD } else { GENERIC_JOYSTICK };
+    (kind::of(device) == kind::Kind::Pad && kind::is_stick_or_pad(device)).then_some(generic)
+}
+
+/// The profile of a device whose very model is in the table.
+pub(crate) fn known_model(device: &Identity) -> Option<Profile> {
     let row = TABLE.iter().find(|Known(vendor, product, needs, _)| {
         *vendor == device.vendor
             && product.contains(&device.product)
             && match needs {
-                Needs::Buttons => has_buttons,
+                Needs::Buttons => kind::has_pad_buttons(device),
                 Needs::Keys => !device.keys.is_empty(),
+                Needs::Typing => kind::types(device),
             }
     });
-    if let Some(Known(.., profile)) = row {
-        return Some(*profile);
-    }
-    let generic = if any(device, GAMEPAD) { GENERIC_GAMEPAD } else { GENERIC_JOYSTICK };
-    (has_buttons && any(device, 0x120..=0x13e)).then_some(generic)
-}
-
-/// Buttons of a joystick, gamepad or encoder, and nothing of a keyboard, a mouse or a tablet: some keyboards and
-/// graphics tablets declare joystick buttons that they do not have.
-fn has_buttons(device: &Identity) -> bool {
-    [JOYSTICK, GAMEPAD, TRIGGER_HAPPY].into_iter().any(|range| any(device, range))
-        && !any(device, TYPING)
-        && !any(device, DIGITISER)
-        && !device.has(BTN_LEFT)
-}
-
-fn any(device: &Identity, mut range: RangeInclusive<u16>) -> bool {
-    range.any(|code| device.has(code))
+    row.map(|Known(.., profile)| *profile)
 }
 
 impl Profile {
@@ -123,8 +121,8 @@ impl Profile {
 
     /// Whether this device may be taken though no configuration names it: what is made for play, is real (not
     /// from uinput) and types nothing.
-    pub const fn is_free_to_take(&self, device: &Identity) -> bool {
-        self.known && device.bus != BUS_VIRTUAL
+    pub fn is_free_to_take(&self, device: &Identity) -> bool {
+        self.known && device.bus != BUS_VIRTUAL && !kind::is_more_than_a_pad(device)
     }
 
     /// Whether its handsets fall asleep unless the host keeps talking to them.
@@ -136,17 +134,16 @@ impl Profile {
     pub fn keys(&self, device: &Identity) -> KeyMap {
         match self.layout {
             Layout::BuzzReds => numbered(buzz_reds(device)),
-            Layout::Buttons => numbered(device.keys.iter().filter(|key| {
-                [JOYSTICK, GAMEPAD, TRIGGER_HAPPY].iter().any(|range| range.contains(&key.get()))
-            })),
+            Layout::Buttons => numbered(kind::pad_buttons(&device.keys)),
+            Layout::Wired => numbered(device.keys.iter()),
             Layout::EveryKey => every_key(&device.keys),
         }
     }
 }
 
-/// Every key a buzzer: 1 to n in ascending key code.
+/// Every key but modifiers and locks a buzzer: 1 to n in ascending key code.
 pub fn every_key(keys: &KeyBits) -> KeyMap {
-    numbered(keys.iter())
+    numbered(kind::plain_keys(keys))
 }
 
 /// Which light of a device belongs to a buzzer, from 1: a handset's own, whatever number the configuration gave its
@@ -177,6 +174,8 @@ fn first_red(device: &Identity) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::identity::tests::device;
 
@@ -190,6 +189,7 @@ mod tests {
         let buttons: Vec<u16> = (0x120..0x12c).collect();
         let keyboard: Vec<u16> = (1..128).collect();
         let both: Vec<u16> = (1..128).chain(0x120..0x130).collect();
+        let padded: Vec<u16> = (1..128).chain(0x130..0x13f).collect();
         for (ids, keys, want) in [
             ((0x054c, 0x0002), &sony, Some(("buzz-wired", true))),
             ((0x054c, 0x1000), &sony, Some(("buzz-wireless", true))),
@@ -202,6 +202,11 @@ mod tests {
             // Never unasked: a keyboard, one with phantom joystick buttons, a mouse, a tablet, one button.
             ((0x1234, 0x5678), &keyboard, None),
             ((0x1234, 0x5678), &both, None),
+            ((0x1234, 0x5678), &padded, Some(("gamepad", false))),
+            ((0x0079, 0x0006), &both, Some(("dragonrise", false))),
+            ((0x3553, 0xb001), &keyboard, Some(("foot-switch", false))),
+            ((0x26ce, 0x01a2), &buttons, None),
+            ((0x1234, 0x5678), &vec![0x13f], Some(("gamepad", true))),
             ((0x1234, 0x5678), &vec![0x110, 0x111, 0x120], None),
             ((0x1234, 0x5678), &vec![0x130, 0x14b], None),
             ((0x1234, 0x5678), &vec![28], None),
@@ -236,10 +241,51 @@ mod tests {
 
     #[test]
     fn buttons_and_keys_count_up_by_code() {
-        let pad = device(3, (1, 1), "", &[0x133, 0x130, 0x220, 0x2c0]);
-        assert_eq!(pairs(&recognise(&pad).unwrap().keys(&pad)), [(0x130, 1), (0x133, 2), (0x2c0, 3)]);
+        let pad = device(3, (1, 1), "", &[0x133, 0x130, 0x13f, 0x220, 0x2c0, 0x2ff, 0x100]);
+        let want = [(0x100, 1), (0x130, 2), (0x133, 3), (0x13f, 4), (0x220, 5), (0x2c0, 6), (0x2ff, 7)];
+        assert_eq!(pairs(&recognise(&pad).unwrap().keys(&pad)), want);
         let odd = device(3, (1, 1), "", &[116, 28]);
         assert_eq!(pairs(&every_key(&odd.keys)), [(28, 1), (116, 2)]);
+    }
+
+    #[test]
+    fn modifiers_and_locks_are_no_buzzers_of_their_own_accord() {
+        let pad = device(3, (1, 1), "", &[69, 29, 42, 71, 72, 0x1d0]);
+        assert_eq!(pairs(&every_key(&pad.keys)), [(71, 1), (72, 2)]);
+        let only = device(3, (1, 1), "", &[29]);
+        assert_eq!(pairs(&every_key(&only.keys)), [(29, 1)], "a button that sends nothing else");
+        // An I-PAC sends control, alt, space and shift for player 1.
+        let keys: Vec<u16> = (1..=84).collect();
+        let encoder = device(3, (0xd209, 0x0310), "", &keys);
+        assert_eq!(
+            recognise(&encoder).unwrap().keys(&encoder).buzzer(KeyCode::new(29).unwrap()),
+            Some(Buzzer(29))
+        );
+    }
+
+    proptest! {
+        /// A key behind a button, or a keyboard on its node, changes no button's number.
+        #[test]
+        fn numbers_do_not_depend_on_what_stands_behind(
+            first in 0x130_u16..0x140,
+            buttons in proptest::collection::btree_set(0x130_u16..0x300, 1..12),
+            keyboard in any::<bool>(),
+        ) {
+            let has = |code: &u16| !(0x140..0x150).contains(code);
+            let buttons: Vec<u16> = buttons.into_iter().chain([first]).filter(has).collect();
+            let all: Vec<u16> = buttons.iter().copied().chain((1..112).filter(|_| keyboard)).collect();
+            let whole = device(3, (1, 1), "", &all);
+            let numbers = recognise(&whole).unwrap().keys(&whole);
+            for end in &buttons {
+                let cut: Vec<u16> = buttons.iter().copied().filter(|code| code <= end || *code == first).collect();
+                let part = device(3, (1, 1), "", &cut);
+                let part = recognise(&part).unwrap().keys(&part);
+                for code in cut.iter().filter(|code| *code <= end) {
+                    let key = KeyCode::new(*code).unwrap();
+                    prop_assert_eq!(part.buzzer(key), numbers.buzzer(key));
+                }
+            }
+        }
     }
 
     #[test]

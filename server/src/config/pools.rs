@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use buzzer_core::event::Buzzer;
-use buzzer_core::keys::{KEY_COUNT, KeyCode, UnknownKey};
+use buzzer_core::keys::{KeyCode, UnknownKey};
 use buzzer_core::time::Micros;
 
 use super::document::{self, Place, Refusal, Table};
@@ -226,8 +226,7 @@ fn key_code(place: &Place<'_>) -> Result<KeyCode, Refusal> {
     }
     let text = place.text(EXPECTED)?;
     text.parse().map_err(|_: UnknownKey| {
-        let names = (0..KEY_COUNT as u16).filter_map(KeyCode::new).map(|key| key.to_string());
-        let hint = document::did_you_mean(text, names);
+        let hint = document::did_you_mean(text, KeyCode::names());
         place.refuse(format!("{} is no key: expected {EXPECTED}{hint}", document::quoted(text)))
     })
 }
