@@ -14,6 +14,7 @@ pub mod harness {
     pub mod journal;
     pub mod left_out;
     pub mod log_command;
+    pub mod machine;
     pub mod raw;
     pub mod reader;
     pub mod session;
@@ -28,6 +29,7 @@ pub use harness::daemon::{Daemon, Ended, Home};
 pub use harness::journal::Journal;
 pub use harness::left_out::{is_slow, left_out};
 pub use harness::log_command::{Said, log};
+pub use harness::machine::Machine;
 pub use harness::raw::Raw;
 pub use harness::session::Session;
 

@@ -6,10 +6,12 @@ use std::fmt;
 
 use wildmatch::WildMatch;
 
+use crate::advice::{self, Aim};
 use crate::event::Buzzer;
 use crate::identity::Identity;
 use crate::keys::{KeyCode, KeyMap};
 use crate::profile::{every_key, recognise};
+use crate::quote::Toml;
 use crate::time::Micros;
 
 /// The place of one device: the index of its claim, or, without configuration, a number given at first sight of
@@ -45,17 +47,20 @@ impl fmt::Display for SlotId {
 
 /// A pattern over a whole text: `*` is any text, `?` any one character; nothing else is special.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Glob(WildMatch);
+pub struct Glob {
+    pattern: String,
+    compiled: WildMatch,
+}
 
 impl Glob {
     /// The pattern; every text is one.
     pub fn new(pattern: &str) -> Self {
-        Self(WildMatch::new(pattern))
+        Self { pattern: pattern.to_owned(), compiled: WildMatch::new(pattern) }
     }
 
     /// Whether all of `text` fits.
     pub fn matches(&self, text: &str) -> bool {
-        self.0.matches(text)
+        self.compiled.matches(text)
     }
 }
 
@@ -90,11 +95,36 @@ impl Match {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// How narrow it is: the characters that a device must have as they stand. Where two entries fit one device, the
+    /// narrower one means it.
+    pub(crate) fn narrowness(&self) -> usize {
+        const ID_CHARS: usize = 4;
+        let ids = [self.vendor, self.product].iter().flatten().count() * ID_CHARS;
+        let globs = [&self.name, &self.phys, &self.uniq].into_iter().flatten();
+        let literal = globs.flat_map(|glob| glob.pattern.chars()).filter(|c| !"*?".contains(*c)).count();
+        ids + literal
+    }
+}
+
+impl fmt::Display for Match {
+    /// As the configuration writes it: `match = { vendor = "054c", product = "0002" }`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids = [("vendor", self.vendor), ("product", self.product)];
+        let ids = ids.into_iter().filter_map(|(key, id)| Some(format!("{key} = \"{:04x}\"", id?)));
+        let globs = [("name", &self.name), ("phys", &self.phys), ("uniq", &self.uniq)];
+        let globs = globs
+            .into_iter()
+            .filter_map(|(key, glob)| Some(format!("{key} = {}", Toml(&glob.as_ref()?.pattern))));
+        write!(f, "match = {{ {} }}", ids.chain(globs).collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// One device that the configuration asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claim {
+    /// Which entry of the configuration this is, for people: `pool "desk", device 2`.
+    pub entry: String,
     /// Which one.
     pub matcher: Match,
     /// Which of its keys are buzzers. `None`: as its profile says, or else every key.
@@ -103,15 +133,6 @@ pub struct Claim {
     pub debounce_us: Micros,
     /// By how much a press may be older than its stamp. `None`: as [`crate::uncertainty`] derives it.
     pub uncertainty_us: Option<Micros>,
-}
-
-/// How well a device that is meant serves a claim; better is greater.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Fit {
-    /// Nothing says which key is which buzzer, so every key is one.
-    EveryKey,
-    /// Its profile or the configuration says it.
-    Exact,
 }
 
 impl Claim {
@@ -124,24 +145,30 @@ impl Claim {
         missing
     }
 
-    /// Whether and how well the device serves this claim. `None`: not meant, without keys, or without a key that
-    /// the configuration names.
-    pub(crate) fn fit(&self, device: &Identity) -> Option<Fit> {
-        if device.keys.is_empty() || !self.matcher.matches(device) || !self.missing(device).is_empty() {
-            return None;
-        }
-        let exact = self.buzzers.is_some() || recognise(device).is_some();
-        Some(if exact { Fit::Exact } else { Fit::EveryKey })
+    /// Whether the device can serve this claim: it is meant, and has keys, all that the configuration names among them.
+    pub(crate) fn fits(&self, device: &Identity) -> bool {
+        !device.keys.is_empty() && self.matcher.matches(device) && self.missing(device).is_empty()
     }
 
     /// Which key of the device is which buzzer.
     pub(crate) fn keys(&self, device: &Identity) -> KeyMap {
-        match (&self.buzzers, recognise(device)) {
-            (Some(pairs), _) => KeyMap::new(pairs.iter().copied()),
-            (None, Some(profile)) => profile.keys(device),
-            (None, None) => every_key(&device.keys),
+        match &self.buzzers {
+            Some(pairs) => KeyMap::new(pairs.iter().copied()),
+            None => natural_keys(device),
         }
     }
+}
+
+/// The match that means this device and as few of the others as can be.
+pub fn exact_match(device: &Identity, others: &[&Identity]) -> Match {
+    let has_parts = others.iter().any(|other| other.is_same_unit(device));
+    let aim = if has_parts { Aim::Node } else { Aim::Unit };
+    advice::narrow(device, others, &[], aim).0
+}
+
+/// Which key of a device is which buzzer where no configuration says it.
+pub fn natural_keys(device: &Identity) -> KeyMap {
+    recognise(device).map_or_else(|| every_key(&device.keys), |profile| profile.keys(device))
 }
 
 /// Everything the mediator wants.
@@ -185,22 +212,33 @@ mod tests {
     }
 
     #[test]
+    fn a_match_is_written_as_it_is_read() {
+        let matcher = Match { vendor: Some(0x54c), name: Some(Glob::new("a\"b ")), ..Match::default() };
+        assert_eq!(matcher.to_string(), r#"match = { vendor = "054c", name = "a\"b " }"#);
+        let wide = Match { vendor: Some(0x54c), ..Match::default() };
+        assert!(matcher.narrowness() > wide.narrowness());
+        let phys = |text| Match { phys: Some(Glob::new(text)), ..wide.clone() }.narrowness();
+        assert!(phys("usb-*-1.2/*") > phys("usb-*-1.*"));
+        assert_eq!(phys("*"), wide.narrowness(), "which says nothing");
+    }
+
+    #[test]
     fn named_keys_must_all_be_there() {
         let key = |code| KeyCode::new(code).unwrap();
         let mut claim = Claim {
+            entry: String::new(),
             matcher: Match::default(),
             buzzers: None,
             debounce_us: Micros::ZERO,
             uncertainty_us: None,
         };
         let button = device(3, (1, 1), "", &[28, 57]);
-        assert_eq!(claim.fit(&button), Some(Fit::EveryKey));
-        assert_eq!(claim.fit(&device(3, (1, 1), "", &[])), None, "no key at all");
-        assert_eq!(claim.fit(&device(3, (1, 1), "", &[0x120])), Some(Fit::Exact), "a profile");
+        assert!(claim.fits(&button));
+        assert!(!claim.fits(&device(3, (1, 1), "", &[])), "no key at all");
         claim.buzzers = Some(vec![(key(57), Buzzer(7))]);
-        assert_eq!(claim.fit(&button), Some(Fit::Exact));
+        assert!(claim.fits(&button));
         assert_eq!(claim.keys(&button).pairs().collect::<Vec<_>>(), [(key(57), Buzzer(7))]);
         claim.buzzers = Some(vec![(key(57), Buzzer(7)), (key(30), Buzzer(8))]);
-        assert_eq!((claim.fit(&button), claim.missing(&button)), (None, vec![key(30)]));
+        assert_eq!((claim.fits(&button), claim.missing(&button)), (false, vec![key(30)]));
     }
 }

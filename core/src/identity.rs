@@ -6,6 +6,7 @@
 
 use crate::endpoint::Endpoint;
 use crate::keys::{KEY_COUNT, KeyBits, KeyCode};
+use crate::quote::Toml;
 
 /// `BUS_USB` of `include/uapi/linux/input.h`.
 pub const BUS_USB: u16 = 0x03;
@@ -72,7 +73,12 @@ impl Identity {
         self.is_same_instance(other)
             || (!self.phys.is_empty()
                 && (self.vendor, self.product, &self.uniq) == (other.vendor, other.product, &other.uniq)
-                && unit_of(&self.phys) == unit_of(&other.phys))
+                && self.unit() == other.unit())
+    }
+
+    /// The place of the whole unit: `phys` without the interface behind its slash.
+    pub fn unit(&self) -> &str {
+        unit_of(&self.phys)
     }
 
     /// The USB port as the sockets of the machine count it: `1.2` is socket 2 of the hub in socket 1. `None` for
@@ -91,10 +97,10 @@ impl Identity {
         KeyCode::new(code).is_some_and(|key| self.keys.has(key))
     }
 
-    /// A line that tells a person which device is meant.
+    /// A line that tells a person which device is meant. Its texts are a stranger's, so they are quoted.
     pub fn describe(&self) -> String {
         let Self { node, name, vendor, product, phys, .. } = self;
-        format!("{node} ({name}, {vendor:04x}:{product:04x}, phys {phys:?})")
+        format!("{node} ({}, {vendor:04x}:{product:04x}, phys {})", Toml(name), Toml(phys))
     }
 }
 

@@ -16,6 +16,11 @@ pub struct Plain<'a>(pub &'a str);
 #[derive(Clone, Copy, Debug)]
 pub struct Quoted<'a>(pub &'a str);
 
+/// The text as TOML writes it, in quotation marks: what this shows can be copied into a configuration and means the very
+/// text, blanks at its ends included.
+#[derive(Clone, Copy, Debug)]
+pub struct Toml<'a>(pub &'a str);
+
 /// Whether a character is to be escaped: C0, DEL and C1 controls, line and paragraph separators, what turns the direction
 /// of reading, and what has no width and no use in a name. The joiners U+200C and U+200D are part of words and stay.
 pub fn is_escaped(c: char) -> bool {
@@ -59,6 +64,24 @@ impl Display for Quoted<'_> {
     }
 }
 
+impl Display for Toml<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for c in self.0.chars() {
+            match (c, u32::from(c)) {
+                ('"' | '\\', _) => write!(f, "\\{c}")?,
+                // A space that looks like another one, or like none, would be copied as what it is not.
+                (c, code @ ..=0xffff) if is_unsafe(c) || (c.is_whitespace() && c != ' ') => {
+                    write!(f, "\\u{code:04x}")?;
+                }
+                (c, code) if is_unsafe(c) => write!(f, "\\U{code:08x}")?,
+                _ => f.write_char(c)?,
+            }
+        }
+        f.write_char('"')
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -83,6 +106,18 @@ mod tests {
     }
 
     #[test]
+    fn toml_has_escapes_of_its_own() {
+        for (text, want) in [
+            ("Buzz  ", r#""Buzz  ""#),
+            ("a\"b\\c", r#""a\"b\\c""#),
+            ("\x1b[2J\u{202e}\n", r#""\u001b[2J\u202e\u000a""#),
+            ("\u{e0001}\u{a0}", r#""\U000e0001\u00a0""#),
+        ] {
+            assert_eq!(Toml(text).to_string(), want);
+        }
+    }
+
+    #[test]
     fn a_long_text_is_cut_and_says_so() {
         let exact = "é".repeat(QUOTED_CHARS_MAX);
         assert_eq!(Quoted(&exact).to_string(), format!("\"{exact}\""));
@@ -97,6 +132,7 @@ mod tests {
             let quoted = Quoted(&text).to_string();
             prop_assert!(!quoted.contains(is_escaped));
             prop_assert!(quoted.len() < 11 * QUOTED_CHARS_MAX);
+            prop_assert!(!Toml(&text).to_string().contains(is_unsafe));
         }
     }
 }

@@ -9,7 +9,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use crate::assign::{Found, Slots, Verdict};
+use crate::assign::{Found, Slots};
 use crate::claim::{Claims, SlotId};
 use crate::event::DeviceId;
 use crate::identity::Identity;
@@ -151,9 +151,16 @@ impl Roster {
         for slot in self.slots.ids() {
             self.compare(slot, &devices, now);
         }
-        for (verdict, device) in verdicts.iter().zip(&devices) {
-            if let Some((slot, text)) = remark(verdict, device) {
-                self.remark_once(device, slot, text);
+        for (index, device) in devices.iter().enumerate() {
+            if let Some(remark) =
+                self.slots.remark(&verdicts, &devices, index).filter(|remark| remark.is_warning)
+            {
+                self.remark_once(device, remark.slot, remark.to_string());
+            }
+        }
+        for remark in self.slots.shared(&devices) {
+            if let Some(device) = self.slots.device(remark.slot).cloned() {
+                self.remark_once(&device, remark.slot, remark.to_string());
             }
         }
         if !self.is_listed {
@@ -358,24 +365,4 @@ pub(crate) fn inhibited(device: &Identity) -> String {
         device.describe(),
         device.node
     )
-}
-
-/// What a person should know of a device that serves nobody.
-pub(crate) fn remark(verdict: &Verdict, device: &Identity) -> Option<(SlotId, String)> {
-    match verdict {
-        Verdict::Slot(_) | Verdict::Unclaimed => None,
-        Verdict::Ambiguous(slot) => {
-            let text = format!(
-                "{} also fits an entry that another device serves: ambiguous: add phys",
-                device.describe()
-            );
-            Some((*slot, text))
-        }
-        Verdict::Lacks(slot, keys) => {
-            let keys: Vec<_> = keys.iter().map(ToString::to_string).collect();
-            let text =
-                format!("{} fits, but has no {}: correct `buzzers`", device.describe(), keys.join(", "));
-            Some((*slot, text))
-        }
-    }
 }

@@ -78,6 +78,11 @@ impl State {
         self.connected.iter()
     }
 
+    /// How many devices serve this pool: nodes of hardware, or attachments.
+    pub fn device_count(&self, pool: &PoolId) -> usize {
+        self.devices.values().filter(|device| device.pool == *pool).count()
+    }
+
     /// The pool that a device serves.
     pub fn pool_of(&self, device: u32) -> Option<&PoolId> {
         self.devices.get(&device).map(|device| &device.pool)

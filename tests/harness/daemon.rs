@@ -58,7 +58,7 @@ pub(crate) fn profile_dir() -> PathBuf {
 pub struct Home {
     dir: TempDir,
     boot: Option<String>,
-    wrapper: Vec<&'static str>,
+    wrapper: Vec<String>,
 }
 
 /// How a process ended.
@@ -96,8 +96,8 @@ impl Home {
     }
 
     /// The next daemon is started by this command, which takes rights away or gives limits.
-    pub fn set_wrapper(&mut self, command: &[&'static str]) {
-        self.wrapper = command.to_vec();
+    pub fn set_wrapper(&mut self, command: &[impl ToString]) {
+        self.wrapper = command.iter().map(ToString::to_string).collect();
     }
 
     /// Where it is.

@@ -1,7 +1,7 @@
 //! Slots and devices: claims and what is plugged in go in; one verdict per device comes out.
 
 use super::*;
-use crate::claim::{Glob, Match};
+use crate::claim::{Claim, Glob, Match};
 use crate::event::Buzzer;
 use crate::identity::tests::device;
 
@@ -12,7 +12,8 @@ fn claim(vendor: u16, phys: &str, keys: &[u16]) -> Claim {
     let pairs = keys.iter().zip(1..).map(|(code, n)| (KeyCode::new(*code).unwrap(), Buzzer(n)));
     let matcher = Match { vendor: Some(vendor), phys: Some(Glob::new(phys)), ..Match::default() };
     let buzzers = (!keys.is_empty()).then(|| pairs.collect());
-    Claim { matcher, buzzers, debounce_us: Micros::ZERO, uncertainty_us: None }
+    let entry = "pool \"a\"".to_owned();
+    Claim { entry, matcher, buzzers, debounce_us: Micros::ZERO, uncertainty_us: None }
 }
 
 fn slot(number: u32) -> Verdict {
@@ -25,7 +26,7 @@ fn ambiguous(number: u32) -> Verdict {
 
 fn check(why: &str, claims: &[Claim], devices: &[Identity], want: &[Verdict]) {
     let held = vec![None; claims.len()];
-    assert_eq!(assign(claims, &held, devices), want, "{why}");
+    assert_eq!(listed::assign(claims, &held, devices), want, "{why}");
 }
 
 #[test]
@@ -36,10 +37,10 @@ fn devices_go_to_claims_in_order() {
     check("two fit one claim", std::slice::from_ref(&any), &both, &[slot(0), ambiguous(0)]);
     check("two claims, two devices", &[any.clone(), any.clone()], &both, &[slot(0), slot(1)]);
     check(
-        "a third is one too many",
+        "the narrower one chooses first",
         &[any.clone(), claim(0x054c, "usb-0-1/*", &[])],
         &both,
-        &[slot(0), ambiguous(0)],
+        &[slot(1), slot(0)],
     );
     check("told apart by phys", &[claim(0x054c, "usb-0-2/*", &[]), any.clone()], &both, &[slot(1), slot(0)]);
     check("nobody asks", &[claim(1, "*", &[])], &both, &[Verdict::Unclaimed, Verdict::Unclaimed]);
@@ -65,7 +66,7 @@ fn a_composite_unit_gives_its_right_node() {
     let typing = device(4, (7, 7), "usb-0-1/input1", &[28, 30, 57]);
     let pad = device(5, (7, 7), "usb-0-1/input2", &[0x130, 0x131]);
     let again = device(6, (7, 7), "usb-0-1/input3", &[28]);
-    let none = Verdict::Unclaimed;
+    let none = Verdict::Part(SlotId::new(0));
     check(
         "the named key",
         &[claim(7, "*", &[28])],
@@ -75,7 +76,15 @@ fn a_composite_unit_gives_its_right_node() {
     check(
         "the profile",
         &[claim(7, "*", &[])],
-        &[media.clone(), typing.clone(), pad],
+        &[media.clone(), typing.clone(), pad.clone()],
+        &[none.clone(), none.clone(), slot(0)],
+    );
+    let mouse = device(7, (7, 7), "usb-0-1/input0", &[0x110, 0x111]);
+    let board = device(8, (7, 7), "usb-0-1/input0", &(1..112).collect::<Vec<_>>());
+    check(
+        "which can be set to send anything, and sends keys as sold",
+        &[claim(7, "*", &[])],
+        &[mouse, pad.clone(), board],
         &[none.clone(), none.clone(), slot(0)],
     );
     check(
@@ -89,6 +98,18 @@ fn a_composite_unit_gives_its_right_node() {
         &[claim(7, "*", &[28])],
         &[media.clone(), typing.clone(), again],
         &[none.clone(), slot(0), ambiguous(0)],
+    );
+    let (one, two) =
+        (device(3, (7, 7), "usb-0-2/input0", &[0x130]), device(4, (7, 7), "usb-0-2/input0", &[0x130]));
+    let both = [one, two];
+    check("two players", &[claim(7, "*", &[])], &both, &[slot(0), ambiguous(0)]);
+    check("two players, two entries", &[claim(7, "*", &[]), claim(7, "*", &[])], &both, &[slot(0), slot(1)]);
+    let elsewhere = device(9, (7, 7), "usb-0-3/input0", &[30]);
+    check(
+        "meant, without the key, of another unit",
+        &[claim(7, "*", &[28])],
+        &[typing.clone(), elsewhere],
+        &[slot(0), Verdict::Unfit(SlotId::new(0))],
     );
     check(
         "both, by key",
@@ -117,7 +138,7 @@ fn a_better_node_of_the_same_unit_takes_over() {
     let media = device(3, (7, 7), "usb-0-1/input0", &[113]);
     let pad = device(4, (7, 7), "usb-0-1/input1", &[0x130]);
     assert_eq!(slots.assign(std::slice::from_ref(&media)), [slot(0)]);
-    assert_eq!(slots.assign(&[media, pad]), [Verdict::Unclaimed, slot(0)]);
+    assert_eq!(slots.assign(&[media, pad]), [Verdict::Part(SlotId::new(0)), slot(0)]);
 }
 
 fn known() -> Slots {
@@ -140,6 +161,9 @@ fn a_replugged_hub_gets_its_slot_back() {
 
 #[test]
 fn only_what_is_free_to_take_gets_a_slot_unasked() {
+    let pedal = |node, keys: Vec<u16>| device(node, (0x3553, 0xb001), "usb-0-1/input0", &keys);
+    let parts = [pedal(3, (1..112).collect()), pedal(4, vec![0x110]), pedal(5, vec![0x130, 0x131])];
+    assert_eq!(known().assign(&parts), vec![Verdict::Unclaimed; 3], "not the pad of a thing that sends keys");
     let mut virtual_hub = device(3, BUZZ, "", &REDS);
     virtual_hub.bus = crate::identity::BUS_VIRTUAL;
     let keyboard = device(4, (7, 7), "usb-0-1/input0", &[1, 28, 30]);

@@ -5,12 +5,14 @@ use std::io;
 use std::path::Path;
 
 use super::{permission, sysfs};
+use crate::assign::remarks::Remark;
 use crate::assign::{Slots, Verdict};
 use crate::claim::Claims;
 use crate::event::Buzzer;
 use crate::identity::Identity;
+use crate::keys::KeyCode;
 use crate::profile::recognise;
-use crate::roster::{inhibited, remark};
+use crate::roster::inhibited;
 use crate::uncertainty::Uncertainty;
 
 /// One device.
@@ -26,42 +28,66 @@ pub struct Row {
     pub label: Option<String>,
     /// Its buzzers, ascending, where it has a slot.
     pub buzzers: Vec<Buzzer>,
+    /// Its keys that are no buzzers, where it has a slot and no configuration names those that are.
+    pub left_out: Vec<KeyCode>,
     /// By how much its presses may be older than their stamps.
     pub uncertainty: Uncertainty,
     /// What is in the way of using it, and the cure. Permissions are looked at for devices that serve a slot.
     pub trouble: Option<String>,
+    /// Why it serves no slot though an entry means it or its unit, with the lines that change it.
+    pub remark: Option<Remark>,
+}
+
+/// All devices that have a key, and what is to be said of several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// One per device.
+    pub rows: Vec<Row>,
+    /// Entries between which only the order of the nodes decides.
+    pub shared: Vec<Remark>,
 }
 
 /// Looks at every device that has a key. What it assigns is what a daemon started now would.
 ///
 /// # Errors
 /// When sysfs cannot be listed.
-pub fn survey(claims: Claims, sysfs_root: &Path, input_dir: &Path) -> io::Result<Vec<Row>> {
+pub fn survey(claims: Claims, sysfs_root: &Path, input_dir: &Path) -> io::Result<Survey> {
     let devices = sysfs::list(sysfs_root)?;
     let mut slots = Slots::new(claims);
     let verdicts = slots.assign(&devices);
-    let rows = verdicts.into_iter().zip(devices).filter(|(_, identity)| !identity.keys.is_empty());
-    Ok(rows
-        .map(|(verdict, identity)| {
-            let found = match &verdict {
-                Verdict::Slot(slot) => slots.found(*slot),
-                _ => None,
-            };
-            let (label, trouble) = match &verdict {
-                Verdict::Slot(_) => {
-                    let inhibited = identity.inhibited.then(|| inhibited(&identity));
-                    let trouble = permission::trouble(&input_dir.join(&identity.node)).or(inhibited);
-                    (found.as_ref().map(|found| found.label.clone()), trouble)
-                }
-                verdict => (None, remark(verdict, &identity).map(|(_, text)| text)),
-            };
-            let profile = recognise(&identity).map(|profile| profile.name());
-            let uncertainty =
-                found.as_ref().map_or_else(|| Uncertainty::of(&identity, None), |found| found.uncertainty);
-            let buzzers = found.map(|found| found.keys.buzzers()).unwrap_or_default();
-            Row { identity, profile, verdict, label, buzzers, uncertainty, trouble }
-        })
-        .collect())
+    let with_keys = (0..devices.len()).filter(|index| !devices[*index].keys.is_empty());
+    let rows = with_keys.map(|index| row(&slots, &verdicts, &devices, index, input_dir)).collect();
+    Ok(Survey { rows, shared: slots.shared(&devices) })
+}
+
+fn row(slots: &Slots, verdicts: &[Verdict], devices: &[Identity], index: usize, input_dir: &Path) -> Row {
+    let (identity, verdict) = (devices[index].clone(), verdicts[index].clone());
+    let found = match verdict {
+        Verdict::Slot(slot) => slots.found(slot),
+        _ => None,
+    };
+    let remark = slots.remark(verdicts, devices, index);
+    let trouble = match &remark {
+        Some(remark) => remark.is_warning.then(|| remark.to_string()),
+        None if found.is_some() => {
+            let inhibited = identity.inhibited.then(|| inhibited(&identity));
+            permission::trouble(&input_dir.join(&identity.node)).or(inhibited)
+        }
+        None => None,
+    };
+    let uncertainty =
+        found.as_ref().map_or_else(|| Uncertainty::of(&identity, None), |found| found.uncertainty);
+    Row {
+        profile: recognise(&identity).map(|profile| profile.name()),
+        label: found.as_ref().map(|found| found.label.clone()),
+        buzzers: found.as_ref().map(|found| found.keys.buzzers()).unwrap_or_default(),
+        left_out: found.map(|found| found.left_out).unwrap_or_default(),
+        identity,
+        verdict,
+        uncertainty,
+        trouble,
+        remark,
+    }
 }
 
 #[cfg(test)]
@@ -89,7 +115,7 @@ mod tests {
         for node in ["event3", "event5", "event6", "event7"] {
             fs::write(input.join(node), "").unwrap();
         }
-        let rows = survey(Claims::Known { debounce_us: Micros::ZERO }, root.path(), &input).unwrap();
+        let rows = survey(Claims::Known { debounce_us: Micros::ZERO }, root.path(), &input).unwrap().rows;
         let brief: Vec<_> = rows
             .iter()
             .map(|row| (row.identity.node.as_str(), row.profile, row.label.as_deref(), row.trouble.is_some()))
@@ -108,14 +134,16 @@ mod tests {
 
         let matcher = Match { vendor: Some(0x054c), ..Match::default() };
         let uncertainty_us = Some(Micros::from_us(7));
-        let claim = Claim { matcher, buzzers: None, debounce_us: Micros::ZERO, uncertainty_us };
-        let rows = survey(Claims::Listed(vec![claim]), root.path(), &input).unwrap();
+        let entry = "pool \"a\"".to_owned();
+        let claim = Claim { entry, matcher, buzzers: None, debounce_us: Micros::ZERO, uncertainty_us };
+        let rows = survey(Claims::Listed(vec![claim]), root.path(), &input).unwrap().rows;
         let verdicts: Vec<_> = rows.iter().map(|row| row.verdict.clone()).collect();
         assert_eq!(rows[0].uncertainty.us, Micros::from_us(7), "the slot's claim says so");
         assert_eq!(rows[1].uncertainty.us, Micros::from_ms(19), "which is not this device's");
         let slot = SlotId::new(0);
         let other = Verdict::Ambiguous(slot);
         assert_eq!(verdicts, [Verdict::Slot(slot), other.clone(), other, Verdict::Unclaimed]);
-        assert!(rows[1].trouble.as_ref().unwrap().contains("ambiguous: add phys"));
+        let want = r#"write `match = { vendor = "054c", product = "0002", phys = "usb-0-1.3/*" }` in pool "a" to use event4"#;
+        assert!(rows[1].trouble.as_ref().unwrap().contains(want), "{:?}", rows[1].trouble);
     }
 }

@@ -63,10 +63,12 @@ pub fn read(sysfs_root: &Path, node: &str) -> io::Result<Identity> {
     })
 }
 
-/// An attribute that not every device has. A name may be any bytes: what is no UTF-8 is replaced.
+/// An attribute that not every device has. A name may be any bytes: what is no UTF-8 is replaced. The last newline is
+/// sysfs's own, whatever stands before it is the name's.
 fn text(path: &Path) -> String {
     let bytes = fs::read(path).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned()
+    let text = String::from_utf8_lossy(&bytes);
+    text.strip_suffix('\n').unwrap_or(&text).to_owned()
 }
 
 #[cfg(test)]
@@ -135,5 +137,7 @@ pub(crate) mod tests {
         plug(root.path(), &device(1, (1, 2), "", &[]));
         fs::write(root.path().join("devices/input1/name"), b"B\xfczz!\n").unwrap();
         assert_eq!(read(root.path(), "event1").unwrap().name, "B\u{fffd}zz!");
+        fs::write(root.path().join("devices/input1/name"), b" Buzz \n\n").unwrap();
+        assert_eq!(read(root.path(), "event1").unwrap().name, " Buzz \n", "as it is, blanks and all");
     }
 }

@@ -18,7 +18,9 @@ struct World {
 impl World {
     fn new() -> Self {
         let matcher = Match { vendor: Some(7), ..Match::default() };
-        let claim = Claim { matcher, buzzers: None, debounce_us: Micros::from_us(15), uncertainty_us: None };
+        let entry = "pool \"a\"".to_owned();
+        let claim =
+            Claim { entry, matcher, buzzers: None, debounce_us: Micros::from_us(15), uncertainty_us: None };
         let roster = Roster::new(Claims::Listed(vec![claim]));
         Self { roster, now: KernelTime::from_us(1_000_000), is_open_allowed: Ok(()), devices: 0 }
     }
@@ -191,8 +193,8 @@ fn troubles_are_told_once_per_plugging_in() {
     let inhibited = Identity { inhibited: true, ..button(3, 30) };
     let second = device(4, (7, 7), "usb-0-2/input0", &[28]);
     let log = world.list(&[&inhibited, &second]).join("\n");
-    assert!(log.contains("event3 (device 3, 0007:0007") && log.contains("is inhibited"), "{log}");
-    assert!(log.contains("event4") && log.contains("ambiguous: add phys"), "{log}");
+    assert!(log.contains("event3 (\"device 3\", 0007:0007") && log.contains("is inhibited"), "{log}");
+    assert!(log.contains("event4") && log.contains("ambiguous"), "{log}");
     assert_eq!(world.list(&[&inhibited, &second]), [""; 0]);
     assert_eq!(world.list(&[&inhibited]), [""; 0]);
     assert_eq!(world.list(&[&inhibited, &second]).len(), 1, "plugged in again");

@@ -7,13 +7,17 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use buzzer_core::assign::Verdict;
+use buzzer_core::assign::remarks::Remark;
 use buzzer_core::identity::Identity;
-use buzzer_core::io::survey::{Row, survey};
+pub(crate) use buzzer_core::io::survey::Row;
+use buzzer_core::io::survey::{Survey, survey};
+use buzzer_core::quote::{Plain, Toml};
 use buzzer_server::config::Config;
 use buzzer_server::io::hardware::{self, INPUT_DIR, SYSFS_ROOT};
 use clap::Args;
 use serde_json::json;
 
+use super::lines::Lines;
 use super::{Failure, identify, measure, number, print, stderr};
 
 #[derive(Debug, Args)]
@@ -52,8 +56,9 @@ impl Devices {
                 .map_err(|why| Failure::Usage(anyhow!("--identify: BUZZER is {buzzer:?}: {why}")))?;
             return identify::run(config, pool, number, self.seconds.unwrap_or(5).into());
         }
-        let rows = survey(hardware::claims(config), Path::new(SYSFS_ROOT), Path::new(INPUT_DIR));
-        let rows = rows.context("the devices cannot be listed: check that sysfs is mounted and readable")?;
+        let seen = survey(hardware::claims(config), Path::new(SYSFS_ROOT), Path::new(INPUT_DIR));
+        let Survey { rows, shared } =
+            seen.context("the devices cannot be listed: check that sysfs is mounted and readable")?;
         let specs = hardware::pools(config);
         let pool_of = |row: &Row| {
             let Verdict::Slot(slot) = row.verdict else { return None };
@@ -71,13 +76,18 @@ impl Devices {
             ));
         }
         let mut text = String::new();
+        let mut lines = Lines::new(config, &devices);
         for Device { row, pool } in &devices {
             let pool = pool.as_deref();
             // Writing to memory cannot fail.
-            let _ =
-                if self.json { write_json(&mut text, row, pool) } else { write_text(&mut text, row, pool) };
+            let _ = if self.json {
+                write_json(&mut text, row, pool)
+            } else {
+                write_text(&mut text, row, pool, &mut lines)
+            };
         }
         if !self.json {
+            text.extend(shared.iter().map(|remark| said(remark, &mut lines) + "\n"));
             text.extend(unlike(&devices).map(|warning| warning + "\n"));
         }
         print(&text)
@@ -118,45 +128,56 @@ fn unlike(devices: &[Device]) -> Option<String> {
     ))
 }
 
-fn write_text(out: &mut String, row: &Row, pool: Option<&str>) -> fmt::Result {
-    let identity = &row.identity;
-    writeln!(out, "{}  {}", identity.node, identity.name)?;
-    writeln!(
-        out,
-        "    ids {:04x}:{:04x}   phys {}{}   profile {}",
-        identity.vendor,
-        identity.product,
-        if identity.phys.is_empty() { "none" } else { &identity.phys },
-        if identity.uniq.is_empty() { String::new() } else { format!("   uniq {}", identity.uniq) },
-        row.profile.unwrap_or("none"),
-    )?;
-    match (pool, &row.verdict) {
-        (Some(pool), _) => writeln!(out, "    pool {pool:?}, buzzers {}", numbers(row))?,
-        (None, verdict) => writeln!(out, "    not used: {}", why_unused(verdict, row.profile))?,
+fn write_text(out: &mut String, row: &Row, pool: Option<&str>, lines: &mut Lines<'_>) -> fmt::Result {
+    let Identity { node, name, vendor, product, phys, uniq, .. } = &row.identity;
+    let text = |text: &str| if text.is_empty() { "none".to_owned() } else { Toml(text).to_string() };
+    writeln!(out, "{node}  {}", Toml(name))?;
+    let uniq = if uniq.is_empty() { String::new() } else { format!("   uniq {}", Toml(uniq)) };
+    let (phys, profile) = (text(phys), row.profile.unwrap_or("none"));
+    writeln!(out, "    ids {vendor:04x}:{product:04x}   phys {phys}{uniq}   profile {profile}")?;
+    let is_warning = row.remark.as_ref().is_some_and(|remark| remark.is_warning);
+    match pool {
+        Some(pool) => writeln!(out, "    pool {pool:?}, buzzers {}", numbers(row))?,
+        None if is_warning => writeln!(out, "    ! not used: {}", why_unused(row))?,
+        None => writeln!(out, "    not used: {}", why_unused(row))?,
+    }
+    if !row.left_out.is_empty() {
+        writeln!(out, "    no buzzers, unless `buzzers` names them: {}", left_out(row))?;
     }
     writeln!(out, "    {}", row.uncertainty)?;
-    if let Some(trouble) = &row.trouble {
-        writeln!(out, "    ! {trouble}")?;
+    match (&row.remark, &row.trouble) {
+        (Some(remark), _) => out.push_str(&lines.of(remark, "    ")),
+        (None, Some(trouble)) => writeln!(out, "    ! {}", Plain(trouble))?,
+        (None, None) => {}
     }
-    if pool.is_none() && matches!(row.verdict, Verdict::Unclaimed) {
-        let Identity { vendor, product, .. } = identity;
-        writeln!(out, "    to use it, write in the configuration (the id is yours to choose):")?;
-        writeln!(out, "        [[pool]]")?;
-        writeln!(out, "        id = \"mine\"")?;
-        writeln!(out, "        match = {{ vendor = \"{vendor:04x}\", product = \"{product:04x}\" }}")?;
+    if matches!(row.verdict, Verdict::Unclaimed) {
+        out.push_str(&lines.using(row));
     }
     writeln!(out)
 }
 
-fn why_unused(verdict: &Verdict, profile: Option<&str>) -> &'static str {
-    match (verdict, profile) {
-        (Verdict::Ambiguous(_), _) => {
-            "ambiguous: add phys to the match, because another device that it fits as well is used"
-        }
-        (Verdict::Lacks(..), _) => "it has not all the keys that the configuration names",
-        (_, Some(_)) => "no [[pool]] matches it, or another part of the same unit is used",
-        (_, None) => "no [[pool]] matches it, and it is no known buzzer",
+fn why_unused(row: &Row) -> String {
+    match (&row.remark, row.profile) {
+        (Some(remark), _) => remark.text.clone(),
+        (None, Some(_)) => "no [[pool]] matches it".to_owned(),
+        (None, None) => "no [[pool]] matches it, and it is no known buzzer".to_owned(),
     }
+}
+
+/// The first of them, and how many more.
+fn left_out(row: &Row) -> String {
+    const SHOWN: usize = 8;
+    let names: Vec<_> = row.left_out.iter().take(SHOWN).map(ToString::to_string).collect();
+    match row.left_out.len() - names.len() {
+        0 => names.join(" "),
+        more => format!("{} and {more} more", names.join(" ")),
+    }
+}
+
+/// What is to be said of several devices.
+fn said(remark: &Remark, lines: &mut Lines<'_>) -> String {
+    let mark = if remark.is_warning { "! " } else { "" };
+    format!("{mark}{}\n{}", remark.text, lines.of(remark, ""))
 }
 
 /// `1 to 4`, or the numbers one by one.
@@ -181,12 +202,15 @@ fn write_json(out: &mut String, row: &Row, pool: Option<&str>) -> fmt::Result {
         "uniq": identity.uniq,
         "profile": row.profile,
         "pool": pool,
+        "not_used": pool.is_none().then(|| why_unused(row)),
         "buzzers": row.buzzers.iter().map(|buzzer| buzzer.0).collect::<Vec<_>>(),
+        "left_out": row.left_out.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "uncertainty_us": row.uncertainty.us.as_us(),
         "uncertainty_basis": row.uncertainty.basis.name(),
         "wireless": row.uncertainty.wireless,
         "ambiguous": matches!(row.verdict, Verdict::Ambiguous(_)),
         "trouble": row.trouble,
+        "advice": row.remark.iter().flat_map(|remark| &remark.advice).map(|advice| &advice.line).collect::<Vec<_>>(),
     });
     writeln!(out, "{line}")
 }
@@ -224,7 +248,9 @@ pub(crate) mod tests {
             verdict: Verdict::Slot(SlotId::new(0)),
             label: None,
             buzzers: Vec::new(),
+            left_out: Vec::new(),
             trouble: None,
+            remark: None,
         };
         Device { row, pool: pool.map(str::to_owned) }
     }
@@ -236,20 +262,6 @@ pub(crate) mod tests {
         assert!(error.contains("/class is not there: mount sysfs"), "{error}");
         std::fs::create_dir(dir.path().join("class")).unwrap();
         need_sysfs(dir.path()).unwrap();
-    }
-
-    #[test]
-    fn what_is_not_used_says_why() {
-        use buzzer_core::keys::KeyCode;
-        let slot = SlotId::new(0);
-        for (verdict, profile, want) in [
-            (Verdict::Ambiguous(slot), Some("buzz-wired"), "ambiguous: add phys"),
-            (Verdict::Lacks(slot, vec![KeyCode::new(30).unwrap()]), None, "not all the keys"),
-            (Verdict::Unclaimed, Some("buzz-wired"), "another part of the same unit"),
-            (Verdict::Unclaimed, None, "no known buzzer"),
-        ] {
-            assert!(why_unused(&verdict, profile).contains(want), "{verdict:?}");
-        }
     }
 
     #[test]

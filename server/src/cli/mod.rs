@@ -7,6 +7,7 @@ mod demo;
 mod devices;
 mod doctor;
 mod identify;
+mod lines;
 mod log;
 mod measure;
 mod number;

@@ -22,6 +22,7 @@ use buzzer_core::time::KernelTime;
 use mio::Waker;
 
 use crate::config::{Config, MatchConfig, PoolSource};
+use crate::log::explain::words::list;
 use crate::mediator::{Announced, Mediator, Output};
 use crate::pool::PoolSpec;
 use crate::pool_id::PoolId;
@@ -45,6 +46,8 @@ pub struct Hardware {
     reports: Mailbox<Report>,
     /// The pool of every slot.
     pools: BTreeMap<SlotId, PoolId>,
+    /// What the configuration asks of every slot.
+    matches: BTreeMap<SlotId, Match>,
     found: BTreeMap<SlotId, Box<Found>>,
     opened: BTreeSet<DeviceId>,
 }
@@ -58,7 +61,12 @@ pub fn claims(config: &Config) -> Claims {
         PoolSource::Virtual { .. } => Vec::new(),
         PoolSource::Hardware(entries) => entries
             .iter()
-            .map(|entry| Claim {
+            .zip(1..)
+            .map(|(entry, number)| Claim {
+                entry: match entries.len() {
+                    1 => format!("pool {:?}", pool.id.as_str()),
+                    _ => format!("pool {:?}, device {number}", pool.id.as_str()),
+                },
                 matcher: matcher(&entry.matcher),
                 buzzers: entry.buzzers.clone(),
                 debounce_us: pool.debounce_us,
@@ -117,8 +125,15 @@ impl Hardware {
                 log::error!("a report on a device was dropped: the server takes none");
             }
         };
+        let claims = claims(config);
+        let matches = match &claims {
+            Claims::Listed(claims) => {
+                (0..).map(SlotId::new).zip(claims.iter().map(|claim| claim.matcher.clone())).collect()
+            }
+            Claims::Known { .. } => BTreeMap::new(),
+        };
         let options = Options {
-            claims: claims(config),
+            claims,
             input_dir: PathBuf::from(INPUT_DIR),
             sysfs_root: PathBuf::from(SYSFS_ROOT),
             device_ids: Arc::clone(device_ids),
@@ -135,6 +150,7 @@ impl Hardware {
             devices: Some(devices),
             reports,
             pools: specs.iter().flat_map(of_spec).collect(),
+            matches,
             found: BTreeMap::new(),
             opened: BTreeSet::new(),
         })
@@ -175,7 +191,7 @@ impl Hardware {
                     log::warn!(target: &target(&pool), "{pool}: {text}");
                 }
                 Report::Trouble { slot: None, text } => log::warn!("{text}"),
-                Report::Listed => {}
+                Report::Listed => self.say_what_is_awaited(),
             }
         }
     }
@@ -192,7 +208,8 @@ impl Hardware {
                 Err(error) => log::error!("{}: {error}", found.identity.describe()),
             }
         }
-        log::info!("{}: present: {}", self.pool_name(slot), found.identity.describe());
+        let buzzers: Vec<u16> = found.keys.buzzers().iter().map(|buzzer| buzzer.0).collect();
+        log::info!("{}: has {}, buzzers {}", self.pool_name(slot), found.identity.describe(), list(&buzzers));
         if let Some(pool) = self.pools.get(&slot).cloned() {
             let identity = &found.identity;
             let (name, place) = (identity.name.clone(), format!("{} {}", identity.node, identity.phys));
@@ -200,6 +217,15 @@ impl Hardware {
         }
         self.found.insert(slot, found);
         mediator.handle_present(slot, new, now);
+    }
+
+    /// A pool that is there says so by itself; one that is not would say nothing.
+    fn say_what_is_awaited(&self) {
+        for (slot, matcher) in &self.matches {
+            if !self.found.contains_key(slot) {
+                log::info!("{}: waits for a device that fits {matcher}", self.pool_name(*slot));
+            }
+        }
     }
 
     fn pool_name(&self, slot: SlotId) -> String {

@@ -135,6 +135,7 @@ fn pool_entry(mediator: &Mediator, pool: &PoolSpec) -> Value {
         // It is wanted, and nothing is there that could be pressed.
         "waiting": (connected || pool.autoconnect) && buzzers == 0,
         "buzzers": buzzers,
+        "devices": state.device_count(&pool.id),
     })
 }
 

@@ -45,6 +45,7 @@ impl Bench {
         let matcher = Match { vendor: Some(0x054c), ..Match::default() };
         let options = Options {
             claims: Claims::Listed(vec![Claim {
+                entry: "pool \"a\"".to_owned(),
                 matcher,
                 buzzers: None,
                 debounce_us: Micros::from_ms(15),
@@ -237,7 +238,7 @@ fn lights_are_written_and_what_has_none_says_so() {
     bench.expect("listed");
     let light = |slot, buzzer| Request::Light { slot, buzzer: Buzzer(buzzer), light: Light::Set };
     bench.ask(light(SLOT, 2));
-    bench.expect("trouble event7 (device 7, 054c:0002, phys \"usb-0-1.2/input0\"): there is no light 2");
+    bench.expect("trouble event7 (\"device 7\", 054c:0002, phys \"usb-0-1.2/input0\"): there is no light 2");
     let root = bench.dir.path();
     unplug(&root.join("sys"), &hub());
     plug_hub(root, &hub());

@@ -3,7 +3,7 @@
 
 use buzzer_core::assign::Verdict;
 use buzzer_core::identity::{BUS_USB, Identity};
-use buzzer_core::io::survey::{Row, survey};
+use buzzer_core::io::survey::{Row, Survey, survey};
 
 use super::{Places, usb};
 use crate::config::Config;
@@ -26,10 +26,11 @@ pub(super) fn look(config: &Config, places: &Places) -> Read<Found> {
     let class = sys.join("class");
     // Without it there is no sysfs, and nobody knows what is plugged in.
     std::fs::metadata(&class).map_err(|error| places.missing(&class, &error))?;
-    let rows = survey(hardware::claims(config), &sys, &input)
+    let Survey { rows, shared } = survey(hardware::claims(config), &sys, &input)
         .map_err(|error| places.missing(&sys.join("class/input"), &error))?;
     let pools = hardware::pools(config);
     let mut found = Found { devices: Vec::new(), strays: Vec::new(), served: Vec::new() };
+    found.strays.extend(shared.iter().filter(|remark| remark.is_warning).map(ToString::to_string));
     for row in rows {
         let Verdict::Slot(slot) = row.verdict else {
             found.strays.extend(row.trouble);
