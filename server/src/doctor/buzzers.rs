@@ -2,11 +2,18 @@
 //! autosuspend and other programs. Guarantee: a device that nobody may open, or a pool without its devices, fails.
 
 use super::Finding;
-use super::facts::{Device, Facts, Missing, Pool, Processes, Read, Sight};
+use super::facts::{Device, Facts, Installed, Missing, Pool, Processes, Read, Sight};
 
 /// Tells udev, and through it the desktop, that buzzers are ours.
 const INSTALL_RULE: &str = "sudo cp deploy/70-buzzerd.rules /etc/udev/rules.d/ && sudo udevadm control --reload && \
-                            sudo udevadm trigger -s input    (for other models than Buzz! and DragonRise add a line)";
+                            sudo udevadm trigger -s input    (from the source; for other models than Buzz! and DragonRise add a line)";
+/// The same where it is there already, but says nothing of this device.
+const EXTEND_RULE: &str = "sudo udevadm control --reload && sudo udevadm trigger -s input    (after adding a line for this model to \
+                           70-buzzerd.rules)";
+
+fn rule(installed: Installed) -> &'static str {
+    if installed.has_rule { EXTEND_RULE } else { INSTALL_RULE }
+}
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let mut findings = presence(&facts.devices, &facts.pools);
@@ -14,9 +21,9 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     if let Ok(devices) = &facts.devices
         && !devices.is_empty()
     {
-        findings.push(permissions(devices));
+        findings.push(permissions(devices, facts.installed));
         findings.extend(autosuspend(devices));
-        findings.push(other_programs(devices, &facts.processes));
+        findings.push(other_programs(devices, &facts.processes, facts.installed));
     }
     findings
 }
@@ -85,7 +92,7 @@ fn command(text: &str) -> Option<&str> {
     text.split('`').nth(1)
 }
 
-fn permissions(devices: &[Device]) -> Finding {
+fn permissions(devices: &[Device], installed: Installed) -> Finding {
     const CHECK: &str = "permissions";
     let shut: Vec<_> = devices.iter().filter(|device| device.trouble.is_some()).collect();
     let Some(trouble) = shut.first().and_then(|device| device.trouble.as_deref()) else {
@@ -93,7 +100,7 @@ fn permissions(devices: &[Device]) -> Finding {
         return Finding::ok(CHECK, found, "The service may run under another account: see its unit file.");
     };
     let found = format!("this account cannot use {}", list(shut.iter().copied()));
-    Finding::fail(CHECK, found, trouble).cure(command(trouble).unwrap_or(INSTALL_RULE))
+    Finding::fail(CHECK, found, trouble).cure(command(trouble).unwrap_or(rule(installed)))
 }
 
 /// A suspended device sleeps until the first press wakes it: usbhid lets it, though it is open, if it can wake the
@@ -123,7 +130,7 @@ fn autosuspend(devices: &[Device]) -> Option<Finding> {
     })
 }
 
-fn other_programs(devices: &[Device], processes: &Read<Processes>) -> Finding {
+fn other_programs(devices: &[Device], processes: &Read<Processes>, installed: Installed) -> Finding {
     const CHECK: &str = "other programs";
     // evdev.c, __evdev_queue_syn_dropped: whoever sets the clock of a device spoils the next stamp for everybody.
     const WHY: &str = "Another program that opens a buzzer can give its next press a wrong time, and may type what \
@@ -138,13 +145,13 @@ fn other_programs(devices: &[Device], processes: &Read<Processes>) -> Finding {
             .iter()
             .map(|(name, pid, node)| format!("{name} (pid {pid}) has {node} open"))
             .collect();
-        return Finding::warn(CHECK, holders.join(", "), WHY).cure(INSTALL_RULE);
+        return Finding::warn(CHECK, holders.join(", "), WHY).cure(rule(installed));
     }
     if let Some(desktop) = &processes.desktop {
         let open: Vec<_> = devices.iter().filter(|device| device.is_ignored == Ok(false)).collect();
         if !open.is_empty() {
             let found = format!("{desktop} is running and was not told to leave {} alone", list(open));
-            return Finding::warn(CHECK, found, WHY).cure(INSTALL_RULE);
+            return Finding::warn(CHECK, found, WHY).cure(rule(installed));
         }
         if let Some(missing) = devices.iter().find_map(|device| device.is_ignored.as_ref().err()) {
             return Finding::unknown(CHECK, missing, format!("{desktop} is running. {WHY}"));
@@ -164,6 +171,8 @@ mod tests {
     use super::super::Verdict::{self, Fail, Ok as Fine, Unknown, Warn};
     use super::super::facts::tests::{fit, hub, missing};
     use super::*;
+
+    const NOTHING: Installed = Installed { has_unit: false, has_rule: false };
 
     fn pool(wanted: usize, found: usize) -> Pool {
         Pool { id: "desk".to_owned(), is_virtual: wanted == 0, is_stamped: true, wanted, found }
@@ -197,11 +206,11 @@ mod tests {
     fn the_cure_is_the_command_in_the_trouble() {
         let trouble = "x belongs to root:input: add the user: `sudo usermod -aG input $USER`, or `other`";
         let shut = Device { trouble: Some(trouble.to_owned()), ..hub("event8") };
-        let finding = permissions(&[hub("event7"), shut]);
+        let finding = permissions(&[hub("event7"), shut], NOTHING);
         assert_eq!((finding.verdict, finding.why.as_str()), (Fail, trouble));
         assert_eq!(finding.cure.as_deref(), Some("sudo usermod -aG input $USER"));
         assert!(finding.found.ends_with("event8 (stage)"));
-        assert_eq!(permissions(&[hub("event7")]).verdict, Fine);
+        assert_eq!(permissions(&[hub("event7")], NOTHING).verdict, Fine);
         assert_eq!(stray("two fit: add phys").cure.as_deref(), Some("buzzerd devices"));
     }
 
@@ -235,9 +244,9 @@ mod tests {
         ] {
             let processes = Ok(Processes { sight, holders, desktop, irq_threads: vec![] });
             let device = Device { is_ignored, ..hub("event7") };
-            assert_eq!(other_programs(&[device], &processes).verdict, want, "{processes:?}");
+            assert_eq!(other_programs(&[device], &processes, NOTHING).verdict, want, "{processes:?}");
         }
-        assert_eq!(other_programs(&[hub("event7")], &missing()).verdict, Unknown);
+        assert_eq!(other_programs(&[hub("event7")], &missing(), NOTHING).verdict, Unknown);
     }
 
     #[test]

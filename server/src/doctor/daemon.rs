@@ -4,7 +4,7 @@
 
 use buzzer_core::time::Micros;
 
-use super::facts::{Daemon, Facts, Health, LogDir, Missing};
+use super::facts::{Buttons, Daemon, Facts, Health, Missing, Pool};
 use super::fairness::ms;
 use super::{Finding, Verdict};
 use crate::settle::{self, FIT_US_MAX};
@@ -16,12 +16,69 @@ const REALTIME_US: Micros = Micros::from_ms(5);
 const VIRTUAL_US: Micros = Micros::from_ms(20);
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
-    let mut findings = running(&facts.daemon, &facts.log);
+    let mut findings = running(&facts.daemon, facts);
+    if let Daemon::Running(_, health) = &facts.daemon {
+        findings.extend(pools(health, facts));
+        findings.extend(buttons(&health.buttons));
+    }
     findings.push(settle_window(facts));
     findings
 }
 
-fn running(daemon: &Daemon, log: &LogDir) -> Vec<Finding> {
+/// Pools that wait though nothing that can be seen from here is missing.
+fn pools(health: &Health, facts: &Facts) -> Vec<Finding> {
+    let waits = |pool: &&Pool| health.pools.iter().any(|own| own.id == pool.id && own.is_waiting);
+    let (programs, hardware): (Vec<&Pool>, Vec<&Pool>) =
+        facts.pools.iter().filter(waits).partition(|pool| pool.is_virtual);
+    let names = |pools: &[&Pool]| pools.iter().map(|pool| pool.id.as_str()).collect::<Vec<_>>().join(", ");
+    let mut findings = Vec::new();
+    if !programs.is_empty() {
+        let why = "A pool with a socket has buzzers only while a program is attached to it.";
+        let found = format!("nobody is attached to {}", names(&programs));
+        findings
+            .push(Finding::warn("attachments", found, why).cure("start the program that sends its presses"));
+    }
+    // What is not plugged in was told as missing hardware.
+    let hardware: Vec<&Pool> = hardware.into_iter().filter(|pool| pool.found == pool.wanted).collect();
+    if !hardware.is_empty() {
+        let why = "Its device is there, but the daemon could not open it, so nobody can buzz.";
+        let found = format!("{} waits", names(&hardware));
+        findings.push(Finding::fail("waiting pools", found, why).cure(what_it_says(facts)));
+    }
+    findings
+}
+
+/// Buttons that spoil a match, or that nobody knows to work.
+fn buttons(buttons: &Buttons) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if !buttons.stuck.is_empty() {
+        let why = "A button that stays down gives no press; it was down for longer than anybody holds one.";
+        let cure = "Free the button, or unplug its device and plug it in again";
+        findings.push(Finding::warn("stuck buttons", buttons.stuck.join(", "), why).cure(cure));
+    }
+    if !buttons.held.is_empty() {
+        let why = "A button that is down now cannot be pressed.";
+        findings.push(Finding::warn("held buttons", buttons.held.join(", "), why).cure("Let go of it"));
+    }
+    if buttons.unheard > 0 {
+        let found = format!("{} of {} since their devices were connected", buttons.unheard, buttons.all);
+        let why = "Nobody knows that a button works which nobody has pressed.";
+        let finding = Finding::new("not heard yet", Verdict::Unknown, found, why);
+        findings.push(finding.cure("Press each buzzer once"));
+    }
+    findings
+}
+
+/// Where the daemon says what is wrong.
+fn what_it_says(facts: &Facts) -> &'static str {
+    if facts.installed.has_unit {
+        "journalctl -u buzzerd -e"
+    } else {
+        "read what the daemon said where it was started"
+    }
+}
+
+fn running(daemon: &Daemon, facts: &Facts) -> Vec<Finding> {
     const CHECK: &str = "daemon";
     const WHY: &str =
         "A running daemon counts late presses, wrong stamps and lost events; without it they are not known.";
@@ -29,7 +86,9 @@ fn running(daemon: &Daemon, log: &LogDir) -> Vec<Finding> {
         Daemon::Absent(address) => {
             let found = format!("not running: nobody listens on {address}");
             let finding = Finding::new(CHECK, Verdict::Unknown, found, WHY);
-            vec![finding.cure("buzzerd serve    (or: sudo systemctl start buzzerd)")]
+            let start =
+                if facts.installed.has_unit { "sudo systemctl start buzzerd" } else { "buzzerd serve" };
+            vec![finding.cure(start)]
         }
         Daemon::AnyPort => {
             let found = "not asked: server.listen has port 0, which is another one at every start";
@@ -43,36 +102,46 @@ fn running(daemon: &Daemon, log: &LogDir) -> Vec<Finding> {
             vec![Finding::fail(CHECK, found, why).cure(cure)]
         }
         Daemon::Running(address, health) => {
-            let mut findings = vec![status(&address.to_string(), health, log)];
+            let mut findings = vec![status(&address.to_string(), health, facts)];
             findings.extend(counters(health));
             findings
         }
     }
 }
 
-fn status(address: &str, health: &Health, log: &LogDir) -> Finding {
+fn status(address: &str, health: &Health, facts: &Facts) -> Finding {
     const CHECK: &str = "daemon";
     let found = format!("running on {address}, {}", health.status);
     if health.status != "ok" {
         let found = format!("{found}: {}", health.storage.as_deref().unwrap_or("why is not known"));
         let why = "The log does not take records: buzzes are told, but not kept.";
-        return Finding::fail(CHECK, found, why).cure("journalctl -u buzzerd -e");
+        return Finding::fail(CHECK, found, why).cure(what_it_says(facts));
     }
     if let Some(storage) = health.storage.as_deref().filter(|storage| *storage != "ok") {
         let why = "The log is still kept; what is wrong should be put right before the match.";
-        return Finding::warn(CHECK, format!("{found}, but {storage}"), why).cure("journalctl -u buzzerd -e");
+        return Finding::warn(CHECK, format!("{found}, but {storage}"), why).cure(what_it_says(facts));
     }
-    match health.log.as_deref() {
-        Some(dir) if dir != log.path => {
-            let found = format!("{found}, but its log is in {}", dir.display());
-            let why = "The daemon runs with another configuration than the one that was checked here.";
-            Finding::warn(CHECK, found, why).cure("buzzerd --config FILE doctor    (FILE: the daemon's)")
-        }
-        _ => {
-            let presses = health.presses.map_or(String::new(), |presses| format!(", presses: {presses}"));
-            Finding::ok(CHECK, format!("{found}{presses}"), "It answers.")
-        }
+    let elsewhere = health.log.as_deref().filter(|dir| *dir != facts.configured_log);
+    if let Some(differs) = difference(health, facts) {
+        let found = format!("{found}, but {differs}");
+        let why = "The daemon runs with another configuration than the one that was checked here, or was not restarted.";
+        return Finding::warn(CHECK, found, why).cure("buzzerd --config FILE doctor    (FILE: the daemon's)");
     }
+    let place = elsewhere.map_or(String::new(), |dir| format!(", its log is in {}", dir.display()));
+    let presses = health.presses.map_or(String::new(), |presses| format!(", presses: {presses}"));
+    Finding::ok(CHECK, format!("{found}{place}{presses}"), "It answers.")
+}
+
+/// In what the daemon's configuration is another one.
+fn difference(health: &Health, facts: &Facts) -> Option<String> {
+    if let Some(own) = health.settle_us.map(Micros::from_us).filter(|own| *own != facts.settle_us) {
+        return Some(format!("its settle window is {}, not {}", ms(own), ms(facts.settle_us)));
+    }
+    let is_unknown = |pool: &&Pool| !health.pools.iter().any(|own| own.id == pool.id);
+    // A daemon with very many pools does not name them all.
+    let unknown =
+        facts.pools.iter().find(is_unknown).filter(|_| health.pools.len() < facts.pools.len().min(8));
+    unknown.map(|pool| format!("it has no pool {}", pool.id))
 }
 
 /// One line if nothing happened, else one for each thing that did.
@@ -136,7 +205,7 @@ fn counters(health: &Health) -> Vec<Finding> {
 fn fit(facts: &Facts) -> Result<(Micros, String), Missing> {
     if let Daemon::Running(_, health) = &facts.daemon
         && let Some(late) = health.late_us_max.map(Micros::from_us)
-        && let Some(fit) = settle::fit(late)
+        && let Some(fit) = health.settle_us_advised.map(Micros::from_us).or_else(|| settle::fit(late))
     {
         return Ok((fit, format!("a press came {} after its stamp", ms(late))));
     }
@@ -152,9 +221,19 @@ fn fit(facts: &Facts) -> Result<(Micros, String), Missing> {
 fn settle_window(facts: &Facts) -> Finding {
     const CHECK: &str = "settle window";
     const WHY: &str = "A press waits this long, because another device may still show an earlier one.";
-    let has = facts.settle_us;
+    let health = match &facts.daemon {
+        Daemon::Running(_, health) => Some(health),
+        _ => None,
+    };
+    let has = health.and_then(|health| health.settle_us).map_or(facts.settle_us, Micros::from_us);
     let devices = facts.devices.as_ref().map_or(usize::MAX, Vec::len);
-    let senders = facts.pools.iter().filter(|pool| pool.is_virtual && pool.is_stamped).count();
+    // Each program at a socket is a device; how many there are, only the daemon knows.
+    let attached = |pool: &Pool| {
+        let own = health.and_then(|health| health.pools.iter().find(|own| own.id == pool.id));
+        own.map_or(1, |own| own.devices.max(1))
+    };
+    let senders: usize =
+        facts.pools.iter().filter(|pool| pool.is_virtual && pool.is_stamped).map(attached).sum();
     if devices.saturating_add(senders) <= 1 {
         let found = format!("{}, but nothing waits: there are not two devices", ms(has));
         return Finding::ok(CHECK, found, "With one device at most, no other can show an earlier press.");
@@ -179,8 +258,8 @@ fn settle_window(facts: &Facts) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::super::Verdict::{Fail, Ok as Fine, Unknown, Warn};
-    use super::super::facts::Kernel;
     use super::super::facts::tests::{fit as fit_box, hub, missing};
+    use super::super::facts::{Installed, Kernel, PoolHealth};
     use super::*;
 
     fn health() -> Health {
@@ -191,7 +270,7 @@ mod tests {
     }
 
     fn verdicts(daemon: Daemon) -> Vec<(&'static str, Verdict)> {
-        running(&daemon, &fit_box().log).iter().map(|finding| (finding.check, finding.verdict)).collect()
+        running(&daemon, &fit_box()).iter().map(|finding| (finding.check, finding.verdict)).collect()
     }
 
     #[test]
@@ -213,8 +292,10 @@ mod tests {
             ),
             (
                 is(Health { log: Some("/srv".into()), ..health() }),
-                vec![("daemon", Warn), ("presses so far", Fine)],
+                vec![("daemon", Fine), ("presses so far", Fine)],
             ),
+            (is(Health { settle_us: Some(9), ..health() }), vec![("daemon", Warn), ("presses so far", Fine)]),
+            (is(Health { pools: vec![], ..health() }), vec![("daemon", Warn), ("presses so far", Fine)]),
             (is(Health { late: Some(3), ..health() }), vec![("daemon", Fine), ("late presses", Warn)]),
             (
                 is(Health { stale_stamps: Some(1), gaps: Some(1), ring_full: Some(1), ..health() }),
@@ -233,6 +314,7 @@ mod tests {
             facts.devices = Ok(vec![hub("event7"), hub("event8")]);
             if let Daemon::Running(_, health) = &mut facts.daemon {
                 health.late_us_max = Some(late_us_max);
+                health.settle_us = Some(settle_us);
             }
             let kernel = Ok(Kernel { release: String::new(), is_realtime });
             Facts { is_virtual, kernel, settle_us: Micros::from_us(settle_us), ..facts }
@@ -258,11 +340,65 @@ mod tests {
         assert_eq!(finding.cure.as_deref(), Some("[order] settle_us = 20000    (then restart the daemon)"));
     }
 
+    fn pool_health(id: &str, devices: usize) -> PoolHealth {
+        PoolHealth { id: id.to_owned(), devices, is_waiting: devices == 0 }
+    }
+
+    fn virtual_pool(id: &str) -> Pool {
+        Pool { id: id.to_owned(), is_virtual: true, is_stamped: true, wanted: 0, found: 0 }
+    }
+
+    #[test]
+    fn two_senders_in_one_pool_are_two_devices() {
+        for (devices, want) in [(0, Fine), (1, Fine), (2, Warn)] {
+            let health = Health {
+                pools: vec![pool_health("table", devices)],
+                settle_us: Some(0),
+                late_us_max: Some(3000),
+                settle_us_advised: Some(12_000),
+                ..health()
+            };
+            let daemon = Daemon::Running("127.0.0.1:7400".parse().unwrap(), health);
+            let pools = vec![virtual_pool("table")];
+            let facts = Facts { devices: Ok(vec![]), pools, daemon, settle_us: Micros::ZERO, ..fit_box() };
+            let finding = settle_window(&facts);
+            assert_eq!(finding.verdict, want, "{finding:?}");
+            assert_eq!(finding.found.contains("12 ms fits"), devices == 2, "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn what_waits_and_what_is_held_is_told() {
+        let own = Buttons {
+            all: 4,
+            stuck: vec!["stage 1".to_owned()],
+            held: vec!["stage 2".to_owned()],
+            unheard: 2,
+        };
+        let of: Vec<_> = buttons(&own).iter().map(|finding| (finding.check, finding.verdict)).collect();
+        assert_eq!(of, [("stuck buttons", Warn), ("held buttons", Warn), ("not heard yet", Unknown)]);
+        let facts = Facts { pools: vec![virtual_pool("table"), fit_box().pools[0].clone()], ..fit_box() };
+        let health = Health { pools: vec![pool_health("table", 0), pool_health("stage", 0)], ..health() };
+        let of: Vec<_> =
+            pools(&health, &facts).iter().map(|finding| (finding.check, finding.verdict)).collect();
+        assert_eq!(of, [("attachments", Warn), ("waiting pools", Fail)]);
+    }
+
+    #[test]
+    fn a_cure_names_what_is_there() {
+        let bare = Installed { has_unit: false, has_rule: false };
+        let facts =
+            Facts { installed: bare, daemon: Daemon::Absent("127.0.0.1:1".parse().unwrap()), ..fit_box() };
+        assert_eq!(running(&facts.daemon, &facts)[0].cure.as_deref(), Some("buzzerd serve"));
+        assert!(!what_it_says(&facts).contains("journalctl"));
+    }
+
     #[test]
     fn one_device_waits_for_nobody() {
         let facts = Facts { settle_us: Micros::ZERO, is_virtual: Ok(true), ..fit_box() };
         assert_eq!(settle_window(&facts).verdict, Fine);
-        let nothing_read = Facts { devices: missing(), ..facts };
+        let daemon = Daemon::Absent("127.0.0.1:1".parse().unwrap());
+        let nothing_read = Facts { devices: missing(), daemon, ..facts };
         assert_eq!(settle_window(&nothing_read).verdict, Warn, "there may be more than one");
     }
 }

@@ -45,12 +45,25 @@ pub struct Facts {
     pub log: LogDir,
     /// Where short-lived files are.
     pub runtime: Runtime,
+    /// Where the configuration has the log; [`Self::log`] is the running daemon's, if one answers.
+    pub configured_log: PathBuf,
+    /// What is installed, so that a cure names nothing that is not there.
+    pub installed: Installed,
     /// The daemon.
     pub daemon: Daemon,
     /// W, as the configuration has it.
     pub settle_us: Micros,
     /// The wake-up that the configuration asks for while a pool is connected.
     pub cpu_dma_latency_us: Option<Micros>,
+}
+
+/// What is installed.
+#[derive(Clone, Copy, Debug)]
+pub struct Installed {
+    /// systemd runs, and has a unit `buzzerd`.
+    pub has_unit: bool,
+    /// `70-buzzerd.rules` is among udev's rules.
+    pub has_rule: bool,
 }
 
 /// A device that serves buzzers.
@@ -244,6 +257,38 @@ pub struct Health {
     pub ring_full: Option<u64>,
     /// Times the reader stopped reading.
     pub heap_full: Option<u64>,
+    /// The settle window in use, and the one that would have fitted.
+    pub settle_us: Option<u64>,
+    /// `None`: nothing was late, or it does not say.
+    pub settle_us_advised: Option<u64>,
+    /// Its pools.
+    pub pools: Vec<PoolHealth>,
+    /// Its buttons.
+    pub buttons: Buttons,
+}
+
+/// A pool, as the daemon has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolHealth {
+    /// Its name.
+    pub id: String,
+    /// Devices or attachments that serve it.
+    pub devices: usize,
+    /// Whether it is wanted and nobody serves it.
+    pub is_waiting: bool,
+}
+
+/// Buttons that somebody should look at, as `stage 3`; there may be more than are named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Buttons {
+    /// All that the daemon has.
+    pub all: usize,
+    /// Down for so long that nobody holds them.
+    pub stuck: Vec<String>,
+    /// Down now.
+    pub held: Vec<String>,
+    /// How many were not pressed since their device was connected.
+    pub unheard: usize,
 }
 
 #[cfg(test)]
@@ -322,8 +367,14 @@ pub(super) mod tests {
                     gaps: Some(0),
                     ring_full: Some(0),
                     heap_full: Some(0),
+                    settle_us: Some(2000),
+                    settle_us_advised: None,
+                    pools: vec![PoolHealth { id: "stage".to_owned(), devices: 1, is_waiting: false }],
+                    buttons: Buttons { all: 4, ..Buttons::default() },
                 },
             ),
+            configured_log: "/var/lib/buzzerd".into(),
+            installed: Installed { has_unit: true, has_rule: false },
             settle_us: Micros::from_ms(2),
             cpu_dma_latency_us: None,
         }

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, PoolSource, VirtualStamps};
-use crate::doctor::facts::{Daemon, Facts, LogDir, Missing, Pool, Read, Runtime};
+use crate::doctor::facts::{Daemon, Facts, Installed, LogDir, Missing, Pool, Read, Runtime};
 
 /// Where to look.
 #[derive(Clone, Debug)]
@@ -84,7 +84,14 @@ pub fn gather(config: &Config, places: &Places) -> Facts {
     };
     let nodes: Vec<&str> = devices.iter().flatten().map(|device| device.node.as_str()).collect();
     let processes = processes::look(places, &nodes);
-    let log_dir = config.log.dir.clone().unwrap_or_default();
+    let configured_log = config.log.dir.clone().unwrap_or_default();
+    let daemon = health::ask(&config.server.listen);
+    // What matters is where the presses go, whoever configured it.
+    let log_dir = match &daemon {
+        Daemon::Running(_, health) => health.log.clone(),
+        _ => None,
+    };
+    let log_dir = log_dir.unwrap_or_else(|| configured_log.clone());
     Facts {
         strays,
         pools: pools(config, devices.is_ok().then_some(&served)),
@@ -96,10 +103,24 @@ pub fn gather(config: &Config, places: &Places) -> Facts {
         idle: machine::idle(places),
         log: log(places, log_dir),
         runtime: runtime(places),
-        daemon: health::ask(&config.server.listen),
+        daemon,
+        configured_log,
+        installed: installed(places),
         settle_us: config.order.settle_us,
         cpu_dma_latency_us: config.server.cpu_dma_latency_us,
         devices,
+    }
+}
+
+fn installed(places: &Places) -> Installed {
+    let has = |dirs: &[&str], name: &str| dirs.iter().any(|dir| places.root.join(dir).join(name).exists());
+    const UNITS: [&str; 3] = ["etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
+    const RULES: [&str; 3] = ["etc/udev/rules.d", "usr/lib/udev/rules.d", "lib/udev/rules.d"];
+    // systemd runs where this is: sd_booted(3).
+    let is_booted = places.root.join("run/systemd/system").exists();
+    Installed {
+        has_unit: is_booted && has(&UNITS, "buzzerd.service"),
+        has_rule: has(&RULES, "70-buzzerd.rules"),
     }
 }
 
