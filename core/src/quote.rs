@@ -71,10 +71,10 @@ impl Display for Toml<'_> {
             match (c, u32::from(c)) {
                 ('"' | '\\', _) => write!(f, "\\{c}")?,
                 // A space that looks like another one, or like none, would be copied as what it is not.
-                (c, code @ ..=0xffff) if is_unsafe(c) || (c.is_whitespace() && c != ' ') => {
+                (c, code @ ..=0xffff) if is_escaped(c) || (c.is_whitespace() && c != ' ') => {
                     write!(f, "\\u{code:04x}")?;
                 }
-                (c, code) if is_unsafe(c) => write!(f, "\\U{code:08x}")?,
+                (c, code) if is_escaped(c) => write!(f, "\\U{code:08x}")?,
                 _ => f.write_char(c)?,
             }
         }
@@ -132,7 +132,7 @@ mod tests {
             let quoted = Quoted(&text).to_string();
             prop_assert!(!quoted.contains(is_escaped));
             prop_assert!(quoted.len() < 11 * QUOTED_CHARS_MAX);
-            prop_assert!(!Toml(&text).to_string().contains(is_unsafe));
+            prop_assert!(!Toml(&text).to_string().contains(is_escaped));
         }
     }
 }
