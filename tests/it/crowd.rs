@@ -66,6 +66,21 @@ fn attachments_that_wait_are_accepted_when_a_descriptor_is_free() {
     home.journal().wait_presses(1);
 }
 
+/// More than there is room for: those who say nothing, and those who say nonsense and go.
+#[test]
+fn who_greets_is_attached_beside_those_who_do_not() {
+    let home = Home::desk("autoconnect = true");
+    let _daemon = home.serve();
+    let socket = home.socket("desk");
+    let _silent: Vec<Attachment> = (0..600).map(|_| Attachment::connect(&socket)).collect();
+    for _ in 0..600 {
+        Attachment::connect(&socket).try_send(b"nonsense\n");
+    }
+    let mut desk = home.attach(1);
+    desk.hit(1);
+    home.journal().wait_presses(1);
+}
+
 #[test]
 fn long_greetings_have_one_bound_together() {
     let home = Home::desk("autoconnect = true");

@@ -172,12 +172,21 @@ impl Attachments {
             return;
         }
         let longest = self.arrivals.iter().max_by_key(|(_, (arrival, _))| arrival.waiting_bytes());
-        if let Some((arrival, pool, key)) = longest
-            .map(|(key, _)| key)
-            .and_then(|key| self.arrivals.try_remove(key).map(|(it, pool)| (it, pool, key)))
-        {
+        if let Some(key) = longest.map(|(key, _)| key) {
+            self.give_up(key, "too many long greetings are on their way");
+        }
+    }
+
+    /// A full house is no reason to refuse who greets in time: the arrival that has had the longest time is given up.
+    fn give_up_the_oldest(&mut self) {
+        if let Some((_, key)) = self.deadlines.first().copied() {
+            self.give_up(key, "too many greetings are on their way");
+        }
+    }
+
+    fn give_up(&mut self, key: usize, message: &str) {
+        if let Some((arrival, pool)) = self.arrivals.try_remove(key) {
             self.greetings_bytes -= arrival.waiting_bytes();
-            let message = "too many long greetings are on their way";
             let _ = arrival.refuse(message);
             self.refused(key, pool, message);
         }
@@ -185,15 +194,23 @@ impl Attachments {
 
     fn accept(&mut self, now: KernelTime) {
         let mut share = Share::default();
+        // What an arrival has sent is looked at before one more could take its place.
         while self.starved.is_none()
+            && (self.count < ATTACHMENTS_MAX || self.to_advance.is_empty())
             && let Some(pool) = self.to_accept.front().copied()
             && share.has_time()
         {
             match self.pools[pool].0.accept() {
-                Ok((stream, _)) if self.count >= ATTACHMENTS_MAX => {
-                    let _ = Arrival::new(stream).refuse("too many attachments");
+                Ok((stream, _)) => {
+                    if self.count >= ATTACHMENTS_MAX {
+                        self.give_up_the_oldest();
+                    }
+                    if self.count >= ATTACHMENTS_MAX {
+                        let _ = Arrival::new(stream).refuse("too many attachments");
+                    } else {
+                        self.admit(stream, pool, now);
+                    }
                 }
-                Ok((stream, _)) => self.admit(stream, pool, now),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.to_accept.pop_front();
                 }
