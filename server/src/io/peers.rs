@@ -324,5 +324,6 @@ impl Peers {
             }
             Speaks::Http(..) | Speaks::Nothing => self.admission.leave(key),
         }
+        self.trim();
     }
 }
