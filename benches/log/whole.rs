@@ -127,7 +127,7 @@ impl Evening {
         let (mut found, mut state, mut end) = (None, State::default(), ChainHash::START);
         let ours = timed(|| {
             let (log, journal) = (Disk::open(&self.log())?, Disk::open(memory)?);
-            found = Some(recovery::recover(&log, &journal, &header).map_err(io::Error::other)?);
+            found = Some(recovery::recover(&log, &journal, &header, &Vec::new).map_err(io::Error::other)?);
             Ok(())
         })?;
         fs::write(last, whole)?;

@@ -88,7 +88,7 @@ impl Journal {
     pub fn recover(&self) -> u64 {
         let dir = Disk::open(&self.dir).expect("the log directory");
         let journal = Disk::open(&self.runtime()).expect("the journal's directory");
-        let found = recovery::recover(&dir, &journal, &journal::header("0", "0")).expect("a log");
+        let found = recovery::recover(&dir, &journal, &journal::header("0", "0"), &Vec::new).expect("a log");
         assert_eq!(found.notes, [], "a crash of the process leaves nothing to be set aside");
         found.state.seq()
     }
@@ -98,7 +98,7 @@ impl Journal {
         let Some(journal) = Lock::read(&self.dir).and_then(|lock| lock.journal) else { return false };
         let dir = Disk::open(&self.dir).expect("the log directory");
         let journal = Disk::open(&journal).expect("the journal's directory");
-        recovery::recover(&dir, &journal, &journal::header("0", "0")).expect("a log");
+        recovery::recover(&dir, &journal, &journal::header("0", "0"), &Vec::new).expect("a log");
         true
     }
 

@@ -189,14 +189,14 @@ impl Bench {
             let dir = if FILE_NAMES.contains(&&**name) { self.journal() } else { self.log() };
             fs::write(dir.join(name), bytes).expect("a file");
         }
-        let lock = Lock { pid: 1, journal: Some(self.journal()) };
+        let lock = Lock { pid: 1, journal: Some(self.journal()), boot: None };
         fs::write(self.log().join(LOCK_NAME), lock.to_string()).expect("the lock");
     }
 
     fn recover(&self) -> Result<Recovered<DiskFile, DiskFile>, RecoveryError> {
         let dir = Disk::open(&self.log()).expect("the log");
         let journal = Disk::open(&self.journal()).expect("the journal");
-        recovery::recover(&dir, &journal, &journal::header("0", "0"))
+        recovery::recover(&dir, &journal, &journal::header("0", "0"), &Vec::new)
     }
 
     fn files_of_log(&self) -> Files {
@@ -317,7 +317,9 @@ fn check_kept(before: &Files, after: &Files) {
     for (name, bytes) in before {
         let kept = after.get(name).map_or(&[][..], Vec::as_slice);
         let rest = bytes.strip_prefix(kept).unwrap_or_else(|| panic!("{name} was written over"));
-        let mut copies = after.iter().filter(|(copy, _)| copy.starts_with(&format!("{name}.torn-")));
+        let mut copies = after.iter().filter(|(copy, _)| {
+            copy.starts_with(&format!("{name}.torn-")) || copy.starts_with(&format!("{name}.aside-"))
+        });
         assert!(rest.is_empty() || copies.any(|(_, copy)| copy == rest), "{name}: the rest is nowhere");
     }
 }

@@ -87,7 +87,7 @@ impl Machine {
     /// Starts a process; false: it could not.
     fn start(&mut self) -> bool {
         let header = journal::header(&format!("{:032x}", self.starts + 1), &self.boot.to_string());
-        let Ok(found) = recovery::recover(&self.dir, &self.runtime, &header) else { return false };
+        let Ok(found) = recovery::recover(&self.dir, &self.runtime, &header, &Vec::new) else { return false };
         let tip = found.state.seq();
         if std::env::var_os("BUZZERD_SEED").is_some() {
             let from: Vec<_> = found.journal.iter().map(|file| (file.name, file.start, file.end)).collect();
@@ -388,15 +388,16 @@ fn cut_is_found(name: SegmentName, bytes: &[u8], want: usize, last_seq: u64) {
     let (dir, runtime) = (SimDir::new(1), SimDir::new(2));
     let name = name.to_string();
     dir.put(&name, bytes);
-    let found = recovery::recover(&dir, &runtime, b"{}\n").unwrap();
+    let found = recovery::recover(&dir, &runtime, b"{}\n", &Vec::new).unwrap();
     assert_eq!(found.state.seq(), last_seq, "{} bytes", bytes.len());
     assert_eq!(dir.content(&name), bytes[..want], "the whole lines stay, and nothing else");
-    assert_eq!(dir.content(&format!("{name}.torn-1")), bytes[want..], "the rest is kept, byte for byte");
+    let rest = format!("{name}.{}-1", if want > 0 { "torn" } else { "aside" });
+    assert_eq!(dir.content(&rest), bytes[want..], "the rest is kept, byte for byte");
     assert_eq!(found.notes.len(), usize::from(bytes.len() > want), "and it is said");
     // All of it is so after a power cut, too.
     dir.cut_power();
     assert_eq!(dir.content(&name), bytes[..want], "the cut is durable");
-    assert_eq!(dir.content(&format!("{name}.torn-1")), bytes[want..], "and so is the copy");
+    assert_eq!(dir.content(&rest), bytes[want..], "and so is the copy");
 }
 
 /// The journal took no more lines after the seventh; a sync failed, the kernel forgot the sector that it could not write,
@@ -411,7 +412,7 @@ fn a_hole_in_the_segment_is_filled_from_a_journal_that_ends_before_it() {
         holed[ends[3]..ends[5]].fill(0);
         dir.put("000001-1.jsonl", &holed);
         runtime.put("0.journal", &[&header[..], &lines[ends[first_kept - 1]..ends[7]]].concat());
-        let found = recovery::recover(&dir, &runtime, header).unwrap();
+        let found = recovery::recover(&dir, &runtime, header, &Vec::new).unwrap();
         assert_eq!(found.state.seq(), 9);
         let kept = runtime.content("0.journal");
         assert!(kept.ends_with(&lines[ends[3]..]), "from the hole on, all is in the journal");

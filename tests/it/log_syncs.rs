@@ -82,7 +82,7 @@ fn what_an_earlier_process_did_not_sync_is_durable_before_it_is_said_to_be() {
         leave(&dir, "000001-1.jsonl", &lines(20));
         // Not even the journal can be made, so that nothing is written a second time.
         runtime.set_faults(Faults { write: 1000, names: 1000, ..Faults::default() });
-        let found = recovery::recover(&dir, &runtime, HEADER).unwrap();
+        let found = recovery::recover(&dir, &runtime, HEADER, &Vec::new).unwrap();
         let (_, feed) = journal::open(runtime, HEADER.to_vec(), found.journal, found.head, Limits::default());
         let segments = Segments::new(dir.clone(), found.number, SEGMENT_BYTES, found.resume);
         let mut writer = Writer::new(feed, segments, found.durable_seq);
@@ -111,7 +111,7 @@ fn a_segment_that_is_not_gone_on_with_is_durable_after_the_start() {
             } else {
                 dir.open("000001-1.jsonl").unwrap().sync().unwrap();
             }
-            let found = recovery::recover(&dir, &runtime, HEADER).unwrap();
+            let found = recovery::recover(&dir, &runtime, HEADER, &Vec::new).unwrap();
             assert!(found.resume.is_none() && matches!(found.notes[..], [Fact::Damage { .. }]));
             dir.cut_power();
             assert_eq!(stream(&dir), damaged, "seed {seed}");
@@ -153,7 +153,7 @@ fn half_a_line_in_the_journal_is_cut_before_the_next_one_is_written() {
     encode(&long, &mut head, &mut torn);
     torn.truncate(torn.len() - 20);
     leave(&runtime, FILE_NAMES[0], &[HEADER, &torn].concat());
-    let found = recovery::recover(&dir, &runtime, HEADER).unwrap();
+    let found = recovery::recover(&dir, &runtime, HEADER, &Vec::new).unwrap();
     assert_eq!(found.state.seq(), 2);
     let (mut journal, _feed) =
         journal::open(runtime.clone(), header, found.journal, found.head, Limits::default());
@@ -173,7 +173,7 @@ fn what_the_journal_holds_once_more_is_all_that_is_in_its_file() {
     leave(&dir, "000001-1.jsonl", &all[..place]);
     leave(&dir, "000002-21.jsonl", &all[place..]);
     leave(&runtime, FILE_NAMES[0], &[HEADER, &all[..place]].concat());
-    let found = recovery::recover(&dir, &runtime, HEADER).unwrap();
+    let found = recovery::recover(&dir, &runtime, HEADER, &Vec::new).unwrap();
     assert_eq!(found.notes, []);
     assert_eq!(runtime.content(FILE_NAMES[0]), [HEADER, &all[place..]].concat());
 }
@@ -202,7 +202,7 @@ fn a_lock_says_nothing_of_an_earlier_process() {
     let daemon = home.serve();
     let words = std::fs::read_to_string(log.join("lock")).unwrap();
     assert_eq!(words.lines().next(), Some(&*daemon.pid().to_string()));
-    assert_eq!(words.lines().count(), 2, "{words}");
+    assert_eq!(words.lines().count(), 3, "{words}");
     assert_eq!(daemon.stop().code, Some(0));
 }
 

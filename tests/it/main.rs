@@ -27,6 +27,7 @@ mod log_refusals;
 mod log_replay;
 mod log_show;
 mod log_spoilt;
+mod log_strays;
 mod log_syncs;
 mod log_verifiers;
 mod log_verify;

@@ -357,7 +357,7 @@ impl Daemon {
 
     /// Has it signed where the log stands.
     fn checkpoint(&self) {
-        self.log.sign_when_durable(self.mediator.state().seq());
+        self.log.sign_when_durable();
     }
 
     fn drain(&mut self) {

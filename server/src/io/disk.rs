@@ -12,6 +12,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::regular;
 use crate::log::storage::{Directory, File};
 
 /// Judges read the log through the service's group.
@@ -52,8 +53,11 @@ impl Disk {
     }
 
     fn open_file(&self, name: &str, flags: OFlags) -> io::Result<DiskFile> {
-        let flags = flags | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        Ok(DiskFile(openat(&self.fd, name, flags, FILE_MODE)?))
+        // What is no file is named, never waited for.
+        let flags = flags | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = openat(&self.fd, name, flags, FILE_MODE)?;
+        regular::check(&file)?;
+        Ok(DiskFile(file))
     }
 }
 

@@ -4,8 +4,7 @@
 //!
 //! What lies where is in [`super::log_dir`].
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +12,12 @@ use std::time::Duration;
 use mio::Waker;
 
 use super::disk::{Disk, DiskFile};
+use super::earlier_journal::{self, Earlier};
 use super::log_dir::{self, FALLBACK_NAME, LOCK_NAME, Lock};
+use super::log_lock::{Held, LockError};
 use super::writer::{self, Unsigned, WriterThread};
-use super::{host, obstacle, retention};
+use super::{host, log_proof, obstacle, retention};
 use crate::config::LogConfig;
-use crate::log::ChainHash;
 use crate::log::journal::{self, FILE_NAMES, Hole, Journal, Limits};
 use crate::log::recovery::{self, RecoveryError};
 use crate::log::segments::{SEGMENT_BYTES_MAX, Segments};
@@ -86,9 +86,11 @@ pub struct EventLog {
     boot: String,
     /// What was last said of the journal.
     was_suspended: bool,
+    /// What the start found that somebody should look at.
+    found: Vec<String>,
     /// Something was appended since the writer was last woken.
     is_new: bool,
-    _lock: File,
+    lock: Held,
 }
 
 impl EventLog {
@@ -101,17 +103,38 @@ impl EventLog {
         let canonical = std::fs::canonicalize(dir).map_err(fail(dir, "find the log directory"))?;
         let key = log_dir::key(&canonical);
         let mut lock = lock(dir)?;
-        let (journal_disk, journal_dir) = journal_directory(&canonical, &key)?;
-        let words = Lock { pid: std::process::id(), journal: Some(journal_dir.clone()) };
-        let written = lock.set_len(0).and_then(|()| lock.write_all(words.to_string().as_bytes()));
-        written.map_err(fail(&dir.join(LOCK_NAME), "write the lock"))?;
-
         let (id, boot) = (format!("{:032x}", u128::from_be_bytes(host::random())), host::boot_id());
         let boot = boot.map_err(fail(Path::new("/proc/sys/kernel/random/boot_id"), "read the boot id"))?;
         let header = journal::header(&id, &boot);
-        let recovered = recovery::recover(&disk, &journal_disk, &header);
+        let (mut journal_disk, mut journal_dir) = journal_directory(&canonical, &key)?;
+        // What an earlier process told and the disk does not have is first, wherever it had its runtime directory.
+        let mut notes = Vec::new();
+        if let Some(Lock { journal: Some(earlier), boot: earlier_boot, .. }) = Lock::read(dir)
+            && earlier != journal_dir
+        {
+            let is_missed = earlier_boot.as_ref() == Some(&boot);
+            let brought = earlier_journal::bring_in(dir, &earlier, &header, is_missed);
+            match brought.map_err(|error| OpenError::Recovery { dir: dir.to_owned(), error })? {
+                Earlier::Done(said) => notes = said,
+                Earlier::Stays => {
+                    ::log::error!(
+                        "{}: the disk does not take what is there; the journal stays there",
+                        earlier.display()
+                    );
+                    journal_disk =
+                        Disk::existing(&earlier).map_err(fail(&earlier, "open the journal's directory"))?;
+                    journal_dir = earlier;
+                }
+            }
+        }
+        let words =
+            Lock { pid: std::process::id(), journal: Some(journal_dir.clone()), boot: Some(boot.clone()) };
+        lock.write(&words).map_err(fail(&dir.join(LOCK_NAME), "write the lock"))?;
+        let recovered = recovery::recover(&disk, &journal_disk, &header, &|| log_proof::own(dir));
         let recovered = recovered.map_err(|error| OpenError::Recovery { dir: dir.to_owned(), error })?;
         let head = recovered.head;
+        notes.extend(recovered.notes);
+        notes.extend(log_proof::doubt(dir).map(doubt));
         let (journal, feed) = journal::open(journal_disk, header, recovered.journal, head, Limits::default());
         let segments = Segments::new(disk, recovered.number, SEGMENT_BYTES_MAX, recovered.resume);
         let writer = Writer::new(feed, segments, recovered.durable_seq);
@@ -125,10 +148,12 @@ impl EventLog {
             id,
             boot,
             was_suspended: false,
+            found: notes.iter().filter_map(finding).take(FOUND_MAX).collect(),
             is_new: false,
-            _lock: lock,
+            lock,
         };
-        Ok(Opened { log, state: recovered.state, notes: recovered.notes.into_iter().chain(note).collect() })
+        notes.extend(note);
+        Ok(Opened { log, state: recovered.state, notes })
     }
 
     /// The name of this start of the process.
@@ -144,11 +169,6 @@ impl EventLog {
     /// The log directory.
     pub fn dir(&self) -> &Path {
         &self.dir
-    }
-
-    /// The hash of the last line.
-    pub const fn head(&self) -> &ChainHash {
-        self.journal.head()
     }
 
     /// The last record that is durable, with all before it.
@@ -179,9 +199,10 @@ impl EventLog {
         }
     }
 
-    /// Has a checkpoint signed of all that was appended, up to record `seq`, once the disk has it.
-    pub fn sign_when_durable(&self, seq: u64) {
-        let (dir, log, head) = (self.dir.clone(), self.id.clone(), *self.head());
+    /// Has a checkpoint signed of all that was kept, once the disk has it.
+    pub fn sign_when_durable(&self) {
+        let Some((seq, head)) = self.journal.last_kept() else { return };
+        let (dir, log) = (self.dir.clone(), self.id.clone());
         self.writer.sign_when_durable(Unsigned { dir, log, seq, head });
     }
 
@@ -236,7 +257,10 @@ impl EventLog {
         if let Some(why) = self.journal.suspended() {
             return Health::Failing(why.to_string());
         }
-        self.writer.health()
+        match self.writer.health() {
+            Health::Fine if !self.found.is_empty() => Health::Warning(self.found.join("; ")),
+            health => health,
+        }
     }
 
     /// Brings everything to the disk.
@@ -251,6 +275,8 @@ impl EventLog {
                 let _ = std::fs::remove_file(self.journal_dir.join(name));
             }
             let _ = std::fs::remove_dir(&self.journal_dir);
+            let words = Lock { pid: std::process::id(), journal: None, boot: None };
+            let _ = self.lock.write(&words);
             return Ok(());
         }
         Err(format!(
@@ -260,6 +286,29 @@ impl EventLog {
         ))
     }
 }
+
+/// What `/healthz` says of what a start found. The torn end of a segment is what a power cut leaves, and needs nobody.
+fn finding(note: &Fact) -> Option<String> {
+    match note {
+        Fact::Recovered { segment, file, .. } if file.contains(".aside-") => {
+            Some(format!("{segment} is no part of this log, it is called {file} now"))
+        }
+        Fact::Damage { segment, line, why } => Some(format!("{segment}: line {line}: {why}")),
+        Fact::Storage { what, file, .. } => Some(format!("{file}: {what}")),
+        _ => None,
+    }
+}
+
+/// The record of a key that does not fit.
+fn doubt(why: String) -> Fact {
+    ::log::error!("{why}");
+    let (what, file) = (format!("key: {why}"), log_proof::KEY_NAME.to_owned());
+    let done = "the chain of the log can be checked all the same".to_owned();
+    Fact::Storage { what, errno: None, file, first_seq: 0, last_seq: 0, done }
+}
+
+/// The most findings that `/healthz` lists; all are records.
+const FOUND_MAX: usize = 8;
 
 fn journal_directory(canonical: &Path, key: &str) -> Result<(Disk, PathBuf), OpenError> {
     let path = log_dir::journal_path(canonical);
@@ -279,16 +328,9 @@ fn journal_directory(canonical: &Path, key: &str) -> Result<(Disk, PathBuf), Ope
     Ok((disk, path))
 }
 
-fn lock(dir: &Path) -> Result<File, OpenError> {
-    let path = dir.join(LOCK_NAME);
-    let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-    let lock = lock.map_err(fail(&path, "open the lock"))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => {
-            let pid = Lock::read(dir).map_or_else(|| "unknown".to_owned(), |lock| lock.pid.to_string());
-            Err(OpenError::InUse { dir: dir.to_owned(), pid })
-        }
-        Err(TryLockError::Error(error)) => Err(fail(&path, "take the lock")(error)),
-    }
+fn lock(dir: &Path) -> Result<Held, OpenError> {
+    Held::take(dir).map_err(|error| match error {
+        LockError::Held(pid) => OpenError::InUse { dir: dir.to_owned(), pid },
+        LockError::Io(error) => fail(&dir.join(LOCK_NAME), "take the lock")(error),
+    })
 }

@@ -2,17 +2,17 @@
 //! Guarantee: nothing is made, changed or locked.
 //!
 //! ```text
-//! <log.dir>/lock               line 1: pid of who writes here; line 2: its journal directory
+//! <log.dir>/lock               line 1: pid of who writes here; line 2: its journal directory; line 3: the boot
 //! <log.dir>/NNNNNN-<seq>.jsonl segments; `spare`; what was set aside: *.torn-<n>, *.aside-<n>
 //! <runtime>/<16 hex>/N.journal the journal; 16 hex: of the SHA-256 of the canonical path of log.dir
 //! ```
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::regular;
 use crate::log::ChainHash;
 
 /// The lock's name in the log directory.
@@ -25,25 +25,30 @@ pub const FALLBACK_NAME: &str = "journal";
 pub struct Lock {
     /// Who wrote it.
     pub pid: u32,
-    /// Where its journal is.
+    /// Where its journal is; none after an end in good order.
     pub journal: Option<PathBuf>,
+    /// The boot it wrote in.
+    pub boot: Option<String>,
 }
 
 impl Lock {
     /// The one of this log directory, if there is one.
     pub fn read(log_dir: &Path) -> Option<Self> {
-        let text = fs::read_to_string(log_dir.join(LOCK_NAME)).ok()?;
+        let text = regular::read_text(&log_dir.join(LOCK_NAME), false).ok()?;
         let mut lines = text.lines();
         let pid = lines.next()?.trim().parse().ok()?;
         let journal = lines.next().map(PathBuf::from).filter(|path| path.is_absolute());
-        Some(Self { pid, journal })
+        let boot = lines.next().map(str::to_owned);
+        Some(Self { pid, journal, boot })
     }
 }
 
 impl fmt::Display for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.pid)?;
-        self.journal.iter().try_for_each(|path| writeln!(f, "{}", path.display()))
+        let Some(journal) = &self.journal else { return Ok(()) };
+        writeln!(f, "{}", journal.display())?;
+        self.boot.iter().try_for_each(|boot| writeln!(f, "{boot}"))
     }
 }
 
@@ -72,13 +77,15 @@ pub fn journal_path(canonical: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_lock_says_what_was_written() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Lock::read(dir.path()), None);
-        for journal in [None, Some("/run/b")] {
-            let lock = Lock { pid: 7, journal: journal.map(PathBuf::from) };
+        for (journal, boot) in [(None, None), (Some("/run/b"), None), (Some("/run/b"), Some("b007"))] {
+            let (journal, boot) = (journal.map(PathBuf::from), boot.map(str::to_owned));
+            let lock = Lock { pid: 7, journal, boot };
             fs::write(dir.path().join(LOCK_NAME), lock.to_string()).unwrap();
             assert_eq!(Lock::read(dir.path()), Some(lock));
         }

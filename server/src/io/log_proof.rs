@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use ssh_key::private::Ed25519Keypair;
 use ssh_key::{LineEnding, PrivateKey, PublicKey};
 
-use super::host;
+use super::{host, regular};
 use crate::log::checkpoint::{BadCheckpoint, Checkpoint, NAMESPACE, SIGNER};
 use crate::log::{ChainHash, Fingerprint, SegmentName};
 
@@ -22,8 +22,6 @@ pub const PUBLIC_KEY_NAME: &str = "key.pub";
 pub const SIGNERS_NAME: &str = "allowed_signers";
 /// Where the checkpoints are.
 pub const CHECKPOINTS_NAME: &str = "checkpoints";
-/// No text that is read here is longer.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Why there is no proof.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +44,28 @@ pub enum ProofError {
         /// What is wrong.
         error: ssh_key::Error,
     },
+    /// The private key is gone, and what it signed is still there.
+    #[error(
+        "{path}: the key is missing, and {public} is there: nothing is signed; bring the key back from a copy, or move \
+         {public} and allowed_signers away for a new one to be made"
+    )]
+    Lost {
+        /// The private key.
+        path: PathBuf,
+        /// The public key.
+        public: PathBuf,
+    },
+    /// The public key is another one's.
+    #[error(
+        "{path}: {public} is not its public key: nothing is signed; bring the one that fits back, or move {public} and \
+         allowed_signers away for the right ones to be written"
+    )]
+    Misfit {
+        /// The private key.
+        path: PathBuf,
+        /// The public key.
+        public: PathBuf,
+    },
     /// The checkpoint proves nothing.
     #[error("{path}: {error}")]
     Checkpoint {
@@ -59,6 +79,25 @@ pub enum ProofError {
 fn fail(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> ProofError {
     let path = path.to_owned();
     move |error| ProofError::Io { path, action, error }
+}
+
+/// What is wrong with the key of a directory that has checkpoints or a public key already. No key is made.
+pub fn doubt(dir: &Path) -> Option<String> {
+    let is_there = |name: &str| dir.join(name).symlink_metadata().is_ok();
+    let has_public = is_there(PUBLIC_KEY_NAME);
+    if !is_there(KEY_NAME) && !has_public {
+        let signed = checkpoints(dir).unwrap_or_default();
+        return (!signed.is_empty()).then(|| {
+            let dir = dir.display();
+            format!("{dir}: key and key.pub are missing: the checkpoints that are there cannot be checked; a new key is made")
+        });
+    }
+    match key(dir) {
+        Err(error) => Some(error.to_string()),
+        Ok(_) => {
+            (!has_public).then(|| format!("{}: key.pub was missing, and is written again", dir.display()))
+        }
+    }
 }
 
 /// Has the log directory say where its log stands. That it cannot is no reason not to play, so it is a warning.
@@ -150,6 +189,14 @@ pub fn read_checkpoint(path: &Path, key: &PublicKey) -> Result<Checkpoint, Proof
     checkpoint.map_err(|error| ProofError::Checkpoint { path: path.to_owned(), error })
 }
 
+/// Number and hash of each record that this directory's own key signed for; what cannot be read signs for nothing.
+pub fn own(dir: &Path) -> Vec<(u64, ChainHash)> {
+    let Ok(key) = public_key(&dir.join(PUBLIC_KEY_NAME)) else { return Vec::new() };
+    let paths = checkpoints(dir).unwrap_or_default();
+    let signed = paths.iter().filter_map(|path| read_checkpoint(path, &key).ok());
+    signed.map(|checkpoint| (checkpoint.seq, checkpoint.head)).collect()
+}
+
 /// Where the signature of this file is.
 pub fn signature_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -162,9 +209,13 @@ fn key(dir: &Path) -> Result<PrivateKey, ProofError> {
     let path = dir.join(KEY_NAME);
     let bad = |error| ProofError::Key { path: path.clone(), error };
     let mut is_new = false;
-    let key = match fs::read_to_string(&path) {
+    let key = match regular::read_text(&path, true) {
         Ok(text) => PrivateKey::from_openssh(text).map_err(bad)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let public = dir.join(PUBLIC_KEY_NAME);
+            if public.symlink_metadata().is_ok() {
+                return Err(ProofError::Lost { path, public });
+            }
             let mut key = PrivateKey::from(Ed25519Keypair::from_seed(&host::random()));
             key.set_comment("buzzerd log");
             let text = key.to_openssh(LineEnding::LF).map_err(bad)?;
@@ -174,6 +225,11 @@ fn key(dir: &Path) -> Result<PrivateKey, ProofError> {
         }
         Err(error) => return Err(fail(&path, "read the key")(error)),
     };
+    if let Ok(public) = public_key(&dir.join(PUBLIC_KEY_NAME))
+        && public.key_data() != key.public_key().key_data()
+    {
+        return Err(ProofError::Misfit { path, public: dir.join(PUBLIC_KEY_NAME) });
+    }
     let public = key.public_key().to_openssh().map_err(bad)?;
     let signer = format!("{SIGNER} namespaces=\"{NAMESPACE}\" {public}\n");
     for (name, text) in [(PUBLIC_KEY_NAME, format!("{public}\n")), (SIGNERS_NAME, signer)] {
@@ -209,9 +265,5 @@ fn keep_names(dir: &Path) -> Result<(), ProofError> {
 }
 
 fn read(path: &Path) -> Result<String, ProofError> {
-    use std::io::Read;
-    let mut text = String::new();
-    let file = fs::File::open(path).map_err(fail(path, "read"))?;
-    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(fail(path, "read"))?;
-    Ok(text)
+    regular::read_text(path, true).map_err(fail(path, "read"))
 }

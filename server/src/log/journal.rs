@@ -144,6 +144,8 @@ pub struct Journal<F: File> {
     active: Option<Arc<JournalFile<F>>>,
     /// The hash of the last line that was kept.
     head: ChainHash,
+    /// The number of the last line that this process has kept; 0: none yet.
+    kept_seq: u64,
     lines: Vec<u8>,
     suspended: Option<Suspended>,
     hole: Option<Hole>,
@@ -201,7 +203,7 @@ pub fn open<J: Directory>(
         _ => None,
     };
     let mut journal =
-        Journal { shared, limits, active, head, lines: Vec::new(), suspended: None, hole: None };
+        Journal { shared, limits, active, head, kept_seq: 0, lines: Vec::new(), suspended: None, hole: None };
     if journal.active.is_none() && !journal.turn() {
         let error = feed.make_empty().err().unwrap_or_else(|| io::ErrorKind::Other.into());
         journal.suspend(Suspended::Failed(error));
@@ -223,7 +225,7 @@ impl<F: File> Journal<F> {
             encode(record, &mut head, &mut self.lines);
         }
         if self.keep() {
-            self.head = head;
+            (self.head, self.kept_seq) = (head, last.seq);
         } else {
             self.hole = Some(Hole { first_seq: first.seq, last_seq: last.seq });
         }
@@ -254,9 +256,9 @@ impl<F: File> Journal<F> {
         self.suspended.as_ref()
     }
 
-    /// The hash of the last line that was kept.
-    pub const fn head(&self) -> &ChainHash {
-        &self.head
+    /// The last line that this process has kept: its number and its hash.
+    pub fn last_kept(&self) -> Option<(u64, ChainHash)> {
+        (self.kept_seq > 0).then_some((self.kept_seq, self.head))
     }
 
     /// Keeps `self.lines`.

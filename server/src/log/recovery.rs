@@ -11,7 +11,10 @@
 //! is a torn tail, and the journal's lines take its place. (So too if the journal lacks some at the end that the last segment
 //! has: they were in memory only. They are appended to the journal first.)
 //! What stands between a good line and a later segment that goes on behind it is an **overhang**, see
-//! [`super::segments`]; it goes to `.torn-<n>` too.
+//! [`super::segments`]; it goes to `.torn-<n>` too. Where several segments go on behind one line, [`ways`] says which is the
+//! log; the others are **strays** and are renamed to `<segment>.aside-<n>`.
+//! Lines that a program for texts has changed ([`reformed`]) are damage, and the log goes on behind the last of them, from the
+//! hash that it had: numbers are never used again beside records that can be read.
 //!
 //! The journal's lines that follow are taken over where they are, and the writer brings them to the disk like any others.
 //! Those that also stand in the last segment are written again, over themselves: that they can be read from there proves
@@ -22,22 +25,27 @@
 
 mod aside;
 mod leftover;
+mod reformed;
 mod segment_files;
 mod tip;
 mod walk;
+mod ways;
 
+use std::collections::BTreeSet;
 use std::io;
 
-use self::aside::set_aside;
-use self::leftover::{has_beginning, index, journal_again, journal_files, lead_on, merge, reach};
+use self::aside::{reject, set_aside};
+pub use self::leftover::unread;
+use self::leftover::{has_beginning, index, journal_again, journal_files, knows, lead_on, merge, reach};
 use self::segment_files::{list, read};
 use self::tip::{Tip, pieces};
 use self::walk::{BadPlace, Tail, Walk, walk};
-use super::ChainHash;
+use self::ways::Evidence;
 use super::journal::Resumed;
 use super::line::{BadLine, seq_of};
 use super::segments::Resume;
 use super::storage::{self, Directory, File};
+use super::{ChainHash, SegmentName};
 use crate::record::Fact;
 use crate::state::State;
 
@@ -83,6 +91,14 @@ pub enum RecoveryError {
     },
 }
 
+/// Gives number and hash of each record that this log's own key signed for. Asked only where segments disagree.
+pub type Signed<'a> = &'a dyn Fn() -> Vec<(u64, ChainHash)>;
+
+fn newer(segment: &SegmentName, line: u64) -> impl FnOnce(BadLine) -> RecoveryError {
+    let segment = segment.to_string();
+    move |error| RecoveryError::Newer { segment, line, error }
+}
+
 fn fail(action: &'static str, file: impl Into<String>) -> impl FnOnce(io::Error) -> RecoveryError {
     let file = file.into();
     move |error| RecoveryError::Io { file, action, error }
@@ -107,7 +123,8 @@ pub struct Recovered<F, J> {
     pub notes: Vec<Fact>,
 }
 
-/// Finds out where the log in this directory ends. `header`: of a journal file of this start.
+/// Finds out where the log in this directory ends. `header`: of a journal file of this
+/// start. `signed`: see [`Signed`].
 ///
 /// # Errors
 /// [`RecoveryError`]; nothing was changed that a second try would miss.
@@ -115,17 +132,26 @@ pub fn recover<D: Directory, J: Directory>(
     dir: &D,
     journal: &J,
     header: &[u8],
+    signed: Signed<'_>,
 ) -> Result<Recovered<D::File, J::File>, RecoveryError> {
     let mut notes = Vec::new();
     let segments = list(dir)?;
-    let Walk { mut tip, mut bytes, mut damage, mut pending, mut tails, mut last_good } =
-        walk(dir, &segments)?;
-    let mut files = journal_files(dir, journal, &mut notes)?;
+    let (mut files, foreign) = journal_files(journal, &mut notes);
+    let Walk { mut tip, mut bytes, mut damage, mut pending, mut tails, copied, mut last_good } =
+        walk(dir, &segments, &Evidence::new(&files, signed))?;
+    for (name, bytes) in foreign {
+        notes.push(reject(dir, name, &bytes, "it is no journal of this version")?);
+    }
     if !damage.is_empty() {
         let lines = index(&files);
         // What the journal still has was not durable. If it has all from there on, it knows better than a segment that a
         // failed sync has left with a hole.
         let healed = damage.iter().position(|bad| reach(&lines, &bad.before) >= tip.seq);
+        // A segment that the journal does not know is no part of the log if the journal leads on from before it.
+        let stranger = (!knows(&lines, &tip)).then(|| {
+            let leads = |bad: &BadPlace| bad.line == 1 && reach(&lines, &bad.before) > bad.before.seq;
+            damage.iter().position(leads)
+        });
         drop(lines);
         let healed = healed.or_else(|| {
             let last = segments.last().copied();
@@ -133,6 +159,7 @@ pub fn recover<D: Directory, J: Directory>(
                 Some(bad.segment) == last && lead_on(&mut files, &bad.before, &bytes, tip.seq)
             })
         });
+        let healed = healed.or(stranger.flatten());
         if let Some(place) = healed {
             let bad = damage.swap_remove(place);
             damage.truncate(place);
@@ -140,7 +167,6 @@ pub fn recover<D: Directory, J: Directory>(
             pending = None;
         }
     }
-    let number = segments.last().map_or(0, |name| name.number);
     // Behind the last good line nothing is good: the rest of its segment, and whole segments.
     let mut last = (!segments.is_empty()).then_some(last_good.segment);
     for place in last_good.segment..segments.len() {
@@ -148,7 +174,14 @@ pub fn recover<D: Directory, J: Directory>(
         tails.retain(|tail: &Tail| tail.segment != place);
         tails.push(Tail { segment: place, from });
     }
+    for place in copied {
+        // Its copy goes, and it may be the one whose pages a failed sync has left bad.
+        rewrite(dir, &segments[place])?;
+    }
     let mut is_untouched = damage.is_empty();
+    let mut gone = BTreeSet::new();
+    tails.sort_unstable_by_key(|tail| (tail.segment, tail.from));
+    tails.dedup_by_key(|tail| tail.segment);
     for tail in &tails {
         let name = &segments[tail.segment];
         let rest = bytes.get(tail.from..).unwrap_or_default();
@@ -161,7 +194,10 @@ pub fn recover<D: Directory, J: Directory>(
             continue;
         }
         match set_aside(dir, name, tail.from, tip.seq) {
-            Ok(note) => notes.extend(note),
+            Ok(note) => {
+                notes.extend(note);
+                gone.extend((tail.from == 0).then_some(tail.segment));
+            }
             Err(error) => {
                 // A full disk is no reason not to play. It stays, and the log goes on elsewhere.
                 ::log::error!("{error}; what is wrong in {name} stays there");
@@ -173,7 +209,12 @@ pub fn recover<D: Directory, J: Directory>(
             last = None;
         }
     }
+    let kept = (0..segments.len()).rev().find(|place| !gone.contains(place));
+    let number = kept.map_or(0, |place| segments[place].number);
     for BadPlace { segment, line, why, .. } in damage {
+        ::log::error!(
+            "{segment}: line {line}: {why}; it stays as it is, and the log goes on in a new segment"
+        );
         notes.push(Fact::Damage { segment: segment.to_string(), line, why });
     }
     notes.truncate(NOTES_MAX);
@@ -216,4 +257,12 @@ pub fn recover<D: Directory, J: Directory>(
     }
     let Tip { state, head, .. } = tip;
     Ok(Recovered { state, head, durable_seq, number, resume, journal: files.resumed, notes })
+}
+
+/// Writes a segment over itself, durably.
+fn rewrite<D: Directory>(dir: &D, name: &SegmentName) -> Result<(), RecoveryError> {
+    let (text, bytes) = (name.to_string(), read(dir, name)?);
+    let file = dir.open(&text).map_err(fail("open", &text))?;
+    storage::write_all(&file, 0, &bytes).map_err(fail("write", &text))?;
+    file.sync().map_err(fail("sync", text))
 }

@@ -1,5 +1,6 @@
-//! What is no part of the log. In: the end of a segment, or a whole journal file. Out: the same bytes in a file of their
-//! own, and the record that names it. Guarantee: the copy is durable before anything is cut.
+//! What is no part of the log. In: a segment or the end of one, or a whole journal file. Out: the same bytes in a file of
+//! their own, and the record that names it. Guarantee: the copy is durable before anything is cut; a whole segment only gets
+//! another name.
 
 use std::io;
 
@@ -11,7 +12,7 @@ use crate::log::storage::{self, Directory, File};
 use crate::log::{ChainHash, SegmentName};
 use crate::record::Fact;
 
-/// Moves what stands behind `from` to a file of its own. The copy is durable before anything is cut.
+/// Moves what stands behind `from` to a file of its own, or the whole file to another name.
 pub(super) fn set_aside<D: Directory>(
     dir: &D,
     name: &SegmentName,
@@ -24,12 +25,21 @@ pub(super) fn set_aside<D: Directory>(
     let note = if torn.is_empty() {
         None
     } else {
-        let aside = keep_copy(dir, &format!("{text}.torn"), torn)?;
-        ::log::warn!(
-            "{text}: {} bytes behind its last whole line are no lines of this log; they are in {aside} now, and the log \
-             goes on after seq {last_good_seq}",
-            torn.len()
-        );
+        let aside = if from == 0 {
+            let aside = rename(dir, &text)?;
+            ::log::warn!(
+                "{text}: it is no part of this log; it is called {aside} now, and the log goes on after seq {last_good_seq}"
+            );
+            aside
+        } else {
+            let aside = keep_copy(dir, &format!("{text}.torn"), torn)?;
+            ::log::warn!(
+                "{text}: {} bytes behind its last whole line are no lines of this log; they are in {aside} now, and the \
+                 log goes on after seq {last_good_seq}",
+                torn.len()
+            );
+            aside
+        };
         Some(Fact::Recovered {
             segment: text.clone(),
             bytes: torn.len() as u64,
@@ -38,15 +48,25 @@ pub(super) fn set_aside<D: Directory>(
             file: aside,
         })
     };
-    if from == 0 {
+    if from == 0 && bytes.is_empty() {
         dir.remove(&text).map_err(fail("remove", &text))?;
         dir.sync().map_err(fail("sync", dir.name()))?;
-    } else if !torn.is_empty() {
+    } else if from > 0 && !torn.is_empty() {
         let file = dir.open(&text).map_err(fail("open", &text))?;
         file.set_len(from as u64).map_err(fail("cut", &text))?;
         file.sync().map_err(fail("sync", text))?;
     }
     Ok(note)
+}
+
+/// Gives a file the first name `<text>.aside-<n>` that is free.
+fn rename<D: Directory>(dir: &D, text: &str) -> Result<String, RecoveryError> {
+    let names = dir.list().map_err(fail("list", dir.name()))?;
+    let free = (1..).map(|n| format!("{text}.aside-{n}")).find(|name| !names.contains(name));
+    let aside = free.unwrap_or_default();
+    dir.rename(text, &aside).map_err(fail("rename", text))?;
+    dir.sync().map_err(fail("sync", dir.name()))?;
+    Ok(aside)
 }
 
 /// Keeps bytes in `<stem>-<n>`, in the first that is free or has them already.

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use super::RecoveryError;
 use super::aside::reject;
 use super::tip::{Piece, Tip, pieces};
-use super::{RecoveryError, fail};
 use crate::log::journal::{FILE_NAMES, Resumed};
 use crate::log::line::{Line, seq_of};
 use crate::log::storage::{self, Directory, File};
@@ -30,6 +30,22 @@ pub(super) fn journal_again<J: Directory>(
     Ok(Some(Resumed { name, file, start, end: start + lines.len() as u64 }))
 }
 
+/// A journal, or a file of it, that nothing can be taken over from.
+pub fn unread(file: &str, why: &str) -> Fact {
+    ::log::error!(
+        "{file}: the journal cannot be read: {why}; records that were told and are in no segment are missing"
+    );
+    Fact::Storage {
+        what: format!("journal not read: {why}"),
+        errno: None,
+        file: file.to_owned(),
+        first_seq: 0,
+        last_seq: 0,
+        done: "records that were told and are in no segment are missing; the log id of this start is another"
+            .to_owned(),
+    }
+}
+
 pub(super) struct Merged<F> {
     pub(super) resumed: Vec<Resumed<F>>,
     /// The record before the first one that is to be written again.
@@ -46,26 +62,36 @@ pub(super) struct JournalFile<F> {
     lines_from: usize,
 }
 
-/// What an earlier process left of a journal, the older file first.
-pub(super) fn journal_files<D: Directory, J: Directory>(
-    log: &D,
+/// What an earlier process left of a journal, the older file first; and, by name, what is none. Nothing is changed.
+pub(super) fn journal_files<J: Directory>(
     journal: &J,
     notes: &mut Vec<Fact>,
-) -> Result<Vec<JournalFile<J::File>>, RecoveryError> {
-    let mut files = Vec::new();
+) -> (Vec<JournalFile<J::File>>, Vec<(&'static str, Vec<u8>)>) {
+    let (mut files, mut foreign) = (Vec::new(), Vec::new());
     for name in FILE_NAMES {
-        let Ok(file) = journal.open(name) else { continue };
-        let bytes = storage::read_all(&file).map_err(fail("read", name))?;
+        let read = journal.open(name).and_then(|file| Ok((storage::read_all(&file)?, file)));
+        let (bytes, file) = match read {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                notes.push(unread(&format!("{}/{name}", journal.name()), &error.to_string()));
+                continue;
+            }
+        };
         let header = pieces(&bytes).next().filter(|piece| piece.is_whole);
         let header = header.filter(|piece| piece.line.starts_with(br#"{"v":1,"journal":""#));
         match header.map(|piece| piece.end) {
             Some(lines_from) => files.push(JournalFile { name, file, bytes, lines_from }),
-            None if bytes.iter().all(|byte| *byte == 0) => {}
-            None => notes.push(reject(log, name, &bytes, "it is no journal of this version")?),
+            None if bytes.is_empty() => {}
+            None if bytes.iter().all(|byte| *byte == 0) => {
+                let why = "it has nothing but zeros: somebody or a power cut wrote over it";
+                notes.push(unread(&format!("{}/{name}", journal.name()), why));
+            }
+            None => foreign.push((name, bytes)),
         }
     }
     files.sort_by_key(|file| seq_of(&file.bytes[file.lines_from..]).unwrap_or(u64::MAX));
-    Ok(files)
+    (files, foreign)
 }
 
 /// The lines of the journal by their numbers; a file that a power cut left may have some twice.
@@ -89,6 +115,13 @@ pub(super) fn reach(lines: &BTreeMap<u64, Vec<&[u8]>>, from: &Tip) -> u64 {
         (head, seq) = (line.hash, line.seq);
     }
     seq
+}
+
+/// Whether the journal has this line, or one that follows from it.
+pub(super) fn knows(lines: &BTreeMap<u64, Vec<&[u8]>>, tip: &Tip) -> bool {
+    let own = lines.get(&tip.seq).into_iter().flatten();
+    let has = own.filter_map(|bytes| Line::parse(bytes).ok()).any(|line| line.hash == tip.head);
+    has || reach(lines, tip) > tip.seq
 }
 
 /// Has the journal lead from there to the end of the log, if it only lacks lines at the end that the last segment has: they

@@ -1,15 +1,29 @@
 //! Segments where they lie. In: the log directory. Out: its segments in the order of the log, and their bytes. Guarantee:
-//! nothing is changed.
+//! numbers never run out: a segment that somebody gave a number far beyond the others gets the one that is due.
 
 use super::{FILE_BYTES_MAX, PEEK_BYTES, RecoveryError, fail};
 use crate::log::SegmentName;
 use crate::log::storage::{self, Directory, File};
+
+/// No log comes to this number by itself: it would have 7 TiB.
+const NUMBER_FAR: u32 = 900_000;
 
 /// All segments in the order of the log.
 pub(super) fn list<D: Directory>(dir: &D) -> Result<Vec<SegmentName>, RecoveryError> {
     let names = dir.list().map_err(fail("list", dir.name()))?;
     let mut segments: Vec<SegmentName> = names.iter().filter_map(|name| name.parse().ok()).collect();
     segments.sort_unstable();
+    let mut before = 0;
+    for name in &mut segments {
+        let due = SegmentName { number: before + 1, ..*name };
+        if name.number > NUMBER_FAR && name.number > due.number {
+            let (from, to) = (name.to_string(), due.to_string());
+            dir.rename(&from, &to).map_err(fail("rename", &from))?;
+            ::log::warn!("{from}: its number is none that a log comes to; it is called {to} now");
+            *name = due;
+        }
+        before = name.number;
+    }
     Ok(segments)
 }
 

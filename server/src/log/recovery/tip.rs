@@ -1,8 +1,9 @@
 //! What follows from what. In: bytes. Out: whole lines, and for each whether it goes on where the log ends. Guarantee: a
 //! line is good only if its hash follows from the line before it and its number is the next, or says what is missing.
 
-use crate::log::ChainHash;
+use super::reformed::reformed;
 use crate::log::line::{BadLine, Line};
+use crate::log::{ChainHash, SegmentName};
 use crate::state::State;
 
 /// The end of the log so far.
@@ -15,8 +16,16 @@ pub(super) struct Tip {
 
 pub(super) enum Verdict<'a> {
     Good(Line<'a>),
+    Bad(Bad),
+}
+
+/// A line that is not the next one.
+pub(super) struct Bad {
+    pub(super) why: String,
     /// With what a next line would have to follow.
-    Bad(String, Option<(ChainHash, u64)>),
+    pub(super) claim: Option<(ChainHash, u64)>,
+    /// It has not the form of a line, but what it was can be read: somebody changed the file as a whole.
+    pub(super) is_reformed: bool,
 }
 
 impl Tip {
@@ -31,22 +40,43 @@ impl Tip {
     }
 }
 
-/// Whether a line follows from the one with this hash and seq. `None`: from an unknown one.
-pub(super) fn judge<'a>(bytes: &'a [u8], before: Option<(ChainHash, u64)>) -> Result<Verdict<'a>, BadLine> {
-    let line = match Line::parse(bytes) {
+/// Whether a line follows from the one with this hash and seq. `None`: from an unknown one. `name`: of the log's first
+/// segment, whose first line it is: if older segments were removed, it is not known here from what it follows. `end`: the
+/// last number that the log has; a line behind bad ones is good only beyond it.
+pub(super) fn judge<'a>(
+    piece: &Piece<'a>,
+    name: Option<&SegmentName>,
+    before: Option<(ChainHash, u64)>,
+    end: u64,
+) -> Result<Verdict<'a>, BadLine> {
+    let bad = |why: String, claim| Ok(Verdict::Bad(Bad { why, claim, is_reformed: false }));
+    let parsed = if piece.is_whole { Line::parse(piece.line) } else { Err(BadLine::Hash) };
+    let line = match parsed {
         Ok(line) => line,
         Err(error @ BadLine::Version(_)) => return Err(error),
-        Err(error) => return Ok(Verdict::Bad(error.to_string(), None)),
+        Err(error) => {
+            let why = if piece.is_whole { error.to_string() } else { "it is incomplete".to_owned() };
+            return Ok(Verdict::Bad(match reformed(piece.line, piece.is_whole) {
+                Some((why, claim)) => Bad { why: why.to_owned(), claim: Some(claim), is_reformed: true },
+                None => Bad { why, claim: None, is_reformed: false },
+            }));
+        }
     };
     let claim = Some((line.hash, line.seq));
+    if name.is_some_and(|name| name.first_seq > 1 && name.first_seq == line.seq) {
+        return Ok(Verdict::Good(line));
+    }
     let Some((hash, seq)) = before else {
-        return Ok(Verdict::Bad("it stands behind a line that cannot be read".to_owned(), claim));
+        return bad("it stands behind a line that cannot be read".to_owned(), claim);
     };
     if !line.follows(&hash) {
-        return Ok(Verdict::Bad("its hash does not follow from the line before it".to_owned(), claim));
+        return bad("its hash does not follow from the line before it".to_owned(), claim);
     }
     if !line.is_next(seq + 1) {
-        return Ok(Verdict::Bad(format!("seq {} follows {seq}", line.seq), claim));
+        return bad(format!("seq {} follows {seq}", line.seq), claim);
+    }
+    if line.seq <= end {
+        return bad(format!("seq {} stands behind seq {end}", line.seq), claim);
     }
     Ok(Verdict::Good(line))
 }

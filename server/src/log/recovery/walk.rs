@@ -2,13 +2,14 @@
 //! log ends and what it folds to, and every place that has what it should not have. Guarantee: nothing is changed; in memory
 //! is one segment, and the first line of each.
 
-use super::RecoveryError;
-use super::segment_files::{peek, read};
-use super::tip::{Tip, Verdict, follows, judge, pieces};
-use crate::log::ChainHash;
-use crate::log::SegmentName;
-use crate::log::line::{Line, seq_of};
+use std::collections::BTreeSet;
+
+use super::segment_files::read;
+use super::tip::{Bad, Tip, Verdict, judge, pieces};
+use super::ways::{Evidence, Point, Ways};
+use super::{RecoveryError, newer};
 use crate::log::storage::Directory;
+use crate::log::{ChainHash, SegmentName};
 use crate::state::State;
 
 /// A place behind which a segment has what it should not have.
@@ -39,73 +40,64 @@ pub(super) struct Walk {
     pub(super) damage: Vec<BadPlace>,
     /// Bad lines with none behind them.
     pub(super) pending: Option<BadPlace>,
-    /// Overhangs.
+    /// Overhangs, and segments that lost against others.
     pub(super) tails: Vec<Tail>,
+    /// Segments of the log of which there was a copy.
+    pub(super) copied: BTreeSet<usize>,
     /// Where the last good line ends.
     pub(super) last_good: Tail,
 }
 
+/// The last line that only its form keeps from being one.
+struct Reformed {
+    claim: (ChainHash, u64),
+    end: Tail,
+}
+
 /// Goes along these segments.
-pub(super) fn walk<D: Directory>(dir: &D, segments: &[SegmentName]) -> Result<Walk, RecoveryError> {
+pub(super) fn walk<D: Directory, F>(
+    dir: &D,
+    segments: &[SegmentName],
+    evidence: &Evidence<'_, F>,
+) -> Result<Walk, RecoveryError> {
     let mut tip = Tip { state: State::default(), head: ChainHash::START, seq: 0 };
     let mut before = Some((tip.head, tip.seq));
     let (mut damage, mut pending): (Vec<BadPlace>, Option<BadPlace>) = (Vec::new(), None);
-    let (mut tails, mut last_good) = (Vec::new(), Tail { segment: 0, from: 0 });
-    let firsts = segments.iter().map(|name| peek(dir, name)).collect::<Result<Vec<_>, _>>()?;
-    // The last segment from `from` on that goes on behind this line: whatever stands between the two is an overhang.
-    let next_behind = |from: usize, hash: &ChainHash, seq: u64| {
-        let goes_on = |place: &usize| segments[*place].first_seq == seq + 1 && follows(&firsts[*place], hash);
-        (from..segments.len()).rev().find(goes_on)
-    };
-    // Asked for only where a later segment begins.
-    let mut earliest = vec![u64::MAX; segments.len() + 1];
-    for (place, name) in segments.iter().enumerate().rev() {
-        earliest[place] = earliest[place + 1].min(name.first_seq);
-    }
+    let (mut last_good, mut reformed) = (Tail { segment: 0, from: 0 }, None);
+    let mut ways = Ways::new(dir, segments, evidence)?;
     let mut bytes = Vec::new();
-    let mut place = next_behind(0, &tip.head, 0).unwrap_or(0);
-    tails.extend((0..place).map(|segment| Tail { segment, from: 0 }));
+    let mut place = ways.first()?;
+    let mut tails: Vec<Tail> = (0..place).map(|segment| Tail { segment, from: 0 }).collect();
     while let Some(name) = segments.get(place) {
         bytes = read(dir, name)?;
-        let mut next = place + 1;
-        // If older segments were removed, it is not known here from what the first line follows.
-        let is_cut_off = place == 0 && name.first_seq > 1;
+        let mut next = None;
         for (piece, number) in pieces(&bytes).zip(1..) {
-            let verdict = if is_cut_off
-                && piece.is_whole
-                && number == 1
-                && seq_of(piece.line) == Some(name.first_seq)
-            {
-                Line::parse(piece.line)
-                    .map_or_else(|error| Verdict::Bad(error.to_string(), None), Verdict::Good)
-            } else if piece.is_whole {
-                judge(piece.line, before).map_err(|error| RecoveryError::Newer {
-                    segment: name.to_string(),
-                    line: number,
-                    error,
-                })?
-            } else {
-                Verdict::Bad("it is incomplete".to_owned(), None)
-            };
-            match verdict {
+            let first = (place == 0 && number == 1).then_some(name);
+            match judge(&piece, first, before, tip.seq).map_err(newer(name, number))? {
                 Verdict::Good(line) => {
                     damage.extend(pending.take());
                     before = Some((line.hash, line.seq));
                     tip.take(&line);
-                    last_good = Tail { segment: place, from: piece.end };
-                    if line.seq + 1 >= earliest[place + 1]
-                        && let Some(behind) = next_behind(place + 1, &line.hash, line.seq)
-                    {
+                    (last_good, reformed) = (Tail { segment: place, from: piece.end }, None);
+                    let from = Point { place, byte: piece.end, hash: line.hash, seq: line.seq };
+                    next = ways.next(from, &bytes[piece.end..])?;
+                    if let Some(behind) = next {
                         if piece.end < bytes.len() {
                             tails.push(Tail { segment: place, from: piece.end });
                         }
                         tails.extend((place + 1..behind).map(|segment| Tail { segment, from: 0 }));
-                        next = behind;
                         break;
                     }
                 }
-                Verdict::Bad(why, claim) => {
+                Verdict::Bad(Bad { why, claim, is_reformed }) => {
                     before = claim;
+                    // Where nothing is good at all, the log goes on behind what can be read at least.
+                    let counts = is_reformed || tip.seq == 0;
+                    let beyond =
+                        |seq| reformed.as_ref().map_or(tip.seq, |last: &Reformed| last.claim.1) < seq;
+                    if let Some(claim) = claim.filter(|(_, seq)| counts && beyond(*seq)) {
+                        reformed = Some(Reformed { claim, end: Tail { segment: place, from: piece.end } });
+                    }
                     pending.get_or_insert_with(|| BadPlace {
                         segment: *name,
                         line: number,
@@ -116,7 +108,14 @@ pub(super) fn walk<D: Directory>(dir: &D, segments: &[SegmentName]) -> Result<Wa
                 }
             }
         }
-        place = next;
+        place = next.unwrap_or_else(|| ways.behind(place));
     }
-    Ok(Walk { tip, bytes, damage, pending, tails, last_good })
+    if let Some(Reformed { claim: (hash, seq), end }) = reformed {
+        damage.extend(pending.take());
+        (tip.head, tip.seq, last_good) = (hash, seq, end);
+        tip.state.skip_to(seq);
+    }
+    tails.extend(ways.lost.iter().map(|segment| Tail { segment: *segment, from: 0 }));
+    let copied = ways.copied;
+    Ok(Walk { tip, bytes, damage, pending, tails, copied, last_good })
 }
