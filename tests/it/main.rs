@@ -22,6 +22,7 @@ mod log_disk;
 mod log_explain;
 mod log_export;
 mod log_faults;
+mod log_lock;
 mod log_proof;
 mod log_refusals;
 mod log_replay;
