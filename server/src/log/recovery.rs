@@ -36,7 +36,9 @@ use std::io;
 
 use self::aside::{reject, set_aside};
 pub use self::leftover::unread;
-use self::leftover::{has_beginning, index, journal_again, journal_files, knows, lead_on, merge, reach};
+use self::leftover::{
+    JournalFile, has_beginning, index, journal_again, journal_files, knows, lead_on, merge, reach,
+};
 use self::segment_files::{list, read};
 use self::tip::{Tip, pieces};
 use self::walk::{BadPlace, Tail, Walk, walk};
@@ -137,36 +139,12 @@ pub fn recover<D: Directory, J: Directory>(
     let mut notes = Vec::new();
     let segments = list(dir)?;
     let (mut files, foreign) = journal_files(journal, &mut notes);
-    let Walk { mut tip, mut bytes, mut damage, mut pending, mut tails, copied, mut last_good } =
-        walk(dir, &segments, &Evidence::new(&files, signed))?;
+    let mut found = walk(dir, &segments, &Evidence::new(&files, signed))?;
     for (name, bytes) in foreign {
         notes.push(reject(dir, name, &bytes, "it is no journal of this version")?);
     }
-    if !damage.is_empty() {
-        let lines = index(&files);
-        // What the journal still has was not durable. If it has all from there on, it knows better than a segment that a
-        // failed sync has left with a hole.
-        let healed = damage.iter().position(|bad| reach(&lines, &bad.before) >= tip.seq);
-        // A segment that the journal does not know is no part of the log if the journal leads on from before it.
-        let stranger = (!knows(&lines, &tip)).then(|| {
-            let leads = |bad: &BadPlace| bad.line == 1 && reach(&lines, &bad.before) > bad.before.seq;
-            damage.iter().position(leads)
-        });
-        drop(lines);
-        let healed = healed.or_else(|| {
-            let last = segments.last().copied();
-            damage.iter().position(|bad| {
-                Some(bad.segment) == last && lead_on(&mut files, &bad.before, &bytes, tip.seq)
-            })
-        });
-        let healed = healed.or(stranger.flatten());
-        if let Some(place) = healed {
-            let bad = damage.swap_remove(place);
-            damage.truncate(place);
-            (tip, last_good) = (bad.before, bad.last_good);
-            pending = None;
-        }
-    }
+    while heal(dir, &segments, &mut files, &mut found)? {}
+    let Walk { mut tip, bytes, mut damage, mut pending, mut tails, copied, last_good } = found;
     // Behind the last good line nothing is good: the rest of its segment, and whole segments.
     let mut last = (!segments.is_empty()).then_some(last_good.segment);
     for place in last_good.segment..segments.len() {
@@ -218,10 +196,6 @@ pub fn recover<D: Directory, J: Directory>(
         notes.push(Fact::Damage { segment: segment.to_string(), line, why });
     }
     notes.truncate(NOTES_MAX);
-    if last.is_some() && last != Some(segments.len() - 1) {
-        // The last one that was looked at is another.
-        bytes = last.map_or(Ok(Vec::new()), |last| read(dir, &segments[last]))?;
-    }
     let goes_on = last.is_some() && is_untouched;
     let last_segment = if goes_on { &bytes[..last_good.from] } else { &[] };
     let mut files = merge(dir, files, &mut tip, last_segment, &mut notes)?;
@@ -257,6 +231,44 @@ pub fn recover<D: Directory, J: Directory>(
     }
     let Tip { state, head, .. } = tip;
     Ok(Recovered { state, head, durable_seq, number, resume, journal: files.resumed, notes })
+}
+
+/// Goes back to the first place from which the journal knows better than the segments. False: there is none. What is
+/// left after one such place may show another, which the next start would see.
+fn heal<D: Directory, F: File>(
+    dir: &D,
+    segments: &[SegmentName],
+    files: &mut [JournalFile<F>],
+    found: &mut Walk,
+) -> Result<bool, RecoveryError> {
+    let Walk { tip, bytes, damage, pending, last_good, .. } = found;
+    if damage.is_empty() {
+        return Ok(false);
+    }
+    let lines = index(files);
+    // What the journal still has was not durable. If it has all from there on, it knows better than a segment that a
+    // failed sync has left with a hole.
+    let healed = damage.iter().position(|bad| reach(&lines, &bad.before) >= tip.seq);
+    // A segment that the journal does not know is no part of the log if the journal leads on from before it.
+    let stranger = (!knows(&lines, tip)).then(|| {
+        let leads = |bad: &BadPlace| bad.line == 1 && reach(&lines, &bad.before) > bad.before.seq;
+        damage.iter().position(leads)
+    });
+    drop(lines);
+    let healed = healed.or_else(|| {
+        // Segments behind the log's end are set aside, and the next start does not see them.
+        let last = segments[last_good.segment];
+        damage.iter().position(|bad| bad.segment == last && lead_on(files, &bad.before, bytes, tip.seq))
+    });
+    let Some(place) = healed.or(stranger.flatten()) else { return Ok(false) };
+    let bad = damage.swap_remove(place);
+    damage.truncate(place);
+    if bad.last_good.segment != last_good.segment {
+        *bytes = Vec::new();
+        *bytes = read(dir, &segments[bad.last_good.segment])?;
+    }
+    (*tip, *last_good, *pending) = (bad.before, bad.last_good, None);
+    Ok(true)
 }
 
 /// Writes a segment over itself, durably.

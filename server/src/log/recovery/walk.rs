@@ -34,7 +34,7 @@ pub(super) struct BadPlace {
 pub(super) struct Walk {
     /// The log's end.
     pub(super) tip: Tip,
-    /// The bytes of the segment that was looked at last.
+    /// The bytes of the segment that the log ends in.
     pub(super) bytes: Vec<u8>,
     /// Bad lines with good ones behind them.
     pub(super) damage: Vec<BadPlace>,
@@ -65,11 +65,12 @@ pub(super) fn walk<D: Directory, F>(
     let (mut damage, mut pending): (Vec<BadPlace>, Option<BadPlace>) = (Vec::new(), None);
     let (mut last_good, mut reformed) = (Tail { segment: 0, from: 0 }, None);
     let mut ways = Ways::new(dir, segments, evidence)?;
-    let mut bytes = Vec::new();
+    let (mut bytes, mut at) = (Vec::new(), 0);
     let mut place = ways.first()?;
     let mut tails: Vec<Tail> = (0..place).map(|segment| Tail { segment, from: 0 }).collect();
     while let Some(name) = segments.get(place) {
         bytes = read(dir, name)?;
+        at = place;
         let mut next = None;
         for (piece, number) in pieces(&bytes).zip(1..) {
             let first = (place == 0 && number == 1).then_some(name);
@@ -117,5 +118,9 @@ pub(super) fn walk<D: Directory, F>(
     }
     tails.extend(ways.lost.iter().map(|segment| Tail { segment: *segment, from: 0 }));
     let copied = ways.copied;
+    if at != last_good.segment {
+        drop(bytes);
+        bytes = read(dir, &segments[last_good.segment])?;
+    }
     Ok(Walk { tip, bytes, damage, pending, tails, copied, last_good })
 }
