@@ -62,11 +62,14 @@ pub(super) struct JournalFile<F> {
     lines_from: usize,
 }
 
+/// The name and the bytes of what is no journal.
+type Foreign = (&'static str, Vec<u8>);
+
 /// What an earlier process left of a journal, the older file first; and, by name, what is none. Nothing is changed.
 pub(super) fn journal_files<J: Directory>(
     journal: &J,
     notes: &mut Vec<Fact>,
-) -> (Vec<JournalFile<J::File>>, Vec<(&'static str, Vec<u8>)>) {
+) -> (Vec<JournalFile<J::File>>, Vec<Foreign>) {
     let (mut files, mut foreign) = (Vec::new(), Vec::new());
     for name in FILE_NAMES {
         let read = journal.open(name).and_then(|file| Ok((storage::read_all(&file)?, file)));
