@@ -21,6 +21,11 @@ pub struct Quoted<'a>(pub &'a str);
 #[derive(Clone, Copy, Debug)]
 pub struct Toml<'a>(pub &'a str);
 
+/// JSON, in which characters that are to be escaped are so in JSON's own way: the same document. It says nothing of line
+/// ends; where JSON may have other white space than a blank, this has one.
+#[derive(Clone, Copy, Debug)]
+pub struct Json<'a>(pub &'a str);
+
 /// Whether a character is to be escaped: C0, DEL and C1 controls, line and paragraph separators, what turns the direction
 /// of reading, and what has no width and no use in a name. The joiners U+200C and U+200D are part of words and stay.
 pub fn is_escaped(c: char) -> bool {
@@ -82,6 +87,23 @@ impl Display for Toml<'_> {
     }
 }
 
+impl Display for Json<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            match c {
+                '\n' => f.write_char(c)?,
+                // Never within a string: there JSON has them escaped.
+                '\r' | '\t' => f.write_char(' ')?,
+                c if is_escaped(c) => {
+                    c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(f, "\\u{unit:04x}"))?;
+                }
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -115,6 +137,12 @@ mod tests {
         ] {
             assert_eq!(Toml(text).to_string(), want);
         }
+    }
+
+    #[test]
+    fn json_stays_the_same_document() {
+        let text = "[\t\"\u{9b}2J\u{202e}\u{e0001} é\"]\r\n";
+        assert_eq!(Json(text).to_string(), "[ \"\\u009b2J\\u202e\\udb40\\udc01 é\"] \n");
     }
 
     #[test]

@@ -99,7 +99,7 @@ pub enum LightError {
     /// EROFS: sysfs is mounted without writing for this process.
     #[error(
         "{path}: sysfs cannot be written by this service or container: allow it (systemd: \
-         `ReadWritePaths=/sys/devices`, as deploy/buzzerd.service has it)"
+         `ReadWritePaths=/sys/devices`)"
     )]
     ReadOnly {
         /// The file.

@@ -44,21 +44,44 @@ pub(crate) fn denied(path: &Path) -> String {
     explain(path, &user, &group, node.mode() & 0o7777)
 }
 
+/// Needs nothing but what is installed: no file of the source tree.
 fn explain(path: &Path, user: &str, group: &str, mode: u32) -> String {
-    let path = path.display();
-    // Root's own group is no group to put a player's laptop into.
-    let by_group = if mode & 0o040 != 0 && group != "root" {
+    let shown = path.display();
+    let join = |group: &str| {
         format!(
             "add the user to group {group}: `sudo usermod -aG {group} $USER`, then log in again (a service: \
-             `SupplementaryGroups={group}`); or "
+             `SupplementaryGroups={group}`)"
+        )
+    };
+    let cure = match rule(path) {
+        // Root's own group is no group to put a player's laptop into.
+        _ if mode & 0o040 != 0 && group != "root" => join(group),
+        Some(rule) => format!(
+            "give it to group input: `echo '{rule}' | sudo tee -a /etc/udev/rules.d/71-buzzerd.rules && sudo udevadm \
+             control --reload`, plug the device in again, and {}",
+            join("input")
+        ),
+        None => "run as a user that may use it".to_owned(),
+    };
+    format!("{shown} belongs to {user}:{group}, mode {mode:04o}: {cure}")
+}
+
+/// The line of udev that gives such a node to group input: as `deploy/70-buzzerd.rules` has it, for every device.
+fn rule(path: &Path) -> Option<&'static str> {
+    let name = path.file_name()?.to_str()?;
+    if name.starts_with("event") {
+        Some(r#"SUBSYSTEM=="input", KERNEL=="event*", GROUP="input", MODE="0660""#)
+    } else if name.starts_with("hidraw") {
+        Some(
+            r#"SUBSYSTEM=="hidraw", ATTRS{idVendor}=="054c", ATTRS{idProduct}=="1000", GROUP="input", MODE="0660""#,
+        )
+    } else if name == "brightness" {
+        Some(
+            r#"ACTION=="add|change", SUBSYSTEM=="leds", KERNEL=="0003:054C:*::buzz[1-4]", RUN+="/bin/chgrp input /sys%p/brightness", RUN+="/bin/chmod 0664 /sys%p/brightness""#,
         )
     } else {
-        String::new()
-    };
-    format!(
-        "{path} belongs to {user}:{group}, mode {mode:04o}: {by_group}install deploy/70-buzzerd.rules in \
-         /etc/udev/rules.d, run `sudo udevadm control --reload`, and plug the device in again"
-    )
+        None
+    }
 }
 
 /// The name of a numeric id, by the text of `/etc/passwd` or `/etc/group`: both start `name:password:id`. What is
@@ -86,12 +109,18 @@ mod tests {
                 "/dev/input/event7 belongs to root:input, mode 0660: add the user to group input"
             )
         );
-        assert!(
-            usual.contains("`sudo usermod -aG input $USER`") && usual.contains("deploy/70-buzzerd.rules")
-        );
-        for (group, mode) in [("root", 0o660), ("input", 0o600)] {
-            let text = explain(path, "root", group, mode);
-            assert!(!text.contains("usermod") && text.contains("deploy/70-buzzerd.rules"), "{text}");
+        assert!(usual.contains("`sudo usermod -aG input $USER`") && !usual.contains("rules.d"), "{usual}");
+        for (node, group, mode, rule) in [
+            ("/dev/input/event7", "root", 0o660, "KERNEL==\"event*\""),
+            ("/dev/input/event7", "input", 0o600, "KERNEL==\"event*\""),
+            ("/dev/hidraw3", "root", 0o600, "SUBSYSTEM==\"hidraw\""),
+            ("/sys/class/leds/0003:054C:0002.0003::buzz1/brightness", "root", 0o644, "SUBSYSTEM==\"leds\""),
+        ] {
+            let text = explain(Path::new(node), "root", group, mode);
+            assert!(text.contains(rule) && text.contains("usermod -aG input"), "{text}");
+            assert!(!text.contains("deploy/"), "a person who installed the program has no source: {text}");
+            let command = text.split('`').nth(1).unwrap();
+            assert!(command.starts_with("echo '") && command.matches('\'').count() == 2, "{command}");
         }
     }
 

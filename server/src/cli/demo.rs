@@ -16,6 +16,7 @@ use anyhow::{Context, Result, anyhow};
 use buzzer_core::decode::Record as InputRecord;
 use buzzer_core::io::sys;
 use buzzer_core::keys::KeyCode;
+use buzzer_core::quote::Toml;
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::config::Config;
 use buzzer_server::io::host;
@@ -90,10 +91,10 @@ fn config(dir: &Path) -> Result<(Config, SocketAddr)> {
     let free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).and_then(|socket| socket.local_addr());
     let address = free(7400).or_else(|_| free(0)).context("no free port on 127.0.0.1")?;
     let text = format!(
-        "[server]\nlisten = [\"{address}\"]\n[log]\ndir = {dir:?}\n\
-         [[pool]]\nid = \"demo\"\nsocket = {socket:?}\nautoconnect = true\n",
-        dir = dir.display().to_string(),
-        socket = socket(dir).display().to_string(),
+        "[server]\nlisten = [\"{address}\"]\n[log]\ndir = {dir}\n\
+         [[pool]]\nid = \"demo\"\nsocket = {socket}\nautoconnect = true\n",
+        dir = Toml(&dir.display().to_string()),
+        socket = Toml(&socket(dir).display().to_string()),
     );
     Ok((Config::parse(&text, "demo").context("the demo's own configuration")?, address))
 }

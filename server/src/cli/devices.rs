@@ -18,6 +18,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::lines::Lines;
+use super::stdout::print_json;
 use super::{Failure, identify, measure, number, print, stderr};
 
 #[derive(Debug, Args)]
@@ -90,7 +91,7 @@ impl Devices {
             text.extend(shared.iter().map(|remark| said(remark, &mut lines) + "\n"));
             text.extend(unlike(&devices).map(|warning| warning + "\n"));
         }
-        print(&text)
+        if self.json { print_json(&text) } else { print(&text) }
     }
 }
 
@@ -137,7 +138,7 @@ fn write_text(out: &mut String, row: &Row, pool: Option<&str>, lines: &mut Lines
     writeln!(out, "    ids {vendor:04x}:{product:04x}   phys {phys}{uniq}   profile {profile}")?;
     let is_warning = row.remark.as_ref().is_some_and(|remark| remark.is_warning);
     match pool {
-        Some(pool) => writeln!(out, "    pool {pool:?}, buzzers {}", numbers(row))?,
+        Some(pool) => writeln!(out, "    pool {}, buzzers {}", Toml(pool), numbers(row))?,
         None if is_warning => writeln!(out, "    ! not used: {}", why_unused(row))?,
         None => writeln!(out, "    not used: {}", why_unused(row))?,
     }

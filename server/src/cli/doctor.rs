@@ -7,7 +7,7 @@ use buzzer_server::doctor::{self, Verdict};
 use buzzer_server::io::facts::{self, Places};
 use clap::Args;
 
-use super::{Failure, print, stdout};
+use super::{Failure, stdout};
 
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
@@ -22,10 +22,10 @@ impl Doctor {
         if self.json {
             let lines: Vec<String> =
                 findings.iter().map(|finding| format!("{}\n", page::json(finding))).collect();
-            print(&lines.concat())?;
+            stdout::print_json(&lines.concat())?;
         } else {
             let colour = stdout::may_colour();
-            print(&Page { findings: &findings, colour }.to_string())?;
+            stdout::print_own(&Page { findings: &findings, colour }.to_string())?;
         }
         if doctor::worst(&findings) == Verdict::Fail { Err(Failure::Told) } else { Ok(()) }
     }

@@ -19,6 +19,7 @@ use buzzer_server::io::holder;
 use serde_json::json;
 
 use super::devices::Device;
+use super::stdout::print_json;
 use super::{Failure, print, stderr};
 
 /// Where the processes of this machine are.
@@ -63,7 +64,10 @@ pub(crate) fn run(
     drop(node);
     let cadence = watch.cadence();
     let advice = cadence.usual_us.map(|usual| of_measured(identity, usual));
-    print(&if is_json { json(device, cadence, advice) } else { text(device, cadence, advice, seconds) })?;
+    match is_json {
+        true => print_json(&json(device, cadence, advice))?,
+        false => print(&text(device, cadence, advice, seconds))?,
+    }
     // A measurement that measured nothing has failed, whatever it printed.
     advice.map(drop).ok_or_else(|| Failure::Failed(anyhow!(too_little(cadence))))
 }

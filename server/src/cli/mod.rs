@@ -124,7 +124,7 @@ fn answer_to_usage(answer: &clap::Error) -> Result<(), Failure> {
         stderr::print(text.to_string());
         return Err(Failure::Misused);
     }
-    print(&if stdout::may_colour() { text.ansi().to_string() } else { text.to_string() })
+    stdout::print_own(&if stdout::may_colour() { text.ansi().to_string() } else { text.to_string() })
 }
 
 /// The configuration that holds: that of this file, else of the usual place, else the defaults.

@@ -1,17 +1,34 @@
 //! Results, on stdout. In: text. Out: the same, with plain writes; many lines go in large pieces. Guarantee: every result of every
-//! command goes this way. Who stops reading, as `head` does, ends the command without a complaint; any other failure to write
+//! command goes this way, and [`print`] and [`print_json`] let nothing through that a terminal takes for more than text. Who stops reading, as `head` does, ends the command without a complaint; any other failure to write
 //! is a sentence and exit code 1.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use anyhow::anyhow;
+use buzzer_core::quote::{Json, Plain};
 use buzzer_server::io::obstacle;
 
 use super::Failure;
 use super::stderr::write_all;
 
-/// Prints a result as a whole. One that nobody reads any more is no failure: what the command found decides how it ends.
+/// Prints a page: its lines end with `\n`, and no other control or direction character is shown raw.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let page: String = text.split_inclusive('\n').map(line).collect();
+    print_own(&page)
+}
+
+fn line(text: &str) -> String {
+    text.strip_suffix('\n').map_or_else(|| Plain(text).to_string(), |line| format!("{}\n", Plain(line)))
+}
+
+/// Prints JSON, one document or one a line; what a terminal would obey is spelt as JSON escapes it.
+pub(crate) fn print_json(text: &str) -> Result<(), Failure> {
+    print_own(&Json(text).to_string())
+}
+
+/// Prints a result as a whole, with colours of our own: texts from outside are escaped already. One that nobody reads any
+/// more is no failure: what the command found decides how it ends.
+pub(crate) fn print_own(text: &str) -> Result<(), Failure> {
     match print_more(text) {
         Err(Failure::Unread) => Ok(()),
         printed => printed,

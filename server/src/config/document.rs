@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
+use buzzer_core::quote::Quoted;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -103,8 +104,8 @@ pub(super) fn line_of(text: &str, at: usize) -> usize {
 /// Text as a message shows it: quoted, escaped, not too long.
 pub(super) fn quoted(text: &str) -> String {
     match text.char_indices().nth(FOUND_CHARS_MAX) {
-        None => format!("{text:?}"),
-        Some((cut, _)) => format!("{:?}… ({} bytes)", &text[..cut], text.len()),
+        None => Quoted(text).to_string(),
+        Some((cut, _)) => format!("{}… ({} bytes)", Quoted(&text[..cut]), text.len()),
     }
 }
 

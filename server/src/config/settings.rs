@@ -2,6 +2,8 @@
 //! on, with the values that hold. Guarantee: no text is longer than [`SETTING_CHARS_MAX`] characters, so whoever puts them
 //! into records can keep lines short.
 
+use buzzer_core::quote::Toml;
+
 use super::{Config, DeviceEntry, MatchConfig, PoolSource, VirtualStamps};
 
 /// Longer texts are cut, and end in `…`.
@@ -15,12 +17,12 @@ pub fn settings(config: &Config) -> Vec<String> {
     set("order.debounce_us".to_owned(), config.order.debounce_us.as_us().to_string());
     for (pool, number) in config.pools.iter().zip(1..) {
         let pool_key = format!("pool[{number}]");
-        set(format!("{pool_key}.id"), format!("{:?}", pool.id.as_str()));
+        set(format!("{pool_key}.id"), Toml(pool.id.as_str()).to_string());
         set(format!("{pool_key}.autoconnect"), pool.autoconnect.to_string());
         set(format!("{pool_key}.debounce_us"), pool.debounce_us.as_us().to_string());
         match &pool.source {
             PoolSource::Virtual { socket, stamps, uncertainty_us } => {
-                set(format!("{pool_key}.socket"), format!("{:?}", socket.display().to_string()));
+                set(format!("{pool_key}.socket"), Toml(&socket.display().to_string()).to_string());
                 let stamps = match stamps {
                     VirtualStamps::Receipt => "\"receipt\"",
                     VirtualStamps::Sender => "\"sender\"",
@@ -48,7 +50,7 @@ fn device(key: &str, entry: &DeviceEntry, set: &mut impl FnMut(String, String)) 
     }
     for (part, text) in [("name", name), ("phys", phys), ("uniq", uniq)] {
         if let Some(text) = text {
-            set(format!("{key}.match.{part}"), format!("{text:?}"));
+            set(format!("{key}.match.{part}"), Toml(text).to_string());
         }
     }
     for (code, buzzer) in buzzers.iter().flatten() {

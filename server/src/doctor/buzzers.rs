@@ -1,18 +1,27 @@
 //! Are the buzzers there, and ours alone? In: devices, pools, programs. Out: findings on presence, permission,
 //! autosuspend and other programs. Guarantee: a device that nobody may open, or a pool without its devices, fails.
 
+use std::collections::BTreeSet;
+
 use super::Finding;
-use super::facts::{Device, Facts, Installed, Missing, Pool, Processes, Read, Sight};
+use super::facts::{Device, Facts, Missing, Pool, Processes, Read, Sight};
 
-/// Tells udev, and through it the desktop, that buzzers are ours.
-const INSTALL_RULE: &str = "sudo cp deploy/70-buzzerd.rules /etc/udev/rules.d/ && sudo udevadm control --reload && \
-                            sudo udevadm trigger -s input    (from the source; for other models than Buzz! and DragonRise add a line)";
-/// The same where it is there already, but says nothing of this device.
-const EXTEND_RULE: &str = "sudo udevadm control --reload && sudo udevadm trigger -s input    (after adding a line for this model to \
-                           70-buzzerd.rules)";
-
-fn rule(installed: Installed) -> &'static str {
-    if installed.has_rule { EXTEND_RULE } else { INSTALL_RULE }
+/// Tells udev, and through it the desktop, that these devices are ours. One line for each model; the file's name sorts after
+/// 70-uaccess, which would hand joysticks to the seat's user, and before 73-seat-late, which would apply it.
+fn rules(devices: &[Device]) -> String {
+    let models: BTreeSet<(u16, u16)> = devices.iter().map(|device| device.ids).collect();
+    let line = |(vendor, product): &(u16, u16)| {
+        format!(
+            " 'SUBSYSTEM==\"input\", KERNEL==\"event*\", ATTRS{{id/vendor}}==\"{vendor:04x}\", \
+             ATTRS{{id/product}}==\"{product:04x}\", GROUP=\"input\", MODE=\"0660\", TAG-=\"uaccess\", \
+             ENV{{LIBINPUT_IGNORE_DEVICE}}=\"1\"'"
+        )
+    };
+    format!(
+        "printf '%s\\n'{} | sudo tee -a /etc/udev/rules.d/71-buzzerd.rules && sudo udevadm control --reload && sudo \
+         udevadm trigger -s input",
+        models.iter().map(line).collect::<String>()
+    )
 }
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
@@ -21,9 +30,9 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     if let Ok(devices) = &facts.devices
         && !devices.is_empty()
     {
-        findings.push(permissions(devices, facts.installed));
+        findings.push(permissions(devices));
         findings.extend(autosuspend(devices));
-        findings.push(other_programs(devices, &facts.processes, facts.installed));
+        findings.push(other_programs(devices, &facts.processes));
     }
     findings
 }
@@ -92,7 +101,7 @@ fn command(text: &str) -> Option<&str> {
     text.split('`').nth(1)
 }
 
-fn permissions(devices: &[Device], installed: Installed) -> Finding {
+fn permissions(devices: &[Device]) -> Finding {
     const CHECK: &str = "permissions";
     let shut: Vec<_> = devices.iter().filter(|device| device.trouble.is_some()).collect();
     let Some(trouble) = shut.first().and_then(|device| device.trouble.as_deref()) else {
@@ -100,7 +109,7 @@ fn permissions(devices: &[Device], installed: Installed) -> Finding {
         return Finding::ok(CHECK, found, "The service may run under another account: see its unit file.");
     };
     let found = format!("this account cannot use {}", list(shut.iter().copied()));
-    Finding::fail(CHECK, found, trouble).cure(command(trouble).unwrap_or(rule(installed)))
+    Finding::fail(CHECK, found, trouble).cure(command(trouble).map_or_else(|| rules(devices), str::to_owned))
 }
 
 /// A suspended device sleeps until the first press wakes it: usbhid lets it, though it is open, if it can wake the
@@ -130,7 +139,7 @@ fn autosuspend(devices: &[Device]) -> Option<Finding> {
     })
 }
 
-fn other_programs(devices: &[Device], processes: &Read<Processes>, installed: Installed) -> Finding {
+fn other_programs(devices: &[Device], processes: &Read<Processes>) -> Finding {
     const CHECK: &str = "other programs";
     // evdev.c, __evdev_queue_syn_dropped: whoever sets the clock of a device spoils the next stamp for everybody.
     const WHY: &str = "Another program that opens a buzzer can give its next press a wrong time, and may type what \
@@ -145,13 +154,13 @@ fn other_programs(devices: &[Device], processes: &Read<Processes>, installed: In
             .iter()
             .map(|(name, pid, node)| format!("{name} (pid {pid}) has {node} open"))
             .collect();
-        return Finding::warn(CHECK, holders.join(", "), WHY).cure(rule(installed));
+        return Finding::warn(CHECK, holders.join(", "), WHY).cure(rules(devices));
     }
     if let Some(desktop) = &processes.desktop {
         let open: Vec<_> = devices.iter().filter(|device| device.is_ignored == Ok(false)).collect();
         if !open.is_empty() {
             let found = format!("{desktop} is running and was not told to leave {} alone", list(open));
-            return Finding::warn(CHECK, found, WHY).cure(rule(installed));
+            return Finding::warn(CHECK, found, WHY).cure(rules(devices));
         }
         if let Some(missing) = devices.iter().find_map(|device| device.is_ignored.as_ref().err()) {
             return Finding::unknown(CHECK, missing, format!("{desktop} is running. {WHY}"));
@@ -171,8 +180,6 @@ mod tests {
     use super::super::Verdict::{self, Fail, Ok as Fine, Unknown, Warn};
     use super::super::facts::tests::{fit, hub, missing};
     use super::*;
-
-    const NOTHING: Installed = Installed { has_unit: false, has_rule: false };
 
     fn pool(wanted: usize, found: usize) -> Pool {
         Pool { id: "desk".to_owned(), is_virtual: wanted == 0, is_stamped: true, wanted, found }
@@ -206,11 +213,11 @@ mod tests {
     fn the_cure_is_the_command_in_the_trouble() {
         let trouble = "x belongs to root:input: add the user: `sudo usermod -aG input $USER`, or `other`";
         let shut = Device { trouble: Some(trouble.to_owned()), ..hub("event8") };
-        let finding = permissions(&[hub("event7"), shut], NOTHING);
+        let finding = permissions(&[hub("event7"), shut]);
         assert_eq!((finding.verdict, finding.why.as_str()), (Fail, trouble));
         assert_eq!(finding.cure.as_deref(), Some("sudo usermod -aG input $USER"));
         assert!(finding.found.ends_with("event8 (stage)"));
-        assert_eq!(permissions(&[hub("event7")], NOTHING).verdict, Fine);
+        assert_eq!(permissions(&[hub("event7")]).verdict, Fine);
         assert_eq!(stray("two fit: add phys").cure.as_deref(), Some("buzzerd devices"));
     }
 
@@ -244,9 +251,21 @@ mod tests {
         ] {
             let processes = Ok(Processes { sight, holders, desktop, irq_threads: vec![] });
             let device = Device { is_ignored, ..hub("event7") };
-            assert_eq!(other_programs(&[device], &processes, NOTHING).verdict, want, "{processes:?}");
+            assert_eq!(other_programs(&[device], &processes).verdict, want, "{processes:?}");
         }
-        assert_eq!(other_programs(&[hub("event7")], &missing(), NOTHING).verdict, Unknown);
+        assert_eq!(other_programs(&[hub("event7")], &missing()).verdict, Unknown);
+    }
+
+    #[test]
+    fn the_rules_are_for_what_is_there() {
+        let other = Device { ids: (0x0079, 0x0006), ..hub("event9") };
+        let command = rules(&[hub("event7"), other, hub("event8")]);
+        assert_eq!(
+            (command.matches("GROUP=").count(), command.matches("deploy").count()),
+            (2, 0),
+            "{command}"
+        );
+        assert!(command.contains(r#"ATTRS{id/vendor}=="0079", ATTRS{id/product}=="0006", "#), "{command}");
     }
 
     #[test]

@@ -386,7 +386,7 @@ mod tests {
 
     #[test]
     fn a_cure_names_what_is_there() {
-        let bare = Installed { has_unit: false, has_rule: false };
+        let bare = Installed { has_unit: false };
         let facts =
             Facts { installed: bare, daemon: Daemon::Absent("127.0.0.1:1".parse().unwrap()), ..fit_box() };
         assert_eq!(running(&facts.daemon, &facts)[0].cure.as_deref(), Some("buzzerd serve"));

@@ -62,8 +62,6 @@ pub struct Facts {
 pub struct Installed {
     /// systemd runs, and has a unit `buzzerd`.
     pub has_unit: bool,
-    /// `70-buzzerd.rules` is among udev's rules.
-    pub has_rule: bool,
 }
 
 /// A device that serves buzzers.
@@ -71,6 +69,8 @@ pub struct Installed {
 pub struct Device {
     /// `event7`.
     pub node: String,
+    /// Vendor and product.
+    pub ids: (u16, u16),
     /// Its pool, or what it would be called.
     pub pool: String,
     /// How many buzzers hang on it.
@@ -303,6 +303,7 @@ pub(super) mod tests {
     pub(crate) fn hub(node: &str) -> Device {
         Device {
             node: node.to_owned(),
+            ids: (0x054c, 0x0002),
             pool: "stage".to_owned(),
             buzzers: 4,
             trouble: None,
@@ -374,7 +375,7 @@ pub(super) mod tests {
                 },
             ),
             configured_log: "/var/lib/buzzerd".into(),
-            installed: Installed { has_unit: true, has_rule: false },
+            installed: Installed { has_unit: true },
             settle_us: Micros::from_ms(2),
             cpu_dma_latency_us: None,
         }

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use buzzer_core::quote::Plain;
 use serde_json::{Value, json};
 
 use super::{Finding, Verdict, worst};
@@ -42,13 +43,13 @@ impl fmt::Display for Page<'_> {
                 write!(f, "{word:<WORDS$}")?;
             }
             write!(f, "{:<NAMES$}", finding.check)?;
-            wrapped(f, &finding.found)?;
+            wrapped(f, &Plain(&finding.found).to_string())?;
             if finding.verdict != Verdict::Ok {
                 indent(f)?;
-                wrapped(f, &finding.why)?;
+                wrapped(f, &Plain(&finding.why).to_string())?;
                 if let Some(cure) = &finding.cure {
                     indent(f)?;
-                    writeln!(f, "-> {cure}")?;
+                    writeln!(f, "-> {}", Plain(cure))?;
                 }
             }
         }

@@ -1,7 +1,9 @@
 //! A record in words. In: a fact. Out: one line for a moderator. Guarantee: every kind has one; texts that others chose are
-//! quoted, so a device's name cannot move the cursor of a terminal.
+//! quoted, and nothing in the line moves the cursor of a terminal or turns its text, whoever wrote the log.
 
 use std::fmt::Write;
+
+use buzzer_core::quote::{Plain, Quoted};
 
 use crate::counted::counted;
 use crate::pool_id::PoolId;
@@ -9,6 +11,11 @@ use crate::record::Fact;
 
 /// What happened.
 pub fn of(fact: &Fact) -> String {
+    // A log of somebody else has anything anywhere, also where buzzerd writes words of its own.
+    Plain(&words(fact)).to_string()
+}
+
+fn words(fact: &Fact) -> String {
     match fact {
         Fact::Start { log, boot, version, settle_us, realtime, .. } => {
             let realtime = if *realtime { "" } else { ", without real-time priority" };
@@ -20,8 +27,10 @@ pub fn of(fact: &Fact) -> String {
             )
         }
         Fact::Attach { device, pool, name, place, stamps, buzzers, uncertainty_us } => format!(
-            "{pool}: device {device} {name:?} serves {}, at {place:?}; {stamps} stamps, a press up to {} earlier",
+            "{pool}: device {device} {} serves {}, at {}; {stamps} stamps, a press up to {} earlier",
+            Quoted(name),
             numbers("buzzer", buzzers),
+            Quoted(place),
             ms(*uncertainty_us)
         ),
         Fact::Detach { device, pool, reason, certain } => {
@@ -29,7 +38,9 @@ pub fn of(fact: &Fact) -> String {
             format!("{pool}: device {device} is gone ({reason}){certain}")
         }
         Fact::Connect { pool, by } => format!("{pool}: connected, {by} asked; its presses count"),
-        Fact::Refuse { pool, by, message } => format!("connect of {pool:?} refused to {by}: {message:?}"),
+        Fact::Refuse { pool, by, message } => {
+            format!("connect of {} refused to {by}: {}", Quoted(pool), Quoted(message))
+        }
         Fact::Draw { seed, presses } => format!("draw among {presses} presses of one stamp, seed {seed}"),
         Fact::Press { pool, buzzer, device, uncertainty_us, flags, contests, tie, .. } => {
             let mut text = format!("{}  PRESS", button(pool, *buzzer, *device));
@@ -92,13 +103,14 @@ pub fn of(fact: &Fact) -> String {
                 ms(*full_us)
             )
         }
-        Fact::Degraded { what, reason } => format!("buzzerd has to do without {what}: {reason:?}"),
+        Fact::Degraded { what, reason } => format!("buzzerd has to do without {what}: {}", Quoted(reason)),
         Fact::Uncounted { pool, buzzer, device, presses, reason, .. } => {
             let why = if reason == "not_connected" { "the pool is not connected" } else { reason };
             format!(
-                "{}  {} not counted: {why:?}",
+                "{}  {} not counted: {}",
                 button(pool, *buzzer, *device),
-                counted(u64::from(*presses), "press")
+                counted(u64::from(*presses), "press"),
+                Quoted(why)
             )
         }
         Fact::Anchor { wall_us, bracket_us, synced } => {
@@ -110,21 +122,29 @@ pub fn of(fact: &Fact) -> String {
             format!("wall clock {wall_us} µs since 1970 (within {bracket_us} µs, {synced})")
         }
         Fact::Config { part, parts, settings } => {
-            format!("configuration, {part} of {parts}: {:?}", settings.join("; "))
+            format!("configuration, {part} of {parts}: {}", settings.join("; "))
         }
-        Fact::Roster { pool, name, place } => format!("{pool}: {name:?} is there, at {place:?}"),
-        Fact::Storage { what, file, done, .. } => format!("storage: {file:?}: {what:?}: {done:?}"),
+        Fact::Roster { pool, name, place } => {
+            format!("{pool}: {} is there, at {}", Quoted(name), Quoted(place))
+        }
+        Fact::Storage { what, file, done, .. } => {
+            format!("storage: {}: {}: {}", Quoted(file), Quoted(what), Quoted(done))
+        }
         Fact::Recovered { segment, bytes, last_good_seq, file, .. } => format!(
-            "{bytes} bytes behind seq {last_good_seq} in {segment:?} were no lines; they are in {file:?} now"
+            "{bytes} bytes behind seq {last_good_seq} in {} were no lines; they are in {} now",
+            Quoted(segment),
+            Quoted(file)
         ),
         Fact::Damage { segment, line, why } => {
-            format!("damage in {segment:?}, line {line}: {why:?}; left as it is")
+            format!("damage in {}, line {line}: {}; left as it is", Quoted(segment), Quoted(why))
         }
         Fact::Lost { first_seq, last_seq } => {
             format!("records {first_seq} to {last_seq} are lost: neither disk nor memory took them")
         }
         Fact::Expired { first_segment, last_segment, last_seq, .. } => format!(
-            "{first_segment:?} to {last_segment:?}, up to seq {last_seq}, go: the configuration keeps no more"
+            "{} to {}, up to seq {last_seq}, go: the configuration keeps no more",
+            Quoted(first_segment),
+            Quoted(last_segment)
         ),
         Fact::Stop {} => "buzzerd ended because it was asked to".to_owned(),
     }
@@ -179,5 +199,12 @@ mod tests {
     fn what_others_chose_cannot_move_the_cursor() {
         let refuse = Fact::Refuse { pool: "\u{1b}[2J".into(), by: "x".into(), message: "no\n".into() };
         assert_eq!(of(&refuse), r#"connect of "\u{1b}[2J" refused to x: "no\n""#);
+        let forged = Fact::Detach {
+            device: 1,
+            pool: "a".parse().unwrap(),
+            reason: "\u{9b}31m\u{202e}".into(),
+            certain: true,
+        };
+        assert_eq!(of(&forged), r"a: device 1 is gone (\u{9b}31m\u{202e})", "what buzzerd says itself");
     }
 }

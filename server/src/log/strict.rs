@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::OnceLock;
 
+use buzzer_core::quote::Quoted;
 use serde::Deserializer;
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
@@ -123,7 +124,7 @@ struct Keys(Vec<String>);
 impl Keys {
     fn add<E: de::Error>(&mut self, key: String) -> Result<(), E> {
         if self.0.contains(&key) {
-            return Err(E::custom(format!("the key {key:?} comes twice")));
+            return Err(E::custom(format!("the key {} comes twice", Quoted(&key))));
         }
         self.0.push(key);
         Ok(())

@@ -13,6 +13,7 @@ use clap::Args;
 use super::range::{Seqs, Times};
 use super::records::{Records, Source, Step};
 use super::time::{self, Moment, Zone};
+use crate::cli::stdout::print_json;
 use crate::cli::{Failure, number, print};
 
 #[derive(Debug, Args)]
@@ -94,7 +95,7 @@ impl Explain {
         let is_damaged = found.damages_count > 0;
         let story = Story::tell(found, chain, here.then(|| sys::now().as_us()));
         if self.json {
-            print(&format!("{}\n", serde_json::to_string(&story).context("the story as JSON")?))?;
+            print_json(&format!("{}\n", serde_json::to_string(&story).context("the story as JSON")?))?;
         } else {
             print(&page::text(&story, Zone::new(self.utc).get()))?;
         }

@@ -7,6 +7,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
+use buzzer_core::quote::{Json, Plain};
 use buzzer_server::config::Config;
 use buzzer_server::counted::counted;
 use buzzer_server::io::log_proof;
@@ -232,16 +233,22 @@ fn row(line: &Line<'_>, wall_us: Option<u64>, (log, boot): &(String, String)) ->
         Some(value) => value.to_string(),
     }));
     record.retain(|key, _| key != "v" && key != "h");
-    cells.push(if record.is_empty() { String::new() } else { Value::Object(record).to_string() });
+    cells.push(if record.is_empty() {
+        String::new()
+    } else {
+        Json(&Value::Object(record).to_string()).to_string()
+    });
     let mut row = cells.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(",");
     row.push_str("\r\n");
     row
 }
 
-/// A cell. A spreadsheet takes what begins with one of these for a formula; the log itself has the text as it was.
+/// A cell, without what moves a cursor, begins a line or turns the direction of reading. A spreadsheet takes what begins with
+/// one of these for a formula. The log itself has the text as it was.
 fn quoted(cell: &str) -> String {
-    let guard = if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
-    if cell.contains([',', '"', '\r', '\n']) {
+    let cell = &Plain(cell).to_string();
+    let guard = if cell.starts_with(['=', '+', '-', '@']) { "'" } else { "" };
+    if cell.contains([',', '"']) {
         format!("\"{guard}{}\"", cell.replace('"', "\"\""))
     } else {
         format!("{guard}{cell}")
@@ -291,7 +298,8 @@ mod tests {
             ("a \"b\"", "\"a \"\"b\"\"\""),
             ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
             ("-1,2", "\"'-1,2\""),
-            ("two\nlines", "\"two\nlines\""),
+            ("two\nlines", "two\\nlines"),
+            ("\u{1b}[2J\u{202e}", "\\u{1b}[2J\\u{202e}"),
         ] {
             assert_eq!(quoted(cell), want);
         }

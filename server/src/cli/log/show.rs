@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io::Write;
 
 use anyhow::anyhow;
+use buzzer_core::quote::{Json, Plain, Quoted};
 use buzzer_server::config::Config;
 use buzzer_server::log::strict::kinds;
 use buzzer_server::log::wall::WallClock;
@@ -144,7 +145,8 @@ impl Show {
         let is_known = |kind: &&String| kinds().contains(kind) || seen.unknown.contains(*kind);
         match self.kind.iter().find(|kind| !is_known(kind)) {
             Some(kind) => Err(Failure::Usage(anyhow!(
-                "--kind {kind:?}: there is no such kind; there are {}",
+                "--kind {}: there is no such kind; there are {}",
+                Quoted(kind),
                 kinds().join(", ")
             ))),
             None => Ok(()),
@@ -191,10 +193,9 @@ impl Show {
         let time = wall_us.map_or_else(|| " ".repeat(26), |wall_us| zone.show(wall_us));
         let said = match record {
             Some(record) => sentence::of(&record.fact),
-            None => format!(
-                "(not known to this buzzerd) {}",
-                String::from_utf8_lossy(line.bytes()).escape_debug()
-            ),
+            None => {
+                format!("(not known to this buzzerd) {}", Plain(&String::from_utf8_lossy(line.bytes())))
+            }
         };
         format!("{time}  {:>6}  {said}", line.seq)
     }
@@ -230,9 +231,9 @@ impl Seen {
     }
 }
 
-/// The line with its time of day, the other keys as they are.
+/// The line with its time of day, the other keys as they are; only spelt so that a terminal is safe from them.
 pub(super) fn with_wall(line: &Line<'_>, wall_us: Option<u64>) -> String {
     let text = String::from_utf8_lossy(line.bytes());
     let wall = json!(wall_us.and_then(time::utc));
-    format!("{{\"wall\":{wall},{}", text.strip_prefix('{').unwrap_or(&text))
+    format!("{{\"wall\":{wall},{}", Json(text.strip_prefix('{').unwrap_or(&text)))
 }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use buzzer_core::quote::Quoted;
 use jiff::civil::{DateTime, Time};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Timestamp, ZonedDateTime};
@@ -38,7 +39,8 @@ pub(super) fn parse(text: &str) -> Result<Moment, String> {
     }
     text.parse().map(Moment::Daily).map_err(|_| {
         format!(
-            "{text:?} is no time: expected 19:30, 19:30:05.25, \"2026-11-24 19:30\" or 2026-11-24T18:30:00Z"
+            "{} is no time: expected 19:30, 19:30:05.25, \"2026-11-24 19:30\" or 2026-11-24T18:30:00Z",
+            Quoted(text)
         )
     })
 }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use buzzer_core::quote::Quoted;
 use buzzer_server::log::audit::Derived;
 use buzzer_server::log::names::Others;
 use buzzer_server::log::verify::Fault;
@@ -70,7 +71,7 @@ impl Verdict {
 
     pub(super) fn unknown(&mut self, seq: u64, kind: &str) {
         self.unknown += 1;
-        self.first_unknown.get_or_insert_with(|| format!("the first is seq {seq}, {kind:?}"));
+        self.first_unknown.get_or_insert_with(|| format!("the first is seq {seq}, {}", Quoted(kind)));
     }
 
     /// A line that is being written is no damage; one that nobody writes any more is cut off.
@@ -192,7 +193,7 @@ impl Verdict {
             )?;
         }
         for (name, why) in &self.others.refused {
-            writeln!(f, "NO  {:?}: {why}", name.to_string_lossy())?;
+            writeln!(f, "NO  {}: {why}", Quoted(&name.to_string_lossy()))?;
         }
         for misnamed in &self.misnamed {
             writeln!(f, "NO  {misnamed}")?;
@@ -275,8 +276,12 @@ impl Verdict {
             writeln!(f, "    {place}: a blank line behind everything, which says nothing")?;
         }
         if !self.others.unknown.is_empty() {
-            let names =
-                self.others.unknown.iter().take(TOLD_MAX).map(|name| format!("{:?}", name.to_string_lossy()));
+            let names = self
+                .others
+                .unknown
+                .iter()
+                .take(TOLD_MAX)
+                .map(|name| Quoted(&name.to_string_lossy()).to_string());
             let names = names.collect::<Vec<_>>().join(", ");
             let more = self.others.unknown.len().saturating_sub(TOLD_MAX);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };

@@ -19,6 +19,7 @@ use serde::Deserialize;
 
 use super::records::{Records, Source, Step};
 use super::verdict::Verdict;
+use crate::cli::stdout::print_json;
 use crate::cli::{Failure, number, print, stderr};
 
 /// How often somebody who waits is told how far it is.
@@ -125,7 +126,10 @@ impl Verify {
         }
         verdict.checkpoints = checkpoints.into_values().flatten().filter(known).collect();
         verdict.claims = claims;
-        print(&if self.json { format!("{}\n", verdict.json()) } else { verdict.to_string() })?;
+        match self.json {
+            true => print_json(&format!("{}\n", verdict.json()))?,
+            false => print(&verdict.to_string())?,
+        }
         if verdict.is_good() { Ok(()) } else { Err(Failure::Told) }
     }
 

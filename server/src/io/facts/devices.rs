@@ -47,6 +47,7 @@ pub(super) fn look(config: &Config, places: &Places) -> Read<Found> {
 fn device(places: &Places, row: Row, pool: String) -> Device {
     let identity = &row.identity;
     Device {
+        ids: (identity.vendor, identity.product),
         pool,
         buzzers: row.buzzers.len(),
         is_keyboard: is_keyboard(identity, row.profile),

@@ -115,13 +115,9 @@ pub fn gather(config: &Config, places: &Places) -> Facts {
 fn installed(places: &Places) -> Installed {
     let has = |dirs: &[&str], name: &str| dirs.iter().any(|dir| places.root.join(dir).join(name).exists());
     const UNITS: [&str; 3] = ["etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
-    const RULES: [&str; 3] = ["etc/udev/rules.d", "usr/lib/udev/rules.d", "lib/udev/rules.d"];
     // systemd runs where this is: sd_booted(3).
     let is_booted = places.root.join("run/systemd/system").exists();
-    Installed {
-        has_unit: is_booted && has(&UNITS, "buzzerd.service"),
-        has_rule: has(&RULES, "70-buzzerd.rules"),
-    }
+    Installed { has_unit: is_booted && has(&UNITS, "buzzerd.service") }
 }
 
 /// `served`: the slots that have a device. Where devices could not be listed, no pool is accused.

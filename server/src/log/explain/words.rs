@@ -1,6 +1,8 @@
 //! Numbers and names for a person. In: spans, pools, texts that others chose. Out: words. Guarantee: a unit with every number;
 //! what a device calls itself cannot move the cursor of a terminal; no line is wider than [`WIDTH`].
 
+use buzzer_core::quote::{Plain, Quoted};
+
 use crate::pool_id::PoolId;
 
 /// Columns of a page.
@@ -29,9 +31,9 @@ pub fn label(pool: &PoolId, buzzer: u16) -> String {
     }
 }
 
-/// A text that somebody else chose, in quotes, control characters escaped.
+/// A text that somebody else chose, in quotes, escaped.
 pub fn quoted(text: &str) -> String {
-    format!("{text:?}")
+    Quoted(text).to_string()
 }
 
 /// Numbers: `1 to 4, 7`.
@@ -47,7 +49,9 @@ pub fn list(numbers: &[u16]) -> String {
 }
 
 /// Appends `text` in lines of at most [`WIDTH`] columns: `first` before the first line, as many spaces before the others.
+/// All that stands in a log, wherever, comes this way, so here it is escaped.
 pub fn wrap(page: &mut String, first: &str, text: &str) {
+    let (first, text) = (&*Plain(first).to_string(), &*Plain(text).to_string());
     let indent = first.chars().count();
     page.push_str(first);
     let mut column = indent;
@@ -109,6 +113,9 @@ mod tests {
         assert_eq!(list(&[1, 2, 3, 5, 7, 8]), "1 to 3, 5, 7, 8");
         assert_eq!(label(&"a b".parse().unwrap(), 2), "\"a b\" 2");
         assert_eq!(quoted("\u{1b}[2J"), r#""\u{1b}[2J""#);
+        let mut page = String::new();
+        wrap(&mut page, "a\n", "\u{202e}\u{1b}b\nc");
+        assert_eq!(page, "a\\n\\u{202e}\\u{1b}b\\nc\n", "one line, whatever a log says");
     }
 
     #[test]
