@@ -58,7 +58,8 @@ impl Attachment {
     pub fn open_keys(socket: &Path, name: &str, keys: impl Iterator<Item = (KeyCode, u16)>) -> Self {
         let mut attachment = Self::connect(socket);
         let pairs: Vec<_> = keys.map(|(key, buzzer)| format!("\"{}\":{buzzer}", key.get())).collect();
-        attachment.send(format!("{{\"name\":{name:?},\"buzzers\":{{{}}}}}\n", pairs.join(",")).as_bytes());
+        let name = serde_json::Value::from(name);
+        attachment.send(format!("{{\"name\":{name},\"buzzers\":{{{}}}}}\n", pairs.join(",")).as_bytes());
         assert_eq!(attachment.line(), r#"{"ok":true}"#);
         attachment
     }

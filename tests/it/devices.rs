@@ -188,6 +188,13 @@ fn no_name_reaches_the_terminal_raw_and_every_name_can_be_copied() {
     let ended = home.serve().stop();
     assert!(!ended.stderr.contains(is_raw), "{:?}", ended.stderr);
     assert_eq!(ended.stderr.matches(": has event").count(), 4, "{}", ended.stderr);
+    for arguments in
+        [&["devices", "--json"][..], &["doctor"], &["doctor", "--json"], &["log", "show"], &["log", "export"]]
+    {
+        let output = run(&home, arguments);
+        let said = String::from_utf8(output.stdout).expect("text").replace("\r\n", "\n");
+        assert!(!said.is_empty() && !said.contains(is_raw), "{arguments:?}: {said:?}");
+    }
 }
 
 #[test]

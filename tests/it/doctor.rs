@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Stdio;
 
-use buzzer_tests::Home;
+use buzzer_tests::{Home, Machine};
 use serde_json::Value;
 
 /// Hardware that nobody has.
@@ -96,6 +96,67 @@ fn a_running_daemon_is_asked_and_its_log_left_alone() {
     let run = doctor(&home, &["--json"]);
     assert_eq!(run.code, Some(0), "no daemon is no failure: {}", run.stdout);
     assert_eq!(line(&self::lines(&run), "daemon")["verdict"], "unknown");
+}
+
+#[test]
+fn what_the_daemon_knows_of_pools_and_buttons_is_a_finding() {
+    let home = Home::desk("autoconnect = true");
+    let daemon = home.serve();
+    let config = fs::read_to_string(home.config()).expect("the configuration");
+    let address = daemon.address().to_string();
+    fs::write(home.config(), config.replace("127.0.0.1:0", &address)).expect("the configuration");
+    daemon.wait_healthz("a pool that waits", |page| page["pools"][0]["waiting"] == true);
+    let found = lines(&doctor(&home, &["--json"]));
+    let attachments = line(&found, "attachments");
+    assert_eq!(
+        (&attachments["verdict"], &attachments["found"]),
+        (&"warn".into(), &"nobody is attached to desk".into())
+    );
+
+    let mut desk = home.attach(2);
+    daemon.wait_healthz("a pool that has buttons", |page| page["button_sums"]["all"] == 2);
+    let found = lines(&doctor(&home, &["--json"]));
+    assert!(!found.iter().any(|line| line["check"] == "attachments"), "{found:?}");
+    let unheard = line(&found, "not heard yet");
+    assert_eq!(unheard["verdict"], "unknown", "{unheard}");
+    assert!(unheard["found"].as_str().is_some_and(|found| found.starts_with("2 of 2")), "{unheard}");
+
+    desk.press(1);
+    daemon.wait_healthz("a button that is held", |page| page["button_sums"]["held"] == 1);
+    let found = lines(&doctor(&home, &["--json"]));
+    assert_eq!(line(&found, "held buttons")["verdict"], "warn", "{found:?}");
+    desk.release(1);
+    desk.hit(2);
+    daemon.wait_healthz("buttons that were heard", |page| page["button_sums"]["unheard"] == 0);
+    let found = lines(&doctor(&home, &["--json"]));
+    assert!(
+        !found.iter().any(|line| line["check"] == "not heard yet" || line["check"] == "held buttons"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_device_that_the_daemon_cannot_open_is_a_pool_that_waits() {
+    let test = "a_device_that_the_daemon_cannot_open_is_a_pool_that_waits";
+    // The made-up nodes can be looked at and not opened.
+    let Some(machine) = Machine::new(test, "hubs") else { return };
+    let hub = "match = { vendor = \"054c\", product = \"0002\", phys = \"*-1/*\" }";
+    let mut home = Home::new(&format!("[[pool]]\nid = \"stage\"\nautoconnect = true\n{hub}\n"));
+    home.set_wrapper(&machine.wrapper());
+    let daemon = home.serve();
+    let config = fs::read_to_string(home.config()).expect("the configuration");
+    let address = daemon.address().to_string();
+    fs::write(home.config(), config.replace("127.0.0.1:0", &address)).expect("the configuration");
+    daemon.wait_healthz("a pool that waits", |page| page["pools"][0]["waiting"] == true);
+    let run = doctor(&home, &["--json"]);
+    assert_eq!(run.code, Some(1), "{}", run.stdout);
+    let found = lines(&run);
+    let waiting = line(&found, "waiting pools");
+    assert_eq!(
+        (&waiting["verdict"], &waiting["found"]),
+        (&"fail".into(), &"stage waits".into()),
+        "{waiting}"
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use buzzer_core::quote::Plain;
 use buzzer_tests::{Attachment, Home, left_out, log};
 use serde_json::{Map, Value};
 
@@ -87,7 +88,8 @@ fn a_table_has_every_value_of_every_record_for_a_foreign_reader() {
                 continue;
             };
             let text = match value {
-                Value::String(text) => text.clone(),
+                // What begins a line, or a terminal would obey, is escaped.
+                Value::String(text) => Plain(text).to_string(),
                 Value::Array(items) => {
                     let text = |item: &Value| item.as_str().map_or_else(|| item.to_string(), str::to_owned);
                     items.iter().map(text).collect::<Vec<_>>().join(" ")

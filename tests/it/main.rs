@@ -17,6 +17,7 @@ mod golden;
 mod greed;
 mod healthz;
 mod host;
+mod hostile_text;
 mod log_audit;
 mod log_disk;
 mod log_explain;

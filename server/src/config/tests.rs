@@ -431,7 +431,7 @@ fn a_value_out_of_range_is_refused() {
                 "found \"log\", expected the absolute path of a directory",
             ),
             ("[log]\ndir = \"\"", 2, "log.dir", "found \"\", expected the absolute path"),
-            ("[log]\ndir = \"/a\\u0000\"", 2, "log.dir", "found \"/a\\0\", expected the absolute path"),
+            ("[log]\ndir = \"/a\\u0000\"", 2, "log.dir", "found \"/a\\u{0}\", expected the absolute path"),
             (&long, 1, "log.dir", "xx\"… (500 bytes), expected the absolute path"),
             (
                 "[server]\ncpu_dma_latency_us = 10001",
