@@ -222,7 +222,7 @@ fn settle_window(facts: &Facts) -> Finding {
     const CHECK: &str = "settle window";
     const WHY: &str = "A press waits this long, because another device may still show an earlier one.";
     let health = match &facts.daemon {
-        Daemon::Running(_, health) => Some(health),
+        Daemon::Running(_, health) => Some(health.as_ref()),
         _ => None,
     };
     let has = health.and_then(|health| health.settle_us).map_or(facts.settle_us, Micros::from_us);
@@ -264,7 +264,7 @@ mod tests {
 
     fn health() -> Health {
         match fit_box().daemon {
-            Daemon::Running(_, health) => health,
+            Daemon::Running(_, health) => *health,
             other => panic!("{other:?}"),
         }
     }
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn a_daemon_is_asked_how_it_is() {
         let address = "127.0.0.1:7400".parse().unwrap();
-        let is = |health| Daemon::Running(address, health);
+        let is = |health| Daemon::Running(address, Box::new(health));
         for (daemon, want) in [
             (Daemon::Absent(address), vec![("daemon", Unknown)]),
             (Daemon::AnyPort, vec![("daemon", Unknown)]),
@@ -358,7 +358,7 @@ mod tests {
                 settle_us_advised: Some(12_000),
                 ..health()
             };
-            let daemon = Daemon::Running("127.0.0.1:7400".parse().unwrap(), health);
+            let daemon = Daemon::Running("127.0.0.1:7400".parse().unwrap(), Box::new(health));
             let pools = vec![virtual_pool("table")];
             let facts = Facts { devices: Ok(vec![]), pools, daemon, settle_us: Micros::ZERO, ..fit_box() };
             let finding = settle_window(&facts);

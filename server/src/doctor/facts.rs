@@ -231,7 +231,7 @@ pub enum Daemon {
     /// Somebody listens, but this is what came instead of a page.
     Odd(SocketAddr, String),
     /// It answered.
-    Running(SocketAddr, Health),
+    Running(SocketAddr, Box<Health>),
 }
 
 /// `/healthz`. What an older or newer daemon does not say is `None`.
@@ -357,7 +357,7 @@ pub(super) mod tests {
             runtime: Runtime { dir: Some("/run/buzzerd".into()), kind: Ok("tmpfs".to_owned()) },
             daemon: Daemon::Running(
                 address,
-                Health {
+                Box::new(Health {
                     status: "ok".to_owned(),
                     log: Some("/var/lib/buzzerd".into()),
                     storage: Some("ok".to_owned()),
@@ -372,7 +372,7 @@ pub(super) mod tests {
                     settle_us_advised: None,
                     pools: vec![PoolHealth { id: "stage".to_owned(), devices: 1, is_waiting: false }],
                     buttons: Buttons { all: 4, ..Buttons::default() },
-                },
+                }),
             ),
             configured_log: "/var/lib/buzzerd".into(),
             installed: Installed { has_unit: true },

@@ -28,7 +28,7 @@ pub(super) fn ask(listen: &[SocketAddr]) -> Daemon {
     };
     match get(stream, address) {
         Ok(response) => match Health::parse(&response) {
-            Some(health) => Daemon::Running(address, health),
+            Some(health) => Daemon::Running(address, Box::new(health)),
             None => Daemon::Odd(address, "an answer that is not buzzerd's".to_owned()),
         },
         // A read that reached its time-out says WouldBlock.
