@@ -1,9 +1,8 @@
 //! Many devices, one order. In: events of every device, each device's in its own order, with the time that counts.
 //! Out: one stream in kernel-time order. Guarantee: if every event became visible within the settle window W of its
 //! stamp, what leaves is sorted by stamp, whatever order the reads had; an event that comes later than that leaves at
-//! once, flagged `late`, and what has left is never changed. While there is no room where they should go, nothing is
-//! overtaken by what is read more than a second after it was due, however old its stamp says it is. Events of one stamp leave as one group. A
-//! device counts from when it was pushed as attached: with one device nothing is held, so what a second one saw while it
+//! once, flagged `late`, and what has left is never changed. No event is overtaken by what is pushed more than
+//! 4 × [`WAITING_MAX`] events later, however old its stamp says it is. Events of one stamp leave as one group. A device counts from when it was pushed as attached: with one device nothing is held, so what a second one saw while it
 //! was being opened (a few ms) may be late.
 //!
 //! Why W is needed: the kernel stamps a frame before it makes it readable (`evdev_events` against
@@ -17,13 +16,14 @@ use std::collections::BinaryHeap;
 use crate::event::{DeviceId, Event, Flags, Kind};
 use crate::time::{KernelTime, Micros};
 
-/// Events that can wait here: for the window to pass or for room in the ring. 1.75 MiB, all of it resident.
+/// Events that can wait here: for the window to pass or for room in the ring. 1.5 MiB, all of it resident.
 pub const WAITING_MAX: usize = 32_768;
 /// Events of one group at most, which the server has to keep until it is whole. What a sender says beyond that with the
 /// same stamp is late.
 const GROUP_MAX: usize = WAITING_MAX;
-/// What is due and has no room can be overtaken by what is read later for so long.
-const OVERTAKEN_US_MAX: Micros = Micros::from_ms(1000);
+
+/// What waits can be overtaken by so many events that come later, and not by more than twice as many.
+const OVERTAKEN_MAX: usize = 2 * WAITING_MAX;
 
 /// The k-way merge.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ pub struct Order {
     stamped: usize,
     /// The latest stamp that has left.
     last: KernelTime,
-    /// What is stamped up to here has been due for [`OVERTAKEN_US_MAX`], and has left unless there was no room for it.
-    overdue: KernelTime,
+    /// The latest turn so far, as it was when [`OVERTAKEN_MAX`] events were last counted, and one such count before.
+    latest: [KernelTime; 3],
     /// The stamp of the group that is leaving: more of it waits.
     open: Option<KernelTime>,
     /// How many events of it have left.
@@ -45,11 +45,11 @@ pub struct Order {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Waiting {
-    /// The event's stamp; or what was overdue when it came, if that is later.
+    /// The event's stamp; or, if that is later, the latest turn of those that came long before.
     turn: KernelTime,
     event: Event,
+    /// Twice its number, and one if it is stamped.
     arrival: u64,
-    stamped: bool,
 }
 
 impl Ord for Waiting {
@@ -84,7 +84,7 @@ impl Order {
             arrivals: 0,
             stamped: 0,
             last: KernelTime::ZERO,
-            overdue: KernelTime::ZERO,
+            latest: [KernelTime::ZERO; 3],
             open: None,
             open_events: 0,
         }
@@ -107,18 +107,24 @@ impl Order {
         if event.kind == Kind::Attached {
             self.stamped += usize::from(stamped);
         }
+        let [latest, before, long_before] = &mut self.latest;
+        if self.arrivals.is_multiple_of(OVERTAKEN_MAX as u64) {
+            (*before, *long_before) = (*latest, *before);
+        }
         // A sender that says an old stamp over and over could keep a full ring to itself.
-        let turn = event.at.max(self.overdue);
-        self.waiting.push(Reverse(Waiting { turn, event, arrival: self.arrivals, stamped }));
+        let turn = event.at.max(*long_before);
+        *latest = turn.max(*latest);
+        let arrival = self.arrivals << 1 | u64::from(stamped);
+        self.waiting.push(Reverse(Waiting { turn, event, arrival }));
         self.arrivals += 1;
     }
 
     /// Gives every event that is due. `drained`: each device was read until empty in a pass that began then or
     /// later. `emit` answers `false`, and takes nothing, if there is no room.
     pub fn release(&mut self, drained: KernelTime, mut emit: impl FnMut(Event) -> bool) -> Released {
-        self.overdue = self.overdue.max(drained - self.settle_us - OVERTAKEN_US_MAX);
         while let Some(Reverse(head)) = self.waiting.peek() {
-            let Waiting { mut event, stamped, .. } = *head;
+            let Waiting { mut event, arrival, .. } = *head;
+            let stamped = arrival & 1 == 1;
             // Held only for what another device might still show, or the rest of a report that the kernel cut: the parts
             // become readable one after the other, and between two a reader of higher priority can read the first.
             let others = self.stamped.saturating_sub(usize::from(stamped));
@@ -162,8 +168,7 @@ impl Order {
 /// An empty heap whose memory is there: a page fault in the middle of a flood would cost more than a press.
 fn touched_heap() -> BinaryHeap<Reverse<Waiting>> {
     let none = Event { at: KernelTime::ZERO, device: DeviceId::new(0), more: false, kind: Kind::Attached };
-    let mut memory =
-        vec![Reverse(Waiting { turn: none.at, event: none, arrival: 1, stamped: false }); WAITING_MAX];
+    let mut memory = vec![Reverse(Waiting { turn: none.at, event: none, arrival: 1 }); WAITING_MAX];
     memory.clear();
     memory.into()
 }
@@ -300,16 +305,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_due_is_not_overtaken_by_an_old_stamp_that_is_said_over_and_over() {
+    fn what_waits_is_not_overtaken_without_end_by_an_old_stamp_that_is_said_over_and_over() {
         let mut order = with_devices(2);
-        order.push(press(0, 500), true);
         order.push(press(1, 1000), true);
         let mut out = Vec::new();
-        for pass in 0..3 {
-            release_one(&mut order, 5000 + OVERTAKEN_US_MAX.as_us() + pass, &mut out);
+        let count = 2 * OVERTAKEN_MAX + 2;
+        for _ in 0..count {
             order.push(press(0, 500), true);
+            release_one(&mut order, 5000, &mut out);
         }
-        assert_eq!(out, [(0, 500, false), (1, 1000, false), (0, 500, true)]);
+        let place = out.iter().position(|(device, ..)| *device == 1);
+        assert!(place.is_some_and(|place| (OVERTAKEN_MAX..count - 1).contains(&place)), "{place:?}");
     }
 
     #[test]

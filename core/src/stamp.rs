@@ -23,6 +23,9 @@ const SLACK_MIN_US: Micros = Micros::from_us(2000);
 /// A reader that slept is woken well within this time, or was itself kept from running.
 const WAKE_US_MAX: Micros = Micros::from_ms(50);
 
+/// Passes in which all is read that a socket holds, be the window as short as it may: a burst is no flood.
+pub const BACKLOG_PASSES: u32 = 3;
+
 /// The clocks of one read.
 pub trait ReadClock {
     /// Read before the pass began; the same for all devices of the pass.
@@ -40,8 +43,8 @@ pub struct Judge {
     slack_us: Micros,
     /// When the device was last known to have nothing more to read.
     drained: KernelTime,
-    /// The first pass after which it had more to read, if it has not been emptied since.
-    backlog: Option<KernelTime>,
+    /// After how many passes it had more to read, if it has not been emptied since.
+    backlog: Option<u32>,
     /// The latest stamp of a frame that said nothing.
     noted: KernelTime,
     /// The last time that counted, and whether it was the frame's own.
@@ -93,12 +96,13 @@ impl Judge {
     }
 
     /// Up to when others can be let go of though this device has more to read: what it has not shown yet is stamped later,
-    /// or became visible later than that. `None` if it has had more for longer than `for_us`: who sends faster than it
-    /// is read would hold up all others for as long as it likes.
+    /// or became visible later than that. `None` if that is longer ago than `for_us` and there were [`BACKLOG_PASSES`]: who
+    /// sends faster than it is read would hold up all others for as long as it likes.
     pub fn holds_at(&self, pass: KernelTime, for_us: Micros) -> Option<KernelTime> {
-        self.backlog.filter(|since| pass.since(*since) <= for_us)?;
         // What it has not shown yet may still carry the very stamp of its last.
-        Some(self.drained.max(self.last() - Micros::from_us(1)))
+        let known = self.drained.max(self.last() - Micros::from_us(1));
+        let passes = self.backlog?;
+        (pass.since(known) <= for_us || passes <= BACKLOG_PASSES).then_some(known)
     }
 
     /// The read that began with this pass found nothing more.
@@ -108,8 +112,8 @@ impl Judge {
     }
 
     /// The pass ended with more to come.
-    pub fn set_backlog(&mut self, pass: KernelTime) {
-        self.backlog.get_or_insert(pass);
+    pub fn set_backlog(&mut self) {
+        self.backlog = Some(self.backlog.unwrap_or(0).saturating_add(1));
     }
 
     /// Takes note of a frame that moved no key: what the device says from now on was not earlier.
@@ -284,19 +288,25 @@ pub(crate) mod tests {
         let settle = Micros::from_us(500);
         let mut judge = Judge::new(Stamps::Sender, settle, us(1000));
         assert_eq!(judge.holds_at(us(2000), settle), None, "nothing is known to wait");
-        judge.set_backlog(us(2000));
+        judge.set_backlog();
         assert_eq!(judge.holds_at(us(2000), settle), Some(us(1000)), "it began then");
         judge.note(us(1800), &clock(2000, 2010));
         assert_eq!(judge.holds_at(us(2100), settle), Some(us(1799)), "a frame without an edge counts");
         judge.note(us(9000), &clock(2000, 2010));
         judge.note(us(1500), &clock(2000, 2010));
         assert_eq!(judge.holds_at(us(2100), settle), Some(us(1799)), "one that cannot be true does not");
-        judge.set_backlog(us(2400));
-        assert_eq!(judge.holds_at(us(2500), settle), Some(us(1799)));
-        assert_eq!(judge.holds_at(us(2501), settle), None, "for longer than that nobody waits");
+        judge.set_backlog();
+        judge.set_backlog();
+        assert_eq!(judge.holds_at(us(9000), settle), Some(us(1799)), "three passes are no flood");
+        judge.set_backlog();
+        assert_eq!(judge.holds_at(us(2299), settle), Some(us(1799)));
+        assert_eq!(judge.holds_at(us(2300), settle), None, "for longer than that nobody waits");
+        assert_eq!(judge.holds_at(us(2300), settle + settle), Some(us(1799)), "unless it was not read");
+        judge.note(us(2000), &clock(2300, 2310));
+        assert_eq!(judge.holds_at(us(2300), settle), Some(us(1999)), "it has caught up");
         judge.set_drained(us(2600));
-        judge.set_backlog(us(2700));
-        assert_eq!(judge.holds_at(us(2700), settle), Some(us(2600)), "whatever it has came later");
+        judge.set_backlog();
+        assert_eq!(judge.holds_at(us(2700), settle), Some(us(2600)), "all that it has came later");
         assert_eq!(
             judged(&mut judge, 1799, clock(2700, 2710)),
             (2710, true, 0),
@@ -313,7 +323,7 @@ pub(crate) mod tests {
         let kept = judge().judge(KernelTime::from_us(10_000), &stalled);
         assert_eq!((kept.at.as_us(), kept.stall_us), (10_000, Some(Micros::from_us(70_000))));
         let mut busy = judge();
-        busy.set_backlog(KernelTime::from_us(9_000));
+        busy.set_backlog();
         assert_eq!(judged(&mut busy, 10_000, clock(90_000, 90_010)), (10_000, false, 0), "never slept");
     }
 }

@@ -82,11 +82,11 @@ impl Stream {
     }
 
     /// The pass ended with more to read.
-    pub fn set_backlog(&mut self, pass: KernelTime) {
-        self.judge.set_backlog(pass);
+    pub fn set_backlog(&mut self) {
+        self.judge.set_backlog();
     }
 
-    /// Up to when it holds up the others with what it has not been read of; for no longer than `for_us`.
+    /// Up to when it holds up the others with what it has not been read of; for no longer than `for_us`, or a few passes.
     pub fn holds_at(&self, pass: KernelTime, for_us: Micros) -> Option<KernelTime> {
         self.judge.holds_at(pass, for_us)
     }

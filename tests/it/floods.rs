@@ -75,6 +75,8 @@ fn attachments_that_come_beside_a_flood_are_read_and_lose_nothing() {
 /// Presses on one attachment are told while several others flood with these bytes, made anew for each write.
 fn is_told_beside(flood: impl Fn() -> Vec<u8> + Sync) {
     const PRESSES: usize = 20;
+    // So many that the daemon never finds all of them empty.
+    const FLOODERS: usize = 8;
     let pool =
         |id: &str| format!("[[pool]]\nid = \"{id}\"\nsocket = \"$DIR/{id}.sock\"\nstamps = \"sender\"\n");
     let home = Home::new(&format!("{}{}debounce_us = 0\n", pool("noise"), pool("desk")));
@@ -84,7 +86,7 @@ fn is_told_beside(flood: impl Fn() -> Vec<u8> + Sync) {
     client.expect(&connected(1));
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        for _ in 0..3 {
+        for _ in 0..FLOODERS {
             scope.spawn(|| {
                 let mut noise = Attachment::open(&home.socket("noise"), "noise", &[1]);
                 while !over.load(Ordering::Relaxed) {
@@ -92,7 +94,7 @@ fn is_told_beside(flood: impl Fn() -> Vec<u8> + Sync) {
                 }
             });
         }
-        home.journal().wait_attached(4);
+        home.journal().wait_attached(FLOODERS + 1);
         for _ in 0..PRESSES {
             desk.hit(1);
             client.expect_buzz(1);
@@ -104,17 +106,17 @@ fn is_told_beside(flood: impl Fn() -> Vec<u8> + Sync) {
 
 #[test]
 fn a_press_is_told_beside_senders_that_say_without_end_that_nothing_happened() {
-    is_told_beside(|| Input::report(sys::now()).to_bytes().repeat(300));
+    is_told_beside(|| Input::report(sys::now()).to_bytes().repeat(4000));
 }
 
 #[test]
 fn a_press_is_told_beside_senders_whose_stamps_stand_still() {
     let still = sys::now();
-    is_told_beside(|| Input::report(still).to_bytes().repeat(300));
+    is_told_beside(|| Input::report(still).to_bytes().repeat(4000));
 }
 
 #[test]
 fn a_press_is_told_beside_senders_that_press_without_end_at_one_time() {
     let still = sys::now();
-    is_told_beside(|| [frame(still, key(1), true), frame(still, key(1), false)].concat().repeat(80));
+    is_told_beside(|| [frame(still, key(1), true), frame(still, key(1), false)].concat().repeat(1000));
 }

@@ -27,6 +27,7 @@ use crate::io::sys;
 use crate::io::timer::Timer;
 use crate::order::{Order, Released, WAITING_MAX};
 use crate::ring::Sender;
+use crate::shortage::Shortage;
 use crate::stamp::Stamps;
 use crate::stream::{Stream, StreamOptions};
 use crate::time::{KernelTime, Micros};
@@ -94,6 +95,7 @@ pub fn spawn(
         pass: KernelTime::ZERO,
         ring_full: None,
         heap_full: None,
+        short: Shortage::default(),
         run_delay,
         stopping: false,
     };
@@ -131,6 +133,8 @@ struct Reader {
     ring_full: Option<(DeviceId, usize)>,
     /// While the heap is full, until half of it is free again: the first device that was not read, and since when.
     heap_full: Option<(DeviceId, KernelTime)>,
+    /// For how long it could not read as it should.
+    short: Shortage,
     run_delay: RunDelay,
     stopping: bool,
 }
@@ -266,6 +270,7 @@ impl Reader {
     fn pass(&mut self) -> bool {
         // A stamp from elsewhere may be older than another's that epoll named first, so all of these are drained; the
         // reader's own stamps cannot, so of those only the ones that have something.
+        self.short.begin(self.pass, self.ring_full.is_some() || self.heap_full.is_some());
         let mut drained_at = self.pass;
         let mut busy = false;
         let mut unread = None;
@@ -286,9 +291,12 @@ impl Reader {
                 }
                 Drained::More => {
                     source.ready = true;
-                    source.stream.set_backlog(self.pass);
+                    source.stream.set_backlog();
                     busy = true;
-                    if stamped && let Some(up_to) = source.stream.holds_at(self.pass, self.settle_us) {
+                    if stamped
+                        && let Some(up_to) =
+                            source.stream.holds_at(self.pass, self.settle_us + self.short.us())
+                    {
                         drained_at = drained_at.min(up_to);
                     }
                 }
@@ -311,6 +319,9 @@ impl Reader {
             let full_us = u32::try_from(self.pass.since(since).as_us()).unwrap_or(u32::MAX);
             let kind = Kind::HeapFull { full_us };
             self.out.push(Event { at: self.pass, device, more: false, kind }, false);
+        }
+        if !busy {
+            self.short.set_drained();
         }
         // A full heap is waited out with the timer, not by spinning.
         busy & self.release(drained_at)

@@ -8,7 +8,8 @@ use buzzer_core::event::{Buzzer, DeviceId, Event, Garbage, Gone, Kind};
 use buzzer_core::keys::{KeyBits, KeyMap};
 use buzzer_core::order::{Order, Released, WAITING_MAX};
 use buzzer_core::ring::{self, Receiver, Sender};
-use buzzer_core::stamp::{ReadClock, Stamps};
+use buzzer_core::shortage::{SHORT_US_MAX, Shortage};
+use buzzer_core::stamp::{BACKLOG_PASSES, ReadClock, Stamps};
 use buzzer_core::stream::{Stream, StreamOptions};
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::mediator::{Announced, Mediator, Output};
@@ -81,11 +82,13 @@ struct Threads {
     first: usize,
     pass: u64,
     ring_full: Option<(DeviceId, usize)>,
+    ring_was_full: bool,
     timer: Option<u64>,
     reader_due: Option<u64>,
     ran_late_us: u64,
     /// Its memory is full: the first device that was not read, and since when.
     heap_full: Option<(DeviceId, u64)>,
+    short: Shortage,
     /// It has been full: what follows may be late.
     heap_was_full: bool,
     /// When passes began, and when a device was given to it last: nothing is held for longer than the rules say.
@@ -96,6 +99,7 @@ struct Threads {
     // The server.
     receiver: Receiver,
     server_due: Option<u64>,
+    stood_still: bool,
     mediator: Mediator,
     records: Vec<Record>,
     told: Vec<String>,
@@ -125,10 +129,12 @@ pub(crate) fn play(world: World, script: Script) -> Result<Played, String> {
         first: 0,
         pass: 0,
         ring_full: None,
+        ring_was_full: false,
         timer: None,
         reader_due: None,
         ran_late_us: 0,
         heap_full: None,
+        short: Shortage::default(),
         heap_was_full: false,
         passes: Vec::new(),
         given: 0,
@@ -136,6 +142,7 @@ pub(crate) fn play(world: World, script: Script) -> Result<Played, String> {
         sender,
         receiver,
         server_due: None,
+        stood_still: false,
         mediator: Mediator::new(State::default(), pools, start, at(START)),
         records: Vec::new(),
         told: Vec::new(),
@@ -336,6 +343,7 @@ impl Threads {
 
     /// Reads everybody and lets go of what is due. Whether another pass must follow at once.
     fn drain_all(&mut self) -> bool {
+        self.short.begin(at(self.pass), self.ring_full.is_some() || self.heap_full.is_some());
         let mut drained_at = self.pass;
         let mut busy = false;
         let mut unread = None;
@@ -359,10 +367,12 @@ impl Threads {
                         source.stream.set_drained(at(self.pass));
                         truth.set_drained(self.pass);
                     } else {
-                        source.stream.set_backlog(at(self.pass));
+                        source.stream.set_backlog();
                         truth.set_backlog(self.pass);
                         busy = true;
-                        let held = source.stream.holds_at(at(self.pass), Micros::from_us(self.settle_us));
+                        let held = source
+                            .stream
+                            .holds_at(at(self.pass), Micros::from_us(self.settle_us) + self.short.us());
                         if stamped && let Some(held) = held {
                             drained_at = drained_at.min(held.as_us());
                         }
@@ -380,6 +390,9 @@ impl Threads {
         {
             let kind = Kind::HeapFull { full_us: (self.pass - since) as u32 };
             self.order.push(Event { at: at(self.pass), device, more: false, kind }, false);
+        }
+        if !busy {
+            self.short.set_drained();
         }
         busy & self.release(drained_at)
     }
@@ -446,7 +459,11 @@ impl Threads {
                 // With a ring of one event, so long that it is full.
                 _ if self.exact.is_some() => 30,
                 0 if self.world.has(fault::SLOW_SERVER) => self.dice.between(1000, 60_000),
-                0 if self.world.has(fault::FLOOD) => self.dice.between(500_000, 2_000_000),
+                // Once, and for less than what the reader grants.
+                0 if self.world.has(fault::FLOOD) && !self.stood_still => {
+                    self.stood_still = true;
+                    self.dice.between(500_000, 900_000)
+                }
                 _ => self.dice.between(2, 80),
             };
             self.server_due = Some(self.now + latency);
@@ -464,6 +481,7 @@ impl Threads {
             }
             Released::NoRoom => {
                 let waiting = self.order.waiting();
+                self.ring_was_full = true;
                 match &mut self.ring_full {
                     Some((_, most)) => *most = waiting.max(*most),
                     none => *none = no_room_for.map(|device| (device, waiting)),
@@ -474,12 +492,16 @@ impl Threads {
         }
     }
 
-    /// Whatever others have to say: what was due is held for W at most behind the first pass that could have let it go.
-    /// Who was given to the reader since then may have said something older.
+    /// Whatever others have to say: what was due is held for W at most behind the first pass that could have let it go, for
+    /// three passes, or for what had no room, which is bounded. Who was given to the reader since then may have said
+    /// something older.
     fn assert_not_held(&self, due: u64) {
         let first = self.passes.partition_point(|pass| *pass < due);
         if let Some(first) = self.passes.get(first).filter(|_| self.given < due) {
-            assert!(self.pass <= first + self.settle_us, "held for too long: due {due}, now {}", self.pass);
+            let for_us = self.settle_us + if self.ring_was_full { SHORT_US_MAX.as_us() } else { 0 };
+            let passes = self.passes.len() - self.passes.partition_point(|pass| pass < first);
+            let is_right = self.pass <= first + for_us || passes <= BACKLOG_PASSES as usize;
+            assert!(is_right, "held for too long: due {due}, now {}", self.pass);
         }
     }
 

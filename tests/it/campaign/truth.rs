@@ -80,8 +80,10 @@ pub(crate) struct Truth {
     pub(crate) gap: bool,
     /// Everything stamped before is known to have been read.
     drained: u64,
-    /// Since when it has had more to read.
-    backlog: Option<u64>,
+    /// For how many passes it has had more to read.
+    backlog: Option<u32>,
+    /// In one of them nobody waited for it.
+    is_behind: bool,
     /// The latest stamp of a frame that moved no key.
     noted: u64,
     last: u64,
@@ -119,6 +121,7 @@ impl Truth {
             gap: false,
             drained: life.since,
             backlog: None,
+            is_behind: false,
             noted: life.since,
             last: life.since,
             last_is_own: true,
@@ -140,9 +143,7 @@ impl Truth {
 
     /// These records were read. `excused`: the reader could not keep to W (its memory was full).
     pub(crate) fn read(&mut self, node: &Node, items: &[Item], clocks: Clocks, excused: bool) {
-        // For who is read slower than it sends nobody waits longer than W.
-        let is_behind = self.backlog.is_some_and(|since| clocks.pass - since > self.settle_us);
-        let excused = excused || is_behind;
+        let excused = excused || self.is_behind;
         for item in items {
             match item.said {
                 Said::Key(key, value @ (0 | 1)) => self.key(key, value == 1),
@@ -348,11 +349,15 @@ impl Truth {
 
     pub(crate) fn set_drained(&mut self, pass: u64) {
         self.drained = self.drained.max(pass);
-        self.backlog = None;
+        (self.backlog, self.is_behind) = (None, false);
     }
 
     pub(crate) fn set_backlog(&mut self, pass: u64) {
-        self.backlog.get_or_insert(pass);
+        let passes = self.backlog.unwrap_or(0) + 1;
+        self.backlog = Some(passes);
+        // For who is read slower than it sends nobody waits longer than W, and three passes.
+        let known = self.drained.max(self.last.max(self.noted) - 1);
+        self.is_behind |= passes > 3 && pass > known + self.settle_us;
     }
 
     /// Buttons by number.
