@@ -320,9 +320,7 @@ impl Reader {
             let kind = Kind::HeapFull { full_us };
             self.out.push(Event { at: self.pass, device, more: false, kind }, false);
         }
-        if !busy {
-            self.short.set_drained();
-        }
+        self.short.end(busy);
         // A full heap is waited out with the timer, not by spinning.
         busy & self.release(drained_at)
     }

@@ -391,9 +391,7 @@ impl Threads {
             let kind = Kind::HeapFull { full_us: (self.pass - since) as u32 };
             self.order.push(Event { at: at(self.pass), device, more: false, kind }, false);
         }
-        if !busy {
-            self.short.set_drained();
-        }
+        self.short.end(busy);
         busy & self.release(drained_at)
     }
 
@@ -498,7 +496,12 @@ impl Threads {
     fn assert_not_held(&self, due: u64) {
         let first = self.passes.partition_point(|pass| *pass < due);
         if let Some(first) = self.passes.get(first).filter(|_| self.given < due) {
-            let for_us = self.settle_us + if self.ring_was_full { SHORT_US_MAX.as_us() } else { 0 };
+            let for_us = self.settle_us
+                + if self.ring_was_full || self.world.has(fault::STALL | fault::STEAL) {
+                    SHORT_US_MAX.as_us()
+                } else {
+                    0
+                };
             let passes = self.passes.len() - self.passes.partition_point(|pass| pass < first);
             let is_right = self.pass <= first + for_us || passes <= BACKLOG_PASSES as usize;
             assert!(is_right, "held for too long: due {due}, now {}", self.pass);
