@@ -2,7 +2,8 @@
 //! and whatever their descriptors give. Out: events in the ring, in kernel-time order, and one wake-up per batch.
 //! Guarantee: the thread sleeps only in `poll`, without a timeout; nothing here opens a device, writes a file or
 //! knows a client. Per pass it takes at most 64 reads from a source, and requests only while there is room for what they
-//! make, so a flooding source cannot starve the rest; what it has not been read of holds up the rest for W at most.
+//! make, so a flooding source cannot starve the rest; what it has not been read of
+//! holds up the rest for W at most, or three passes, or what [`crate::shortage`] grants.
 //!
 //! A pass: read the clock (T), drain the sources, let go of what is due at T - W ([`crate::order`]), arm the timer
 //! for the next due stamp. The clock is read *before* draining; the order's proof stands on that.
