@@ -9,6 +9,7 @@ pub mod remarks;
 #[cfg(test)]
 mod tests;
 
+pub use self::known::may_be_label;
 use crate::claim::{Claims, SlotId};
 use crate::identity::{Identity, StableId};
 use crate::keys::{KeyCode, KeyMap};

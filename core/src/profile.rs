@@ -90,6 +90,13 @@ const TABLE: &[Known] = &[
 const GENERIC_GAMEPAD: Profile = Profile { name: "gamepad", layout: Layout::Buttons, known: true };
 const GENERIC_JOYSTICK: Profile = Profile { name: "joystick", layout: Layout::Buttons, known: true };
 
+/// The names of all profiles whose devices may be taken though no configuration names them.
+pub fn free_names() -> impl Iterator<Item = &'static str> {
+    let table = TABLE.iter().map(|Known(.., profile)| profile);
+    let all = table.chain([&GENERIC_GAMEPAD, &GENERIC_JOYSTICK]);
+    all.filter(|profile| profile.known).map(|profile| profile.name)
+}
+
 /// The profile of a device. `None`: nothing to go by (a keyboard, a single button, a mouse).
 pub fn recognise(device: &Identity) -> Option<Profile> {
     if let Some(profile) = known_model(device) {

@@ -8,9 +8,10 @@ use crate::record::{Fact, Record};
 
 /// A button that is down for so long is stuck: somebody sits on it, or its spring is gone.
 pub const STUCK_US: u64 = 10_000_000;
-/// A button with so many edges that did not count, within the second that an `ignored` record sums up, chatters. A hand
+/// A button with so many edges a second that did not count chatters. A hand
 /// hits at most about 7 times a second, and a sound contact adds up to 4 edges to each hit (it bounces once or twice).
 pub const CHATTER_EDGES: u32 = 32;
+const CHATTER_US: u64 = 1_000_000;
 /// A button that is hit so long after its last bounce is sound again: somebody cleaned it, or it was only dusty.
 const SOUND_US: u64 = 10_000_000;
 
@@ -141,9 +142,13 @@ impl Buttons {
         due.map(|(_, id)| *id).collect()
     }
 
-    /// Whether so many edges that did not count make this button a chattering one, and it was not called so yet.
-    pub fn is_new_chatter(&self, id: ButtonId, edges: u32) -> bool {
-        edges >= CHATTER_EDGES && self.buttons.get(&id).is_some_and(|button| !button.chattering)
+    /// Whether so many edges that did not count, within so long, make this button a chattering one, and it was not called
+    /// so yet.
+    pub fn is_new_chatter(&self, id: ButtonId, edges: u32, span_us: u64) -> bool {
+        // An `ignored` record sums up a second, or a little more until it is made; only where there were very many it is more.
+        let seconds = (span_us / CHATTER_US).max(1);
+        u64::from(edges) >= seconds.saturating_mul(CHATTER_EDGES.into())
+            && self.buttons.get(&id).is_some_and(|button| !button.chattering)
     }
 
     /// Takes the next record.
@@ -177,7 +182,8 @@ impl Buttons {
                 button.release();
                 button.heard_us = Some(at_us);
             }),
-            Fact::Ignored { device, buzzer, edges, down, .. } => {
+            // A sum of many buttons says of none of them how it was left.
+            Fact::Ignored { device, buzzer, edges, down, others: 0, .. } => {
                 self.change((*device, *buzzer), |button| {
                     button.ignored_edges += u64::from(*edges);
                     button.bounced_us = Some(at_us);
@@ -199,6 +205,8 @@ impl Buttons {
                 self.change((*device, *buzzer), |button| button.stuck = true);
             }
             Fact::Connect { .. }
+            | Fact::Disconnect { .. }
+            | Fact::Ignored { .. }
             | Fact::Refuse { .. }
             | Fact::Draw { .. }
             | Fact::Gap { .. }

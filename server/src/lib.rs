@@ -22,6 +22,7 @@ pub mod log;
 pub mod mediator;
 pub mod outbox;
 pub mod outgoing;
+pub mod pace;
 pub mod pages;
 pub mod pool;
 pub mod pool_id;

@@ -3,6 +3,7 @@
 //! no descriptor, no thread), so a test is a loop and a replay is a run; every message follows from a record that
 //! stands before it in the output, and the shell must have appended that record before it tells anybody.
 
+mod notes;
 mod requests;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use buzzer_core::claim::SlotId;
 use buzzer_core::event::{Buzzer, Event, Flags, Gone, Kind};
 use buzzer_core::time::{KernelTime, Micros};
 
+use self::notes::Notes;
 use self::requests::Connects;
 use crate::contest::Contests;
 use crate::group::{Group, Ordered, Placed};
@@ -21,7 +23,6 @@ use crate::pool::{PoolSpec, Pools};
 use crate::pool_id::PoolId;
 use crate::record::{Fact, Record};
 use crate::state::{News, State};
-use crate::sums::{Sums, Which};
 use crate::v1;
 
 /// What the shell is to do.
@@ -71,11 +72,10 @@ pub struct Mediator {
     group: Group,
     contests: Contests,
     connects: Connects,
-    ignored: Sums,
+    /// What is told as a sum.
+    notes: Notes,
     /// The latest time of an event that has left the reader.
     latest: KernelTime,
-    /// Presses of pools that are not connected.
-    uncounted: Sums,
     out: VecDeque<Output>,
 }
 
@@ -89,12 +89,12 @@ impl Mediator {
             group: Group::default(),
             contests: Contests::default(),
             connects: Connects::default(),
-            ignored: Sums::default(),
+            notes: Notes::default(),
             latest: KernelTime::ZERO,
-            uncounted: Sums::default(),
             out: VecDeque::new(),
         };
         mediator.record(now, start);
+        mediator.forget_pools(now);
         let specs: Vec<PoolSpec> = mediator.pools.iter().cloned().collect();
         for spec in specs {
             mediator.resume(&spec, now);
@@ -119,9 +119,8 @@ impl Mediator {
 
     /// When [`Mediator::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<KernelTime> {
-        let sums = self.ignored.due().chain(self.uncounted.due());
         let stuck = self.state.buttons().stuck_at_us().map(KernelTime::from_us);
-        self.connects.due().chain(sums).chain(stuck).min()
+        self.connects.due().chain(self.notes.next_due()).chain(stuck).min()
     }
 
     /// A device will be read; its first event in the ring makes it valid.
@@ -147,7 +146,7 @@ impl Mediator {
     fn handle_group(&mut self, group: Ordered) {
         for event in group.uncounted {
             if let Kind::Press { buzzer, .. } = event.kind {
-                self.uncounted.add((event.device.get(), buzzer.0), event.at, true);
+                self.notes.add_uncounted((event.device.get(), buzzer.0), event.at);
             }
         }
         group.before.into_iter().for_each(|event| self.handle_other(event));
@@ -213,13 +212,9 @@ impl Mediator {
         match event.kind {
             Kind::Attached => return self.handle_attached(device, at),
             Kind::Detached(gone) => return self.handle_detached(device, gone, at),
-            Kind::RingFull { waiting_max } => {
-                self.record(at, Fact::RingFull { waiting_max });
-                return;
-            }
+            Kind::RingFull { waiting_max } => return self.note(at, Fact::RingFull { waiting_max }),
             Kind::HeapFull { full_us } => {
-                self.record(at, Fact::HeapFull { full_us: full_us.into() });
-                return;
+                return self.note(at, Fact::HeapFull { full_us: full_us.into() });
             }
             Kind::Held { buzzer } => return self.handle_held(device, buzzer.0, at),
             _ => {}
@@ -239,15 +234,15 @@ impl Mediator {
                 }
             }
             Kind::ReaderStall { late_us } => {
-                self.record(at, Fact::ReaderStall { device, pool, late_us: late_us.into() });
+                let late_us = late_us.into();
+                self.note(at, Fact::ReaderStall { device, pool, late_us, times: 1, since_us: None });
             }
             Kind::StaleStamp { stamp } => {
-                self.record(at, Fact::StaleStamp { device, pool, stamp_us: stamp.as_us() });
+                let stamp_us = stamp.as_us();
+                self.note(at, Fact::StaleStamp { device, pool, stamp_us, times: 1, since_us: None });
             }
-            Kind::Ignored { buzzer, down } => self.ignored.add((device, buzzer.0), at, down),
-            Kind::Gap { since } => {
-                self.record(at, Fact::Gap { device, pool, since_us: since.as_us() });
-            }
+            Kind::Ignored { buzzer, down } => self.notes.add_ignored((device, buzzer.0), at, down),
+            Kind::Gap { since } => self.note(at, Fact::Gap { device, pool, since_us: since.as_us() }),
             _ => {}
         }
     }
@@ -280,7 +275,7 @@ impl Mediator {
         self.announced.remove(&device);
         let slot = self.pools.slot_of(device).map(|(_, slot)| slot.device = None);
         if let Some(pool) = self.state.pool_of(device).cloned() {
-            self.tell_sums(Which::Of(device));
+            self.end_notes_of(device, at);
             // An evdev node that goes takes the presses with it that were not read yet.
             let certain = !matches!(gone, Gone::Unplugged | Gone::Failed(_));
             self.record(at, Fact::Detach { device, pool, reason: gone.to_string(), certain });
@@ -328,18 +323,13 @@ impl Mediator {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: KernelTime) {
-        self.tell_sums(Which::Due(now));
+        self.tell_notes(now);
         for (device, buzzer) in self.state.buttons().newly_stuck(now.as_us()) {
             if let Some(pool) = self.state.pool_of(device).cloned() {
                 self.record(now, Fact::Stuck { pool, buzzer, device });
             }
         }
         self.settle(now);
-    }
-
-    /// Something that changes nothing and is to be read in the log: about the clock, the storage, the machine.
-    pub fn handle_note(&mut self, note: Fact, at: KernelTime) {
-        self.record(at, note);
     }
 
     /// The process has to do without something that it asked the kernel for.
@@ -349,8 +339,19 @@ impl Mediator {
 
     /// The process ends because it was asked to.
     pub fn handle_stop(&mut self, now: KernelTime) {
-        self.tell_sums(Which::All);
+        self.end_notes(now);
         self.record(now, Fact::Stop {});
+    }
+
+    /// What the configuration has no more is connected no longer. A pool that no configuration names comes with its
+    /// device: it may only be unplugged.
+    fn forget_pools(&mut self, now: KernelTime) {
+        let is_gone =
+            |pool: &&PoolId| self.pools.get(pool.as_str()).is_none() && !self.pools.may_appear(pool);
+        let gone: Vec<PoolId> = self.state.connected().filter(is_gone).cloned().collect();
+        for pool in gone {
+            self.record(now, Fact::Disconnect { pool, by: "configuration".to_owned() });
+        }
     }
 
     /// What was connected before, or always is, is opened without being asked.
@@ -361,24 +362,6 @@ impl Mediator {
         }
         if self.state.is_connected(&spec.id) {
             self.out.extend(spec.slots.iter().flatten().map(|slot| Output::Want(*slot)));
-        }
-    }
-
-    fn tell_sums(&mut self, which: Which) {
-        for ((device, buzzer), sum) in self.ignored.take(which) {
-            let Some(pool) = self.state.pool_of(device).cloned() else { continue };
-            let is_new_chatter = self.state.buttons().is_new_chatter((device, buzzer), sum.edges);
-            let (counted, edges, since_us) = (pool.clone(), sum.edges, sum.since.as_us());
-            let down = sum.down;
-            self.record(sum.last, Fact::Ignored { pool: counted, buzzer, device, edges, since_us, down });
-            if is_new_chatter {
-                self.record(sum.last, Fact::Chattering { pool, buzzer, device });
-            }
-        }
-        for ((device, buzzer), sum) in self.uncounted.take(which) {
-            let Some(pool) = self.state.pool_of(device).cloned() else { continue };
-            let (presses, since_us, reason) = (sum.edges, sum.since.as_us(), "not_connected".to_owned());
-            self.record(sum.last, Fact::Uncounted { pool, buzzer, device, presses, since_us, reason });
         }
     }
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use buzzer_core::assign::may_be_label;
 use buzzer_core::claim::SlotId;
 
 use crate::pool_id::PoolId;
@@ -44,6 +45,8 @@ impl Slot {
 #[derive(Debug, Default)]
 pub struct Pools {
     specs: Vec<PoolSpec>,
+    /// The configuration names no pool, so every recognised device is one.
+    is_automatic: bool,
     slots: BTreeMap<SlotId, Slot>,
 }
 
@@ -52,7 +55,12 @@ impl Pools {
     pub fn new(specs: Vec<PoolSpec>) -> Self {
         let slots = specs.iter().flat_map(|spec| spec.slots.iter().flatten());
         let slots = slots.map(|slot| (*slot, Slot::default())).collect();
-        Self { specs, slots }
+        Self { is_automatic: specs.is_empty(), specs, slots }
+    }
+
+    /// Whether a pool of this name, which is not there, comes with its device.
+    pub fn may_appear(&self, id: &PoolId) -> bool {
+        self.is_automatic && may_be_label(id.as_str())
     }
 
     /// The pool with this name.

@@ -77,7 +77,14 @@ pub enum Fact {
         /// Who asked: a peer address, or `autoconnect`.
         by: String,
     },
-    /// A pool could not be connected.
+    /// A pool is connected no longer: its presses do not count, and nobody waits for it.
+    Disconnect {
+        /// The pool.
+        pool: PoolId,
+        /// Why: `configuration`, which has no such pool any more.
+        by: String,
+    },
+    /// A pool could not be connected. What one peer is refused is summed over up to a second, and so is what too many are.
     Refuse {
         /// What was asked for, as it was sent.
         pool: String,
@@ -85,6 +92,12 @@ pub enum Fact {
         by: String,
         /// The answer.
         message: String,
+        /// How often; the other keys are those of the last time.
+        #[serde(default = "once", skip_serializing_if = "is_once")]
+        times: u32,
+        /// When first; absent: it is this one only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since_us: Option<u64>,
     },
     /// Presses of one stamp were put in order by a draw: by SHA-256 of seed, pool, a zero byte and the buzzer's
     /// number in decimal, smallest first. Those presses name this record's `seq` as their `tie`.
@@ -164,7 +177,7 @@ pub enum Fact {
         /// The device.
         device: u32,
     },
-    /// Edges that debounce did not count, summed over up to a second.
+    /// Edges that debounce did not count, summed over up to a second; over more, where there are very many.
     Ignored {
         /// The pool.
         pool: PoolId,
@@ -179,6 +192,9 @@ pub enum Fact {
         /// Whether the contact was closed after the last of them.
         #[serde(default)]
         down: bool,
+        /// So many other buttons of the device are in this sum: there were too many for a record each.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        others: u32,
     },
     /// A press became visible later than the settle window after its stamp, or after what has a later stamp had left the
     /// reader: it is told behind that, flagged `late`. Follows the press and has its time.
@@ -193,7 +209,8 @@ pub enum Fact {
         behind_us: u64,
     },
     /// What the device said at `at_us` carried a stamp that cannot be true; it is ordered by the time it was read. Comes
-    /// before the press or release.
+    /// before the press or release; where a device does it more than once a second, the rest of them comes as a sum, and
+    /// the presses have their flag.
     StaleStamp {
         /// The device.
         device: u32,
@@ -201,8 +218,15 @@ pub enum Fact {
         pool: PoolId,
         /// The stamp as the kernel or the sender gave it, µs.
         stamp_us: u64,
+        /// How often; `stamp_us` is the last.
+        #[serde(default = "once", skip_serializing_if = "is_once")]
+        times: u32,
+        /// When first; absent: it is this one only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since_us: Option<u64>,
     },
-    /// The kernel dropped events of a device: presses between `since_us` and this record may be missing.
+    /// The kernel dropped events of a device: presses between `since_us` and `at_us` may be missing. Where that happens more
+    /// than once a second, the rest of them is one span.
     Gap {
         /// The device.
         device: u32,
@@ -212,14 +236,20 @@ pub enum Fact {
         since_us: u64,
     },
     /// The reader was kept from running: what it read of this device with this record's time came late, with a true
-    /// stamp.
+    /// stamp. Where that happens more than once a second, the rest of them is one record.
     ReaderStall {
         /// The device.
         device: u32,
         /// The pool.
         pool: PoolId,
-        /// For how long it was ready to run and did not, µs.
+        /// For how long it was ready to run and did not, µs; the longest, of several.
         late_us: u64,
+        /// How often.
+        #[serde(default = "once", skip_serializing_if = "is_once")]
+        times: u32,
+        /// When first; absent: it is this one only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since_us: Option<u64>,
     },
     /// The ring was full for a while; events waited in order and none was lost.
     RingFull {
@@ -241,7 +271,7 @@ pub enum Fact {
     },
     /// The process ended because it was asked to.
     Stop {},
-    /// Presses that did not count, summed over up to a second.
+    /// Presses that did not count, summed over up to a second; over more, where there are very many.
     Uncounted {
         /// The pool.
         pool: PoolId,
@@ -255,6 +285,9 @@ pub enum Fact {
         since_us: u64,
         /// `not_connected`: their pool was not.
         reason: String,
+        /// So many other buttons of the device are in this sum.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        others: u32,
     },
     /// Both clocks at one moment: `at_us` and the wall's. Made at start, with the first record after 60 s, and when somebody
     /// set the wall clock.
@@ -284,7 +317,8 @@ pub enum Fact {
         /// Where it is: node and USB port.
         place: String,
     },
-    /// The log's own storage has a fault, or has none any more.
+    /// The log's own storage has a fault, or has none any more. Where that comes too often, it is the last of several, and
+    /// `done` says of how many.
     Storage {
         /// What was tried or found.
         what: String,
@@ -340,6 +374,20 @@ pub enum Fact {
         /// That record's hash: what is left of the log follows from it.
         last_hash: String,
     },
+}
+
+const fn once() -> u32 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_once(times: &u32) -> bool {
+    *times == 1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Serialize for PoolId {

@@ -83,6 +83,11 @@ impl State {
         self.devices.values().filter(|device| device.pool == *pool).count()
     }
 
+    /// The devices that are attached, ascending.
+    pub fn devices(&self) -> impl Iterator<Item = u32> {
+        self.devices.keys().copied()
+    }
+
     /// The pool that a device serves.
     pub fn pool_of(&self, device: u32) -> Option<&PoolId> {
         self.devices.get(&device).map(|device| &device.pool)
@@ -141,7 +146,11 @@ impl State {
         self.apply_pools(record, tell);
         let changes = matches!(
             record.fact,
-            Fact::Start { .. } | Fact::Attach { .. } | Fact::Detach { .. } | Fact::Connect { .. }
+            Fact::Start { .. }
+                | Fact::Attach { .. }
+                | Fact::Detach { .. }
+                | Fact::Connect { .. }
+                | Fact::Disconnect { .. }
         );
         if changes {
             let counting = self.devices.values().filter(|device| self.is_connected(&device.pool));
@@ -152,7 +161,7 @@ impl State {
     /// Whether a record of this kind can change what is left of the state after the next `start`. Devices and buttons
     /// are not.
     pub fn outlives_start(kind: &str) -> bool {
-        matches!(kind, "start" | "connect")
+        matches!(kind, "start" | "connect" | "disconnect")
     }
 
     /// Takes a record that does not outlive a start. The state is complete again after the next `start`.
@@ -203,6 +212,11 @@ impl State {
                     for buzzer in self.buzzers(pool) {
                         tell(News::Connected { pool: pool.clone(), buzzer });
                     }
+                }
+            }
+            Fact::Disconnect { pool, .. } => {
+                if self.connected.remove(pool) && !self.buzzers(pool).is_empty() {
+                    tell(News::Disconnected { pool: pool.clone(), buzzer: None });
                 }
             }
             Fact::Press { pool, buzzer, .. } => tell(News::Buzz { pool: pool.clone(), buzzer: *buzzer }),
@@ -290,6 +304,17 @@ mod tests {
         assert_eq!(news(&mut state, detach(1)), [disconnected(Some(1))]);
         assert_eq!(news(&mut state, detach(2)), [disconnected(None)], "the last ones go as a pool");
         assert_eq!(news(&mut state, attach(3, &[2])), [connected(2)], "still wanted");
+    }
+
+    #[test]
+    fn a_pool_that_is_disconnected_goes_as_a_whole_and_once() {
+        let mut state = State::default();
+        news(&mut state, attach(1, &[1, 2]));
+        news(&mut state, Fact::Connect { pool: pool(), by: String::new() });
+        let disconnect = Fact::Disconnect { pool: pool(), by: "configuration".into() };
+        assert_eq!(news(&mut state, disconnect.clone()), [disconnected(None)]);
+        assert_eq!(news(&mut state, disconnect), []);
+        assert_eq!(news(&mut state, detach(1)), [], "nobody was told of it");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use super::{Slot, Verdict};
 use crate::claim::SlotId;
 use crate::identity::Identity;
-use crate::profile::recognise;
+use crate::profile::{free_names, recognise};
 
 /// Without configuration: every device that is free to take has the slot that it had, or the one that a device of
 /// the same stable identity left, or a new one. (Two players' halves of one encoder may share even their phys.)
@@ -57,6 +57,12 @@ fn unique_label(device: &Identity, slots: &[Slot]) -> String {
     let long = label(device, device.usb_controller());
     let numbered = (2..).map(|number| format!("{}-{number}", &long[..long.len().min(56)]));
     std::iter::once(long.clone()).chain(numbered).find(is_free).expect("one of endless names is free")
+}
+
+/// Whether a device that no configuration names can have this name.
+pub fn may_be_label(name: &str) -> bool {
+    free_names()
+        .any(|what| name.strip_prefix(what).is_some_and(|place| place.is_empty() || place.starts_with('-')))
 }
 
 /// `buzz-wired-1.2`: what it is and where it is plugged in. What is not on USB goes by its serial number.

@@ -212,20 +212,30 @@ impl Audit {
                     self.say(seq, "this button has not been down for long enough to be stuck".to_owned());
                 }
             }
-            Fact::Ignored { pool, device, buzzer, edges, since_us, .. } => {
+            Fact::Ignored { pool, device, buzzer, edges, since_us, others, .. } => {
                 self.check_button(seq, *device, *buzzer, pool);
                 self.check_since(record, *since_us);
-                let is_new = self.state.buttons().is_new_chatter((*device, *buzzer), *edges);
-                self.chatters = is_new.then_some((*device, *buzzer));
+                let (id, span_us) = ((*device, *buzzer), record.at_us.saturating_sub(*since_us));
+                let is_new = *others == 0 && self.state.buttons().is_new_chatter(id, *edges, span_us);
+                self.chatters = is_new.then_some(id);
             }
+            Fact::Disconnect { pool, .. } => {
+                if !self.state.is_connected(pool) {
+                    self.say(seq, format!("pool {pool} was not connected"));
+                }
+            }
+            Fact::Refuse { times, since_us, .. } => self.check_sum(record, *times, *since_us),
             Fact::Gap { device, pool, since_us } => {
                 self.check_device(seq, *device, pool);
                 self.check_since(record, *since_us);
             }
             Fact::Lost { first_seq, last_seq } => self.check_lost(seq, before, *first_seq, *last_seq),
-            Fact::Late { device, pool, .. }
-            | Fact::StaleStamp { device, pool, .. }
-            | Fact::ReaderStall { device, pool, .. } => self.check_device(seq, *device, pool),
+            Fact::Late { device, pool, .. } => self.check_device(seq, *device, pool),
+            Fact::StaleStamp { device, pool, times, since_us, .. }
+            | Fact::ReaderStall { device, pool, times, since_us, .. } => {
+                self.check_device(seq, *device, pool);
+                self.check_sum(record, *times, *since_us);
+            }
             _ => {}
         }
         self.state.apply(record, |_| {});
@@ -303,6 +313,16 @@ impl Audit {
         if since_us > record.at_us {
             self.say(record.seq, format!("it began {} µs after its own time", since_us - record.at_us));
         }
+    }
+
+    fn check_sum(&mut self, record: &Record, times: u32, since_us: Option<u64>) {
+        if (times > 1) != since_us.is_some() || times == 0 {
+            self.say(
+                record.seq,
+                "a sum says how often and since when, and what happened once neither".to_owned(),
+            );
+        }
+        self.check_since(record, since_us.unwrap_or(0));
     }
 
     /// `chattering` follows the `ignored` record that shows it, at once, and nothing else.

@@ -38,8 +38,12 @@ fn words(fact: &Fact) -> String {
             format!("{pool}: device {device} is gone ({reason}){certain}")
         }
         Fact::Connect { pool, by } => format!("{pool}: connected, {by} asked; its presses count"),
-        Fact::Refuse { pool, by, message } => {
-            format!("connect of {} refused to {by}: {}", Quoted(pool), Quoted(message))
+        Fact::Disconnect { pool, by } => {
+            let why = if by == "configuration" { "the configuration has it no more" } else { by };
+            format!("{pool}: disconnected, {}; its presses count no longer", Quoted(why))
+        }
+        Fact::Refuse { pool, by, message, times, .. } => {
+            format!("connect of {} refused to {by}{}: {}", Quoted(pool), times_of(*times), Quoted(message))
         }
         Fact::Draw { seed, presses } => format!("draw among {presses} presses of one stamp, seed {seed}"),
         Fact::Press { pool, buzzer, device, uncertainty_us, flags, contests, tie, .. } => {
@@ -68,19 +72,20 @@ fn words(fact: &Fact) -> String {
             format!("{}  stuck: down for 10 s", button(pool, *buzzer, *device))
         }
         Fact::Release { pool, buzzer, device } => format!("{}  released", button(pool, *buzzer, *device)),
-        Fact::Ignored { pool, buzzer, device, edges, since_us: _, .. } => {
-            format!(
-                "{}  {} of a bouncing contact not counted",
-                button(pool, *buzzer, *device),
-                counted(u64::from(*edges), "edge")
-            )
-        }
+        Fact::Ignored { pool, buzzer, device, edges, others, .. } => format!(
+            "{}{}  {} of a bouncing contact not counted",
+            button(pool, *buzzer, *device),
+            and_others(*others),
+            counted(u64::from(*edges), "edge")
+        ),
         Fact::Gap { device, pool, .. } => {
             format!("{pool}: the kernel dropped events of device {device}, presses may be missing")
         }
-        Fact::ReaderStall { device, pool, late_us } => {
-            format!("{pool}: device {device} was read {} late, its stamps are true", ms(*late_us))
-        }
+        Fact::ReaderStall { device, pool, late_us, times, .. } => format!(
+            "{pool}: device {device} was read {} late{}, its stamps are true",
+            ms(*late_us),
+            times_of(*times)
+        ),
         Fact::RingFull { waiting_max } => {
             format!(
                 "{} had to wait for the server, in order, none lost",
@@ -94,8 +99,9 @@ fn words(fact: &Fact) -> String {
             "{pool}: seq {press} of device {device} came late, its stamp is {} before one that was told already",
             ms(*behind_us)
         ),
-        Fact::StaleStamp { pool, device, stamp_us } => format!(
-            "{pool}: device {device} gave an impossible stamp ({stamp_us} µs), the time it was read counts instead"
+        Fact::StaleStamp { pool, device, stamp_us, times, .. } => format!(
+            "{pool}: device {device} gave an impossible stamp ({stamp_us} µs){}, the time it was read counts instead",
+            times_of(*times)
         ),
         Fact::HeapFull { full_us } => {
             format!(
@@ -104,11 +110,11 @@ fn words(fact: &Fact) -> String {
             )
         }
         Fact::Degraded { what, reason } => format!("buzzerd has to do without {what}: {}", Quoted(reason)),
-        Fact::Uncounted { pool, buzzer, device, presses, reason, .. } => {
+        Fact::Uncounted { pool, buzzer, device, presses, reason, others, .. } => {
             let why = if reason == "not_connected" { "the pool is not connected" } else { reason };
+            let (button, others) = (button(pool, *buzzer, *device), and_others(*others));
             format!(
-                "{}  {} not counted: {}",
-                button(pool, *buzzer, *device),
+                "{button}{others}  {} not counted: {}",
                 counted(u64::from(*presses), "press"),
                 Quoted(why)
             )
@@ -154,6 +160,15 @@ fn button(pool: &PoolId, buzzer: u16, device: u32) -> String {
     format!("{pool} {buzzer}  (device {device})")
 }
 
+/// How often, if more than once.
+fn times_of(times: u32) -> String {
+    if times == 1 { String::new() } else { format!(" ({times} times)") }
+}
+
+fn and_others(others: u32) -> String {
+    if others == 0 { String::new() } else { format!(" and {others} more buttons") }
+}
+
 fn short(id: &str) -> &str {
     id.get(..8).unwrap_or(id)
 }
@@ -197,7 +212,13 @@ mod tests {
 
     #[test]
     fn what_others_chose_cannot_move_the_cursor() {
-        let refuse = Fact::Refuse { pool: "\u{1b}[2J".into(), by: "x".into(), message: "no\n".into() };
+        let refuse = Fact::Refuse {
+            pool: "\u{1b}[2J".into(),
+            by: "x".into(),
+            message: "no\n".into(),
+            times: 1,
+            since_us: None,
+        };
         assert_eq!(of(&refuse), r#"connect of "\u{1b}[2J" refused to x: "no\n""#);
         let forged = Fact::Detach {
             device: 1,

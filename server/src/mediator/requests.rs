@@ -20,7 +20,7 @@ const REQUESTS_MAX: usize = 64;
 /// What a client sent is quoted up to this length in the log.
 const QUOTE_CHARS_MAX: usize = 64;
 /// What a client was answered, likewise: it may name all pools.
-const ANSWER_CHARS_MAX: usize = 512;
+const ANSWER_CHARS_MAX: usize = 256;
 
 /// Every `connect` that is under way.
 #[derive(Debug, Default)]
@@ -152,14 +152,18 @@ impl Mediator {
     fn connected(&mut self, askers: &[ClientId], by: &str, spec: &PoolSpec, now: KernelTime) {
         let buzzers: Vec<u16> = self.state.buzzers(&spec.id).into_iter().collect();
         let text = v1::connect_result(spec.id.as_str(), &buzzers);
-        self.record_for(now, Fact::Connect { pool: spec.id.clone(), by: by.to_owned() }, askers);
+        // What changes nothing is no record.
+        if !self.state.is_connected(&spec.id) {
+            self.record_for(now, Fact::Connect { pool: spec.id.clone(), by: by.to_owned() }, askers);
+        }
         self.out.extend(askers.iter().map(|asker| Output::Tell(*asker, text.clone())));
     }
 
     fn refuse(&mut self, askers: &[ClientId], by: &str, pool: &str, message: &str, now: KernelTime) {
         let quoted = pool.chars().take(QUOTE_CHARS_MAX).collect();
         let answer = message.chars().take(ANSWER_CHARS_MAX).collect();
-        self.record(now, Fact::Refuse { pool: quoted, by: by.to_owned(), message: answer });
+        let (by, times, since_us) = (by.to_owned(), 1, None);
+        self.note_refused(now, Fact::Refuse { pool: quoted, by, message: answer, times, since_us });
         let text = v1::connect_error(message);
         self.out.extend(askers.iter().map(|asker| Output::Tell(*asker, text.clone())));
     }

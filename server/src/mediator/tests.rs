@@ -5,6 +5,8 @@ use buzzer_core::event::{Buzzer, DeviceId, Flags, Garbage};
 
 use super::*;
 
+mod flood;
+
 const STAGE: SlotId = SlotId::new(1);
 const LEFT: SlotId = SlotId::new(2);
 const RIGHT: SlotId = SlotId::new(3);
@@ -41,13 +43,21 @@ fn fact(fact: &Fact) -> String {
         Fact::Attach { device, pool, .. } => format!("attach {device} {pool}"),
         Fact::Detach { device, reason, certain, .. } => format!("detach {device} {reason} {certain}"),
         Fact::Connect { pool, by } => format!("connect {pool} by {by}"),
-        Fact::Refuse { pool, by, message } => format!("refuse {pool} by {by}: {message}"),
+        Fact::Disconnect { pool, by } => format!("disconnect {pool} by {by}"),
+        Fact::Refuse { pool, by, message, times: 1, .. } => format!("refuse {pool} by {by}: {message}"),
+        Fact::Refuse { pool, by, times, .. } => format!("refuse {pool} by {by} {times} times"),
         Fact::Draw { presses, .. } => format!("draw of {presses}"),
         Fact::Press { buzzer, tie, flags, .. } => format!("press {buzzer} {tie:?} {flags:?}"),
         Fact::Release { buzzer, .. } => format!("release {buzzer}"),
         Fact::Proved { buzzer, .. } => format!("proved {buzzer}"),
-        Fact::Ignored { buzzer, edges, .. } => format!("ignored {buzzer} {edges}"),
-        Fact::Uncounted { buzzer, presses, reason, .. } => format!("uncounted {buzzer} {presses} {reason}"),
+        Fact::Ignored { buzzer, edges, others: 0, .. } => format!("ignored {buzzer} {edges}"),
+        Fact::Ignored { buzzer, edges, others, .. } => format!("ignored {buzzer} and {others} more {edges}"),
+        Fact::Uncounted { buzzer, presses, reason, others: 0, .. } => {
+            format!("uncounted {buzzer} {presses} {reason}")
+        }
+        Fact::Uncounted { buzzer, presses, others, .. } => {
+            format!("uncounted {buzzer} and {others} more {presses}")
+        }
         Fact::Gap { device, .. } => format!("gap {device}"),
         Fact::RingFull { waiting_max } => format!("ring full {waiting_max}"),
         Fact::ReaderStall { device, late_us, .. } => format!("reader stall {device} {late_us}"),
@@ -55,7 +65,8 @@ fn fact(fact: &Fact) -> String {
         Fact::Stuck { buzzer, .. } => format!("stuck {buzzer}"),
         Fact::HeapFull { full_us } => format!("heap full {full_us}"),
         Fact::Late { press, behind_us, .. } => format!("late {press} {behind_us}"),
-        Fact::StaleStamp { stamp_us, .. } => format!("stale stamp {stamp_us}"),
+        Fact::StaleStamp { stamp_us, times: 1, .. } => format!("stale stamp {stamp_us}"),
+        Fact::StaleStamp { stamp_us, times, .. } => format!("stale stamp {stamp_us} {times} times"),
         Fact::Chattering { buzzer, .. } => format!("chattering {buzzer}"),
         Fact::Degraded { what, reason } => format!("degraded {what} {reason}"),
         other => format!("{other:?}"),
@@ -73,8 +84,13 @@ impl Rig {
             autoconnect,
             slots: slots.map(<[_]>::to_vec),
         };
-        let specs =
-            vec![spec("stage", Some(&[STAGE])), spec("duo", Some(&[LEFT, RIGHT])), spec("table", None)];
+        Self::with(
+            state,
+            vec![spec("stage", Some(&[STAGE])), spec("duo", Some(&[LEFT, RIGHT])), spec("table", None)],
+        )
+    }
+
+    fn with(state: State, specs: Vec<PoolSpec>) -> Self {
         let (log, version) = (String::new(), String::new());
         let start =
             Fact::Start { log, boot: "boot".into(), version, wall_us: 0, settle_us: 0, realtime: false };
@@ -176,7 +192,7 @@ fn a_connect_is_answered_when_its_device_is_read_and_later_requests_wait_behind_
     assert_eq!(rig.mediator.poll_timeout(), None);
     assert_eq!(
         rig.connect(C, "stage"),
-        ["record connect stage by somebody".into(), format!("3 {CONNECTED_STAGE}")],
+        [format!("3 {CONNECTED_STAGE}")],
         "connected already: it succeeds again, and is news to nobody"
     );
 }
@@ -267,9 +283,9 @@ fn a_device_that_goes_while_it_is_opened_ends_the_connect() {
     let message = r#"pool \"stage\" is configured, but its device is not plugged in"#;
     assert_eq!(rig.take()[1], format!(r#"1 {{"error":"connect","message":"{message}","cause":null}}"#));
     assert_eq!(
-        rig.connect(A, "stage")[1],
-        format!(r#"1 {{"error":"connect","message":"{message}","cause":null}}"#),
-        "at once"
+        rig.connect(A, "stage"),
+        [format!(r#"1 {{"error":"connect","message":"{message}","cause":null}}"#)],
+        "at once, and summed in the log"
     );
 }
 
@@ -565,6 +581,41 @@ fn what_was_connected_or_always_is_is_opened_at_the_start() {
         rig.open(STAGE, 1, "stage", &[1]),
         ["record attach 1 stage", r#"all but [] {"event":"connected","pool":"stage","buzzer":1}"#]
     );
+}
+
+#[test]
+fn a_pool_that_the_configuration_has_no_more_is_disconnected_at_the_start() {
+    let mut state = State::default();
+    let boot = "boot".to_owned();
+    let (log, version) = (String::new(), String::new());
+    let start = Fact::Start { log, boot, version, wall_us: 0, settle_us: 0, realtime: false };
+    let connect = |pool: &str| Fact::Connect { pool: pool.parse().unwrap(), by: String::new() };
+    let facts = [start, connect("old"), connect("stage"), connect("buzz-wired-1.2")];
+    for (fact, seq) in facts.into_iter().zip(1..) {
+        state.apply(&Record { seq, at_us: 0, fact }, |_| {});
+    }
+    let mut rig = Rig::after(state.clone(), false);
+    let gone =
+        ["record disconnect buzz-wired-1.2 by configuration", "record disconnect old by configuration"];
+    assert_eq!(rig.take(), ["record start", gone[0], gone[1], &format!("want {STAGE}")]);
+    let mut rig = Rig::after(rig.mediator.state().clone(), false);
+    assert_eq!(rig.take(), ["record start".to_owned(), format!("want {STAGE}")], "once");
+    // Where no pool is configured, every recognised device is one, and may only be unplugged.
+    let mut rig = Rig::with(state, Vec::new());
+    assert_eq!(
+        rig.take(),
+        [
+            "record start",
+            "record disconnect old by configuration",
+            "record disconnect stage by configuration"
+        ]
+    );
+    let wired: PoolId = "buzz-wired-1.2".parse().unwrap();
+    assert!(rig.mediator.state().is_connected(&wired));
+    let slot = SlotId::new(9);
+    let spec = PoolSpec { id: wired, autoconnect: false, slots: Some(vec![slot]) };
+    rig.mediator.handle_present(slot, Some(spec), rig.now);
+    assert_eq!(rig.take(), [format!("want {slot}")], "it is wanted still");
 }
 
 #[test]

@@ -222,7 +222,13 @@ mod tests {
     }
 
     fn refuse() -> Fact {
-        Fact::Refuse { pool: "desk".into(), by: String::new(), message: "not plugged in".into() }
+        Fact::Refuse {
+            pool: "desk".into(),
+            by: String::new(),
+            message: "not plugged in".into(),
+            times: 1,
+            since_us: None,
+        }
     }
 
     fn player(decided_seq: u64) -> Player {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::roster::Roster;
 use super::window::{Began, Entry, Window};
 use super::words::{label, list, ms, quoted};
+use crate::pool_id::PoolId;
 use crate::record::Fact;
 
 /// Presses that a device had not handed over when it went were made at most so long before, µs. The reader takes a press within a
@@ -88,6 +89,12 @@ pub fn of(window: &Window, decisive: Option<&Decisive>) -> Vec<Finding> {
     window.entries.iter().filter_map(|entry| finding(entry, &roster, decisive)).collect()
 }
 
+/// One button, or as many as one sum has.
+fn buttons(pool: &PoolId, buzzer: u16, others: u32) -> String {
+    let one = label(pool, buzzer);
+    if others == 0 { one } else { format!("{one} and {others} more buttons of its device") }
+}
+
 fn finding(entry: &Entry, roster: &Roster, decisive: Option<&Decisive>) -> Option<Finding> {
     let device_name = |device: u32| match roster.get(device) {
         Some(known) => format!("{} ({})", quoted(&known.name), known.place),
@@ -107,9 +114,9 @@ fn finding(entry: &Entry, roster: &Roster, decisive: Option<&Decisive>) -> Optio
         Fact::Anchor { .. } | Fact::Config { .. } | Fact::Roster { .. } | Fact::Expired { .. } => {
             return None;
         }
-        Fact::Uncounted { pool, buzzer, presses, .. } => {
-            let what =
-                format!("{}: {presses} presses while its pool was not connected", label(pool, *buzzer));
+        Fact::Uncounted { pool, buzzer, presses, others, .. } => {
+            let whose = buttons(pool, *buzzer, *others);
+            let what = format!("{whose}: {presses} presses while its pool was not connected");
             (what, "they did not count", false)
         }
         Fact::Storage { what, file, done, .. } => {
@@ -179,8 +186,14 @@ fn finding(entry: &Entry, roster: &Roster, decisive: Option<&Decisive>) -> Optio
             (format!("pool {pool} was connected (by {by})"), "its presses count from here on", false)
         }
         Fact::Connect { .. } => return None,
-        Fact::Refuse { pool, by, message } => {
-            let what = format!("{by} could not connect pool {}: {message}", quoted(pool));
+        Fact::Disconnect { pool, by } => (
+            format!("pool {pool} was disconnected (by {by})"),
+            "its presses do not count from here on",
+            false,
+        ),
+        Fact::Refuse { pool, by, message, times, .. } => {
+            let often = if *times == 1 { String::new() } else { format!(" ({times} times)") };
+            let what = format!("{by} could not connect pool {}{often}: {message}", quoted(pool));
             (what, "it changed nothing", false)
         }
         Fact::Held { pool, buzzer, .. } => {
@@ -191,11 +204,12 @@ fn finding(entry: &Entry, roster: &Roster, decisive: Option<&Decisive>) -> Optio
             let what = format!("{} has been down for more than 10 s", label(pool, *buzzer));
             (what, "stuck, or sat on: it cannot press again before it is released", false)
         }
-        Fact::Ignored { pool, buzzer, edges, since_us, .. } => {
+        Fact::Ignored { pool, buzzer, edges, since_us, others, .. } => {
             let (edges_word, span_us) =
                 (if *edges == 1 { "edge" } else { "edges" }, at_us.saturating_sub(*since_us));
             let within = if *edges == 1 { String::new() } else { format!(" within {}", ms(span_us)) };
-            let what = format!("{}: {edges} {edges_word}{within} did not count", label(pool, *buzzer));
+            let whose = buttons(pool, *buzzer, *others);
+            let what = format!("{whose}: {edges} {edges_word}{within} did not count");
             (what, "bounce or a flickering contact: it had not been open for the debounce time", false)
         }
         Fact::Gap { device, since_us, .. } => {
@@ -235,6 +249,13 @@ fn finding(entry: &Entry, roster: &Roster, decisive: Option<&Decisive>) -> Optio
             let what =
                 format!("the press with seq {press} came {} behind what had been told", ms(*behind_us));
             (what, "it was told at once and marked late; what had been told stays", false)
+        }
+        Fact::StaleStamp { device, times: times @ 2.., since_us: Some(since_us), .. } => {
+            let span_us = at_us.saturating_sub(*since_us);
+            let device = device_name(*device);
+            let what =
+                format!("{device} gave {times} stamps that cannot be true in the {} up to here", ms(span_us));
+            (what, "what it said then is ordered by the time it was read, and marked", false)
         }
         Fact::StaleStamp { device, stamp_us, .. } => {
             let off_us = at_us.cast_signed().saturating_sub(stamp_us.cast_signed());

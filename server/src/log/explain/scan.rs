@@ -352,6 +352,7 @@ fn pool_of(fact: &Fact) -> Option<&PoolId> {
         Fact::Attach { pool, .. }
         | Fact::Detach { pool, .. }
         | Fact::Connect { pool, .. }
+        | Fact::Disconnect { pool, .. }
         | Fact::Press { pool, .. }
         | Fact::Held { pool, .. }
         | Fact::Proved { pool, .. }

@@ -146,12 +146,15 @@ fn a_photo_finish_a_tie_and_what_was_around_read_like_this() {
         edges: 3,
         since_us: 100 * S + 12_000,
         down: false,
+        others: 0,
     };
     let held = Fact::Held { pool: "stage".parse().unwrap(), buzzer: 14, device: 1 };
     let refuse = Fact::Refuse {
         pool: "stag".into(),
         by: "10.0.0.7:51234".into(),
         message: "no such pool; known: stage".into(),
+        times: 1,
+        since_us: None,
     };
     let story = last([
         (2 * S, held),
@@ -539,11 +542,14 @@ fn what_is_harmless_is_said_to_be_harmless() {
     let facts = [
         (RACE, press(11)),
         (RACE + 10, Fact::Late { device: 2, pool: pool(), press: 5, behind_us: 1500 }),
-        (RACE + 20, Fact::StaleStamp { device: 2, pool: pool(), stamp_us: RACE - 980 }),
+        (
+            RACE + 20,
+            Fact::StaleStamp { device: 2, pool: pool(), stamp_us: RACE - 980, times: 1, since_us: None },
+        ),
         (RACE + 30, Fact::Chattering { pool: pool(), buzzer: 12, device: 1 }),
         (RACE + 40, Fact::HeapFull { full_us: 7000 }),
         (RACE + 50, Fact::RingFull { waiting_max: 17 }),
-        (RACE + 60, Fact::ReaderStall { device: 1, pool: pool(), late_us: 4200 }),
+        (RACE + 60, Fact::ReaderStall { device: 1, pool: pool(), late_us: 4200, times: 1, since_us: None }),
         (RACE + 70, Fact::Degraded { what: "realtime".into(), reason: "EPERM".into() }),
         (RACE + 80, Fact::Stuck { pool: pool(), buzzer: 13, device: 1 }),
         (RACE + 90, detach(2, true)),
