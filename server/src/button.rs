@@ -307,7 +307,7 @@ mod tests {
         };
         let ignored = |buzzer, since_us, down| {
             let pool = pool.clone();
-            Fact::Ignored { pool, buzzer, device: 1, edges: 40, since_us, down }
+            Fact::Ignored { pool, buzzer, device: 1, edges: 40, since_us, down, others: 0 }
         };
         let p = || pool.clone();
         let facts = [

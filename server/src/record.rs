@@ -363,7 +363,8 @@ pub enum Fact {
         /// The last.
         last_seq: u64,
     },
-    /// Old segments are removed, because the configuration says so.
+    /// Old segments are removed, because the configuration says so. With them goes what state follows from, so this has the
+    /// state as of itself, and whoever folds the log goes on from here. It is made before any device is attached.
     Expired {
         /// The first that goes.
         first_segment: String,
@@ -373,6 +374,18 @@ pub enum Fact {
         last_seq: u64,
         /// That record's hash: what is left of the log follows from it.
         last_hash: String,
+        /// The state: the boot. Absent in records of earlier versions, which have no state.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot: Option<String>,
+        /// The state: the pools that are connected.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        connected: Vec<PoolId>,
+        /// Of several records that have the pools together, which this is, from 1.
+        #[serde(default = "once", skip_serializing_if = "is_once")]
+        part: u32,
+        /// How many they are.
+        #[serde(default = "once", skip_serializing_if = "is_once")]
+        parts: u32,
     },
 }
 

@@ -73,6 +73,11 @@ impl State {
         self.devices.values().any(|device| self.is_connected(&device.pool))
     }
 
+    /// The kernel's name for this boot.
+    pub fn boot(&self) -> &str {
+        &self.boot
+    }
+
     /// The pools that are connected.
     pub fn connected(&self) -> impl Iterator<Item = &PoolId> {
         self.connected.iter()
@@ -151,6 +156,7 @@ impl State {
                 | Fact::Detach { .. }
                 | Fact::Connect { .. }
                 | Fact::Disconnect { .. }
+                | Fact::Expired { .. }
         );
         if changes {
             let counting = self.devices.values().filter(|device| self.is_connected(&device.pool));
@@ -161,7 +167,7 @@ impl State {
     /// Whether a record of this kind can change what is left of the state after the next `start`. Devices and buttons
     /// are not.
     pub fn outlives_start(kind: &str) -> bool {
-        matches!(kind, "start" | "connect" | "disconnect")
+        matches!(kind, "start" | "connect" | "disconnect" | "expired")
     }
 
     /// Takes a record that does not outlive a start. The state is complete again after the next `start`.
@@ -219,7 +225,21 @@ impl State {
                     tell(News::Disconnected { pool: pool.clone(), buzzer: None });
                 }
             }
-            Fact::Press { pool, buzzer, .. } => tell(News::Buzz { pool: pool.clone(), buzzer: *buzzer }),
+            Fact::Press { pool, buzzer, .. } => {
+                // Only a connected pool has presses; where the log lacks its beginning, this may be the first word of it.
+                if !self.connected.contains(pool) {
+                    self.connected.insert(pool.clone());
+                }
+                tell(News::Buzz { pool: pool.clone(), buzzer: *buzzer });
+            }
+            Fact::Expired { boot: None, .. } => {}
+            Fact::Expired { boot: Some(boot), connected, part, .. } => {
+                if *part == 1 {
+                    self.boot.clone_from(boot);
+                    self.connected.clear();
+                }
+                self.connected.extend(connected.iter().cloned());
+            }
             Fact::Refuse { .. }
             | Fact::Draw { .. }
             | Fact::Release { .. }
@@ -243,8 +263,7 @@ impl State {
             | Fact::Storage { .. }
             | Fact::Recovered { .. }
             | Fact::Damage { .. }
-            | Fact::Lost { .. }
-            | Fact::Expired { .. } => {}
+            | Fact::Lost { .. } => {}
         }
     }
 }

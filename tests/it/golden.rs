@@ -36,7 +36,9 @@ fn rare() -> Vec<Fact> {
             presses: 3,
             since_us: 19_000_000,
             reason: text("not_connected"),
+            others: 0,
         },
+        Fact::Disconnect { pool: "left desk".parse().unwrap(), by: text("configuration") },
         Fact::Anchor { wall_us: 1_795_500_000_000_000, bracket_us: 1, synced: Some(true) },
         Fact::Config { part: 1, parts: 1, settings: vec![text("order.settle_us = 2000")] },
         Fact::Roster {
@@ -71,6 +73,10 @@ fn rare() -> Vec<Fact> {
             last_segment: text("000001-1.jsonl"),
             last_seq: 45_055,
             last_hash: "a5".repeat(32),
+            boot: None,
+            connected: Vec::new(),
+            part: 1,
+            parts: 1,
         },
     ]
 }

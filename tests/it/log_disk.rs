@@ -296,6 +296,8 @@ impl Machine {
                 pool: "x".repeat(self.dice.below(64)),
                 by: String::new(),
                 message: String::new(),
+                times: 1,
+                since_us: None,
             },
             _ => Fact::Attach {
                 device: self.dice.below(9) as u32,

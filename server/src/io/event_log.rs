@@ -138,7 +138,7 @@ impl EventLog {
         let (journal, feed) = journal::open(journal_disk, header, recovered.journal, head, Limits::default());
         let segments = Segments::new(disk, recovered.number, SEGMENT_BYTES_MAX, recovered.resume);
         let writer = Writer::new(feed, segments, recovered.durable_seq);
-        let retention::Expired { names, note } = retention::expired(config, dir);
+        let retention::Expired { names, notes: expired } = retention::expired(config, dir, &boot);
         let writer = writer::spawn(writer, names).map_err(fail(dir, "start the writer thread"))?;
         let log = Self {
             journal,
@@ -152,7 +152,7 @@ impl EventLog {
             is_new: false,
             lock,
         };
-        notes.extend(note);
+        notes.extend(expired);
         Ok(Opened { log, state: recovered.state, notes })
     }
 
@@ -186,7 +186,7 @@ impl EventLog {
         if !records.is_empty() {
             self.journal.append(records);
             self.is_new = true;
-            if let Some(record) = records.iter().find(|record| matches!(record.fact, Fact::Expired { .. })) {
+            if let Some(record) = records.iter().rfind(|record| matches!(record.fact, Fact::Expired { .. })) {
                 self.writer.expire_at(record.seq);
             }
         }

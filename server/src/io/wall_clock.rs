@@ -77,8 +77,12 @@ impl WallClock {
         });
         let (bracket_us, at, wall_us) = readings.min_by_key(|(bracket, ..)| *bracket).unwrap_or_default();
         self.last = Some(at);
-        // That the file is not there says nothing: other time services do not make it.
-        let synced = Path::new(SYNCED).exists().then_some(true);
-        (at, Fact::Anchor { wall_us, bracket_us, synced })
+        (at, Fact::Anchor { wall_us, bracket_us, synced: is_synced() })
     }
+}
+
+/// Whether a time server keeps the wall clock; `None`: not known.
+pub(super) fn is_synced() -> Option<bool> {
+    // That the file is not there says nothing: other time services do not make it.
+    Path::new(SYNCED).exists().then_some(true)
 }

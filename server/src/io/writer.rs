@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use super::disk::Disk;
 use super::log_proof;
 use crate::log::ChainHash;
+use crate::log::expiry;
 use crate::log::storage::Directory;
 use crate::log::writer::{Health, Report, Turn, Writer};
 
@@ -114,7 +115,7 @@ fn sign(writer: &Writer<Disk, Disk>, told: &Told) {
 /// Removes old segments, the oldest first: what is left is a log at any time.
 fn expire(writer: &Writer<Disk, Disk>, expired: &[String]) {
     for name in expired {
-        if let Err(error) = writer.dir().remove(name) {
+        if let Err(error) = expiry::remove(writer.dir(), name) {
             ::log::warn!("{name} is too old and stays: {error}");
             return;
         }

@@ -6,7 +6,7 @@
 //! One thing is not in the log and so not held against it: the order of a device's own frames of one stamp, which only a
 //! socket can have. Such a device's seats in a draw are checked, not which of its buttons sits in which.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 
 use crate::button::STUCK_US;
@@ -84,6 +84,10 @@ pub struct Audit {
     /// Devices that frame and stamp by themselves.
     sockets: Vec<u32>,
     has_started: bool,
+    /// The log lacks its beginning, and nothing has said yet which pools were connected then.
+    is_cut: bool,
+    /// The pools that the parts of an `expired` record have named so far.
+    connected: BTreeSet<PoolId>,
     found: Vec<Discrepancy>,
     derived: Derived,
     /// The record before.
@@ -148,6 +152,7 @@ impl Audit {
     pub fn take(&mut self, record: &Record, found: &mut Vec<Discrepancy>) {
         let seq = record.seq;
         let before = std::mem::replace(&mut self.last_seq, seq);
+        self.is_cut |= self.state.seq() == 0 && seq > 1;
         if !self.has_started && !matches!(record.fact, Fact::Start { .. }) {
             // A log without its beginning: what was attached and connected is not known before the next start.
             self.state.apply(record, |_| {});
@@ -162,11 +167,18 @@ impl Audit {
         self.check_chattering(record);
         self.check_late(record);
         match &record.fact {
-            Fact::Start { .. } => {
+            Fact::Start { boot, .. } => {
                 let state = std::mem::take(&mut self.state);
                 let found = std::mem::take(&mut self.found);
+                // Nobody is connected when another boot begins.
+                let is_other = !state.boot().is_empty() && state.boot() != boot;
+                let is_cut = self.is_cut && !is_other;
                 let (derived, last_seq) = (self.derived, seq);
-                *self = Self { state, found, derived, last_seq, has_started: true, ..Self::default() };
+                *self =
+                    Self { state, found, derived, last_seq, has_started: true, is_cut, ..Self::default() };
+            }
+            Fact::Expired { boot: Some(boot), connected, part, parts, .. } => {
+                self.check_expired(seq, boot, connected, (*part, *parts));
             }
             Fact::Attach { device, stamps, .. } => {
                 if self.state.pool_of(*device).is_some() {
@@ -219,10 +231,8 @@ impl Audit {
                 let is_new = *others == 0 && self.state.buttons().is_new_chatter(id, *edges, span_us);
                 self.chatters = is_new.then_some(id);
             }
-            Fact::Disconnect { pool, .. } => {
-                if !self.state.is_connected(pool) {
-                    self.say(seq, format!("pool {pool} was not connected"));
-                }
+            Fact::Disconnect { pool, .. } if !self.is_cut && !self.state.is_connected(pool) => {
+                self.say(seq, format!("pool {pool} was not connected"));
             }
             Fact::Refuse { times, since_us, .. } => self.check_sum(record, *times, *since_us),
             Fact::Gap { device, pool, since_us } => {
@@ -315,6 +325,23 @@ impl Audit {
         }
     }
 
+    /// The state that it says is the one that follows, or all that is known of it.
+    fn check_expired(&mut self, seq: u64, boot: &str, connected: &[PoolId], (part, parts): (u32, u32)) {
+        if part == 1 {
+            self.connected =
+                if self.is_cut { BTreeSet::new() } else { self.state.connected().cloned().collect() };
+        }
+        let is_all_known = connected.iter().all(|pool| self.is_cut || self.connected.remove(pool));
+        let is_whole = part < parts || self.connected.is_empty();
+        if boot != self.state.boot() || !is_all_known || !is_whole || self.state.devices().next().is_some() {
+            self.say(
+                seq,
+                "the state that it says is not the one that follows from the records before it".to_owned(),
+            );
+        }
+        self.is_cut &= part < parts;
+    }
+
     fn check_sum(&mut self, record: &Record, times: u32, since_us: Option<u64>) {
         if (times > 1) != since_us.is_some() || times == 0 {
             self.say(
@@ -367,7 +394,7 @@ impl Audit {
 
     fn check_press(&mut self, seq: u64, at_us: u64, press: &Press<'_>) {
         self.check_button(seq, press.device, press.buzzer, press.pool);
-        if !self.state.is_connected(press.pool) {
+        if !self.is_cut && !self.state.is_connected(press.pool) {
             self.say(seq, format!("pool {} is not connected, its presses do not count", press.pool));
         }
         let has = |flag: &str| press.flags.iter().any(|name| name == flag);
@@ -379,7 +406,7 @@ impl Audit {
             self.say(seq, format!("uncertainty {said_us} µs, but its device has {device_us} µs"));
         }
         let final_at_us = at_us.saturating_add(self.state.uncertainty_us_max());
-        if press.final_at_us != final_at_us {
+        if !self.is_cut && press.final_at_us != final_at_us {
             let said_us = press.final_at_us;
             self.say(seq, format!("said to be final at {said_us} µs, but that is {final_at_us} µs"));
         }

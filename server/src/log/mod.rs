@@ -17,6 +17,7 @@
 pub mod audit;
 pub mod chain;
 pub mod checkpoint;
+pub mod expiry;
 pub mod explain;
 pub mod fingerprint;
 pub mod journal;

@@ -39,8 +39,12 @@ fn words(fact: &Fact) -> String {
         }
         Fact::Connect { pool, by } => format!("{pool}: connected, {by} asked; its presses count"),
         Fact::Disconnect { pool, by } => {
-            let why = if by == "configuration" { "the configuration has it no more" } else { by };
-            format!("{pool}: disconnected, {}; its presses count no longer", Quoted(why))
+            let why = if by == "configuration" {
+                "the configuration has it no more".to_owned()
+            } else {
+                format!("by {}", Quoted(by))
+            };
+            format!("{pool}: disconnected, {why}; its presses count no longer")
         }
         Fact::Refuse { pool, by, message, times, .. } => {
             format!("connect of {} refused to {by}{}: {}", Quoted(pool), times_of(*times), Quoted(message))

@@ -6,6 +6,7 @@ use buzzer_core::time::{KernelTime, Micros};
 
 use super::Mediator;
 use crate::pace::Pace;
+use crate::pool_id::PoolId;
 use crate::record::Fact;
 use crate::sums::{Sum, Sums};
 
@@ -17,6 +18,8 @@ const REFUSALS: Pace = Pace::new(64, Micros::from_ms(500));
 const FEW: Pace = Pace::new(32, Micros::from_ms(1000));
 /// Peers whose refusals are summed each on its own; those of further ones are one sum.
 const PEERS_MAX: usize = 64;
+/// Pools in one record: the longest names leave it a short line.
+const POOLS_MAX: usize = 40;
 /// In place of a peer.
 pub(super) const MANY_PEERS: &str = "many peers";
 
@@ -154,12 +157,32 @@ impl Mediator {
             Fact::Anchor { .. } => (0, Trouble::Anchor),
             Fact::Storage { .. } if self.notes.storage.may_tell(&(), at) => return self.tell_at(at, fact),
             Fact::Storage { .. } => return self.notes.storage.add((), at, fact, join),
+            Fact::Expired { .. } => return self.note_expired(at, &fact),
             _ => return self.tell_at(at, fact),
         };
         if self.notes.trouble.may_tell(&key, at) {
             self.tell_at(at, fact);
         } else {
             self.notes.trouble.add(key, at, fact, join);
+        }
+    }
+
+    /// Tells that a segment goes, with the state.
+    fn note_expired(&mut self, at: KernelTime, fact: &Fact) {
+        let pools: Vec<PoolId> = self.state.connected().cloned().collect();
+        let mut chunks: Vec<&[PoolId]> = pools.chunks(POOLS_MAX).collect();
+        if chunks.is_empty() {
+            chunks.push(&[]);
+        }
+        let count = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
+        let state_boot = self.state.boot().to_owned();
+        for (chunk, number) in chunks.into_iter().zip(1..) {
+            let mut fact = fact.clone();
+            if let Fact::Expired { boot, connected, part, parts, .. } = &mut fact {
+                (*boot, *connected) = (Some(state_boot.clone()), chunk.to_vec());
+                (*part, *parts) = (number, count);
+            }
+            self.record(at, fact);
         }
     }
 

@@ -82,7 +82,10 @@ struct Device {
     buttons: BTreeMap<u16, Button>,
     attached: bool,
     gaps: Vec<(u64, u64)>,
-    stalls: Vec<u64>,
+    /// Each with how many it sums.
+    stalls: Vec<(u64, u32)>,
+    /// Some of its ignored edges came as a sum of several buttons.
+    is_summed: bool,
     stale_reports: u64,
     ignored: BTreeMap<u16, u64>,
     /// Presses told, by buzzer.
@@ -114,6 +117,7 @@ pub(crate) fn judge(played: Played, encoded: bool) -> Result<Count, String> {
                 attached: false,
                 gaps: Vec::new(),
                 stalls: Vec::new(),
+                is_summed: false,
                 stale_reports: 0,
                 ignored: BTreeMap::new(),
                 pressed: BTreeMap::new(),
@@ -265,7 +269,8 @@ fn other(record: &Record, devices: &mut [Device], count: &mut Count) -> Result<(
             ensure!(device.seen_down.contains(buzzer), "never pressed: {record:?}");
             ensure!(device.proved.insert(*buzzer), "proved twice: {record:?}");
         }
-        Fact::Ignored { device, buzzer, edges, .. } => {
+        Fact::Ignored { device, buzzer, edges, others, .. } => {
+            devices[*device as usize].is_summed |= *others > 0;
             count.ignored += u64::from(*edges);
             *devices[*device as usize].ignored.entry(*buzzer).or_default() += u64::from(*edges);
         }
@@ -273,14 +278,16 @@ fn other(record: &Record, devices: &mut [Device], count: &mut Count) -> Result<(
             count.gaps += 1;
             devices[*device as usize].gaps.push((*since_us, at));
         }
-        Fact::StaleStamp { device, .. } => devices[*device as usize].stale_reports += 1,
+        Fact::StaleStamp { device, times, .. } => {
+            devices[*device as usize].stale_reports += u64::from(*times)
+        }
         Fact::HeapFull { full_us } => {
             ensure!(*full_us > 0, "full for no time: {record:?}");
             count.heap_full += 1;
         }
-        Fact::ReaderStall { device, .. } => {
+        Fact::ReaderStall { device, times, .. } => {
             count.stalls += 1;
-            devices[*device as usize].stalls.push(at);
+            devices[*device as usize].stalls.push((at, *times));
         }
         Fact::RingFull { waiting_max } => {
             ensure!(*waiting_max > 0, "a full ring on which nothing waited");
@@ -381,6 +388,29 @@ fn contests(presses: &[Told], count: &mut Count) -> Result<(), String> {
     Ok(())
 }
 
+/// Each gap is told, and what is told is one gap, or several that follow each other: from the earliest beginning to the
+/// latest end. Gaps can be alike, so there can be several ways to divide them.
+fn are_told(told: &[(u64, u64)], gaps: &[(u64, u64)]) -> bool {
+    let mut done = BTreeSet::from([0]);
+    for (since, end) in told {
+        let mut next = BTreeSet::new();
+        for from in &done {
+            let (mut first, mut last) = (u64::MAX, 0);
+            for (gap, number) in gaps[*from..].iter().zip(from + 1..) {
+                (first, last) = (first.min(gap.0), last.max(gap.1));
+                if last > *end {
+                    break;
+                }
+                if (first, last) == (*since, *end) {
+                    next.insert(number);
+                }
+            }
+        }
+        done = next;
+    }
+    done.contains(&gaps.len())
+}
+
 /// Nothing of a device is missing, or a record says so.
 fn whole(device: &Device, count: &mut Count) -> Result<(), String> {
     let Device { life, truth, .. } = device;
@@ -395,10 +425,20 @@ fn whole(device: &Device, count: &mut Count) -> Result<(), String> {
         ensure!(button.presses.is_empty(), "buzzer {number}: not told: {:?}", button.presses);
         ensure!(button.releases.is_empty(), "buzzer {number}: not let go: {:?}", button.releases);
         let ignored = device.ignored.get(number).copied().unwrap_or(0);
-        ensure!(ignored == button.ignored, "buzzer {number}: {ignored} of {} ignored", button.ignored);
+        let is_right = ignored == button.ignored || device.is_summed;
+        ensure!(is_right, "buzzer {number}: {ignored} of {} ignored", button.ignored);
     }
-    ensure!(device.gaps == truth.gaps, "gaps {:?}, told {:?}", truth.gaps, device.gaps);
-    ensure!(device.stalls == truth.stalls, "stalls {:?}, told {:?}", truth.stalls, device.stalls);
+    let (ignored, due): (u64, u64) =
+        (device.ignored.values().sum(), device.buttons.values().map(|button| button.ignored).sum());
+    ensure!(ignored == due, "{ignored} of {due} ignored");
+    ensure!(are_told(&device.gaps, &truth.gaps), "gaps {:?}, told {:?}", truth.gaps, device.gaps);
+    let mut stalls = truth.stalls.iter();
+    let all_told = device.stalls.iter().all(|(at, times)| {
+        let summed = stalls.by_ref().take(*times as usize);
+        summed.last() == Some(at)
+    });
+    let all_told = all_told && stalls.next().is_none();
+    ensure!(all_told, "stalls {:?}, told {:?}", truth.stalls, device.stalls);
     let (told, due) = (device.stale_reports, truth.stale_reports);
     ensure!(told == due, "{due} reports with a stamp that cannot be true, told {told}");
     count.lost += truth.lost.len() as u64;

@@ -299,7 +299,13 @@ fn nearly_full_segment() -> Vec<u8> {
     let full = usize::try_from(SEGMENT_BYTES_MAX).unwrap_or(usize::MAX) - ROOM_BYTES;
     for seq in 1.. {
         let message = "x".repeat((full - lines.len()).min(4_000));
-        let fact = Fact::Refuse { pool: "stage".to_owned(), by: "somebody".to_owned(), message };
+        let fact = Fact::Refuse {
+            pool: "stage".to_owned(),
+            by: "somebody".to_owned(),
+            message,
+            times: 1,
+            since_us: None,
+        };
         encode(&Record { seq, at_us: seq, fact }, &mut head, &mut lines);
         if lines.len() >= full {
             break;

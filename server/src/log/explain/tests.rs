@@ -225,7 +225,7 @@ The log
 
 fn uncounted(buzzer: u16, presses: u32, since_us: u64) -> Fact {
     let (pool, reason) = ("table".parse().unwrap(), "not_connected".into());
-    Fact::Uncounted { pool, buzzer, device: 3, presses, since_us, reason }
+    Fact::Uncounted { pool, buzzer, device: 3, presses, since_us, reason, others: 0 }
 }
 
 #[test]
@@ -269,6 +269,7 @@ fn who_pressed_in_vain_is_named_in_the_verdict() {
         edges: 2,
         since_us: RACE - 40,
         down: false,
+        others: 0,
     };
     let bounce = Fact::Ignored {
         pool: "stage".parse().unwrap(),
@@ -277,6 +278,7 @@ fn who_pressed_in_vain_is_named_in_the_verdict() {
         edges: 2,
         since_us: RACE + 40,
         down: false,
+        others: 0,
     };
     let story = last([
         (RACE, press(11)),

@@ -33,7 +33,7 @@ impl Flood {
     }
 
     fn connect(&mut self, by: &str, pool: &str) {
-        let request = v1::parse(&format!(r#"{{"command":"connect","pool":"{pool}"}}"#));
+        let request = v1::parse(format!(r#"{{"command":"connect","pool":"{pool}"}}"#)).unwrap();
         self.rig.mediator.handle_request(A, by, request, self.rig.now);
         self.collect();
     }
