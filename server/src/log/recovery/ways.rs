@@ -219,6 +219,8 @@ impl<'a, 'e, D: Directory, F> Ways<'a, 'e, D, F> {
         let mut way = Way { end: from.seq, ..Way::default() };
         let (mut place, mut byte) = (from.place, from.byte);
         let mut before = Some((from.hash, from.seq));
+        // Bad lines count once a good one stands behind them: another file behind the end of a way does not.
+        let mut bad = 0;
         while place < self.segments.len() {
             way.legs.push(Leg { place, from: byte, last_seq: way.end });
             let bytes = read(self.dir, &self.segments[place])?;
@@ -231,6 +233,7 @@ impl<'a, 'e, D: Directory, F> Ways<'a, 'e, D, F> {
                     Verdict::Good(line) => {
                         before = Some((line.hash, line.seq));
                         way.end = line.seq;
+                        way.bad += std::mem::take(&mut bad);
                         if way.bad == 0 {
                             way.linked = way.legs.len();
                         }
@@ -243,9 +246,9 @@ impl<'a, 'e, D: Directory, F> Ways<'a, 'e, D, F> {
                             break;
                         }
                     }
-                    Verdict::Bad(bad) => {
-                        before = bad.claim;
-                        way.bad += 1;
+                    Verdict::Bad(line) => {
+                        before = line.claim;
+                        bad += 1;
                     }
                 }
             }
