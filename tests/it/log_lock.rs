@@ -26,9 +26,12 @@ fn two_daemons_never_write_one_log_also_when_the_lock_was_removed() {
     }
 }
 
+/// What a stranger puts where the lock should be, and how.
+type Plant = (&'static str, fn(&std::path::Path));
+
 #[test]
 fn a_lock_that_is_no_file_is_named_and_neither_followed_nor_waited_for() {
-    let plants: &[(&str, fn(&std::path::Path))] = &[
+    let plants: &[Plant] = &[
         ("a link", |path| {
             let victim = path.with_file_name("victim");
             fs::write(&victim, "mine").expect("it");

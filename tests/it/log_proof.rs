@@ -53,8 +53,9 @@ fn a_fingerprint_is_that_of_its_record() {
     }
     let last = want.len();
     assert_eq!(log(&["fingerprint"], dir).good(), format!("{}@{last}\n", want[last - 1].0));
-    for seq in ["0".to_owned(), (last + 1).to_string()] {
-        log(&["fingerprint", "--seq", &seq], dir).refused(2, &format!("the log has seq 1 to {last}"));
+    let beyond = format!("the log has seq 1 to {last}");
+    for (seq, words) in [("0", "expected a whole number from 1 on"), (&(last + 1).to_string(), &beyond)] {
+        log(&["fingerprint", "--seq", seq], dir).refused(2, words);
     }
     log(&["fingerprint", "--sign"], &home.journal().segment()).refused(2, "--sign needs the log directory");
     // Of what is damaged there is none, of the part before it there is.

@@ -75,11 +75,14 @@ fn goes_on(home: &Home, lines: &[Vec<u8>], what: &str) -> Ended {
     said
 }
 
+/// What it is, its number and first seq, and its lines.
+type Stray = (&'static str, u32, u64, fn(&[Vec<u8>], usize) -> Vec<Vec<u8>>);
+
 #[test]
 fn a_stray_file_is_not_the_log() {
     let (_, all) = three_segments();
     let third = all.len() / 3;
-    let names: &[(&str, u32, u64, fn(&[Vec<u8>], usize) -> Vec<Vec<u8>>)] = &[
+    let names: &[Stray] = &[
         ("a copy of the first", 4, 1, |lines, third| lines[..third].to_vec()),
         ("a copy of the first, far beyond", 999_999, 1, |lines, third| lines[..third].to_vec()),
         ("a copy of the middle one", 4, 0, |lines, third| lines[third..2 * third].to_vec()),
@@ -146,10 +149,13 @@ fn last_seq(dir: &Path) -> u64 {
     Line::parse(first).expect("a line of this start").seq
 }
 
+/// The words that name a change, and the change.
+type Change<'a> = (&'static str, &'a dyn Fn(&str) -> Vec<u8>);
+
 #[test]
 fn numbers_go_on_behind_a_log_that_an_editor_has_changed_and_the_change_is_named() {
     let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
-    let changes: &[(&str, &dyn Fn(&str) -> Vec<u8>)] = &[
+    let changes: &[Change<'_>] = &[
         ("CR LF", &|text| text.replace('\n', "\r\n").into_bytes()),
         ("they are CR", &|text| text.replace('\n', "\r").into_bytes()),
         ("BOM", &|text| format!("\u{feff}{text}").into_bytes()),
