@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::rc::Rc;
 
-use buzzer_server::log::storage::{Directory, File};
+use buzzer_server::log::storage::{Directory, File, Stat};
 
 const SECTOR: usize = 512;
 const EIO: i32 = 5;
@@ -302,6 +302,12 @@ impl Directory for SimDir {
 
     fn renew(&mut self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn stat(&self, name: &str) -> io::Result<Stat> {
+        let fs = self.0.borrow();
+        let inode = *fs.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Stat { id: (0, inode as u64), len: fs.inodes[inode].cache.len() as u64 })
     }
 
     fn free_bytes(&self) -> io::Result<u64> {

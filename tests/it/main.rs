@@ -25,6 +25,7 @@ mod log_export;
 mod log_faults;
 mod log_growth;
 mod log_lock;
+mod log_lost;
 mod log_proof;
 mod log_refusals;
 mod log_replay;

@@ -160,6 +160,7 @@ impl Daemon {
             } else {
                 self.turns_unwritten += 1;
             }
+            self.log.watch(self.peers.clients() > 0 && self.mediator.state().is_played());
             if watchdog.is_some() {
                 let _ = sd_notify::notify(&[NotifyState::Watchdog]);
             }

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, CWD, FallocateFlags, Mode, OFlags, fallocate, fdatasync, fstat, fsync, ftruncate, openat,
-    renameat, stat, unlinkat,
+    renameat, stat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
 use super::regular;
-use crate::log::storage::{Directory, File};
+use crate::log::storage::{Directory, File, Stat};
 
 /// Judges read the log through the service's group.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
@@ -104,6 +104,11 @@ impl Directory for Disk {
     fn renew(&mut self) -> io::Result<()> {
         *self = Self::open(&self.path)?;
         Ok(())
+    }
+
+    fn stat(&self, name: &str) -> io::Result<Stat> {
+        let found = statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(Stat { id: (found.st_dev, found.st_ino), len: found.st_size.unsigned_abs() })
     }
 
     fn free_bytes(&self) -> io::Result<u64> {

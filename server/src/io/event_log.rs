@@ -249,8 +249,15 @@ impl EventLog {
         news
     }
 
+    /// Whether a game is on, so that the segments are looked after though nothing comes.
+    pub fn watch(&self, is_watched: bool) {
+        self.writer.watch(is_watched);
+    }
+
     /// How its storage stands: what is wrong, and whether records are in danger.
     pub fn health(&self) -> Health {
+        // It looks after its segments; what it finds is in the next answer.
+        self.writer.wake();
         if self.journal.is_losing() {
             return Health::Failing("records are lost: journal and memory are full".to_owned());
         }

@@ -25,6 +25,9 @@ use crate::log::writer::{Health, Report, Turn, Writer};
 /// Reports that nobody has fetched: an outage makes a handful.
 const REPORTS_MAX: usize = 64;
 
+/// How often the segments are looked after while a game is on and nothing comes.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// What the thread tells.
 #[derive(Debug, Default)]
 struct Told {
@@ -35,6 +38,8 @@ struct Told {
     dir: Mutex<String>,
     waker: Mutex<Option<Arc<Waker>>>,
     stop: AtomicBool,
+    /// A game is on: the segments are looked after though nothing comes.
+    is_watched: AtomicBool,
     /// Old segments may be removed when this record is durable; 0: none.
     expire_at: AtomicU64,
     /// What is to be signed when it is durable.
@@ -85,7 +90,7 @@ fn run(mut writer: Writer<Disk, Disk>, mut expired: Vec<String>, told: &Told, en
         publish(&mut writer, told, turn);
         let expire_at = told.expire_at.load(Ordering::Acquire);
         if expire_at > 0 && writer.durable_seq() >= expire_at {
-            expire(&writer, &std::mem::take(&mut expired));
+            expire(&mut writer, &std::mem::take(&mut expired));
         }
         sign(&writer, told);
         match turn {
@@ -94,6 +99,7 @@ fn run(mut writer: Writer<Disk, Disk>, mut expired: Vec<String>, told: &Told, en
                 let _ = end.send(true);
                 return;
             }
+            Turn::Idle if told.is_watched.load(Ordering::Acquire) => thread::park_timeout(LOOK),
             Turn::Idle => thread::park(),
             Turn::Wait(_) if is_stopping => {
                 // It was tried; what is not durable stays in the journal for the next start.
@@ -113,12 +119,13 @@ fn sign(writer: &Writer<Disk, Disk>, told: &Told) {
 }
 
 /// Removes old segments, the oldest first: what is left is a log at any time.
-fn expire(writer: &Writer<Disk, Disk>, expired: &[String]) {
+fn expire(writer: &mut Writer<Disk, Disk>, expired: &[String]) {
     for name in expired {
         if let Err(error) = expiry::remove(writer.dir(), name) {
             ::log::warn!("{name} is too old and stays: {error}");
             return;
         }
+        writer.forget(name);
         ::log::info!("{name} was removed: log.keep_days, log.keep_bytes");
     }
 }
@@ -152,6 +159,13 @@ impl WriterThread {
     /// There is something to write. A system call only if the thread sleeps.
     pub fn wake(&self) {
         self.thread.thread().unpark();
+    }
+
+    /// Whether a game is on. Without one the thread sleeps until something comes.
+    pub fn watch(&self, is_watched: bool) {
+        if self.told.is_watched.swap(is_watched, Ordering::AcqRel) != is_watched {
+            self.wake();
+        }
     }
 
     /// The record that says which segments go has this `seq`.

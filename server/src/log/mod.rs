@@ -21,6 +21,7 @@ pub mod expiry;
 pub mod explain;
 pub mod fingerprint;
 pub mod journal;
+mod kept;
 pub mod line;
 pub mod names;
 pub mod recovery;

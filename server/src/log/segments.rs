@@ -21,6 +21,7 @@ use std::fmt;
 use std::io;
 
 use super::SegmentName;
+use super::kept::{Kept, Lost};
 use super::line::seq_of;
 use super::storage::{self, Directory, File};
 
@@ -103,6 +104,7 @@ pub struct Segments<D: Directory> {
     active: Option<Active<D::File>>,
     spare: Option<Spare<D::File>>,
     overhangs: VecDeque<Overhang>,
+    kept: Kept,
 }
 
 impl<D: Directory> Segments<D> {
@@ -114,7 +116,11 @@ impl<D: Directory> Segments<D> {
             let (is_named, is_name_durable, is_dirty) = (true, false, true);
             Active { name, file, len, durable_len: len, is_named, is_name_durable, is_dirty }
         });
-        Self { dir, number, bytes_max, active, spare: None, overhangs: VecDeque::new() }
+        let mut kept = Kept::observe(&dir);
+        if let Some(active) = &active {
+            kept.note(&dir, active.name, active.len);
+        }
+        Self { dir, number, bytes_max, active, spare: None, overhangs: VecDeque::new(), kept }
     }
 
     /// Appends whole lines.
@@ -124,10 +130,10 @@ impl<D: Directory> Segments<D> {
     pub fn append(&mut self, mut lines: &[u8]) -> Result<(), Fault> {
         while !lines.is_empty() {
             let bytes_max = self.bytes_max;
-            let active = match &mut self.active {
-                Some(active) => active,
-                None => self.begin(seq_of(lines).unwrap_or_default())?,
-            };
+            if self.active.is_none() {
+                self.begin(seq_of(lines).unwrap_or_default())?;
+            }
+            let Some(active) = &mut self.active else { continue };
             let piece = whole_lines(lines, bytes_max.saturating_sub(active.len));
             if piece == 0 && active.len > 0 {
                 // Full. All of it must be durable before anything behind it can be.
@@ -135,6 +141,11 @@ impl<D: Directory> Segments<D> {
                 // Room that was set aside behind it is less than a line.
                 self.active = None;
                 continue;
+            }
+            // Behind the end of a file that somebody cut there would be zeros, and in one that was moved nobody looks.
+            if let Some(how) = self.kept.change(&self.dir, active.name) {
+                let name = active.name.to_string();
+                return Err(fault("find", name)(io::Error::other(format!("it was {how}"))));
             }
             let (piece, rest) = lines.split_at(piece.max(first_line(lines)));
             active.is_dirty = true;
@@ -147,7 +158,7 @@ impl<D: Directory> Segments<D> {
     }
 
     /// Takes the spare for a segment that begins with this record.
-    fn begin(&mut self, first_seq: u64) -> Result<&mut Active<D::File>, Fault> {
+    fn begin(&mut self, first_seq: u64) -> Result<(), Fault> {
         // Without room set aside it is worth a try: a line may fit all the same.
         let made = self.make_spare();
         let Some(Spare { file, .. }) = self.spare.take() else {
@@ -159,7 +170,8 @@ impl<D: Directory> Segments<D> {
         let name = SegmentName { number: self.number, first_seq };
         let (len, is_named, is_name_durable, is_dirty) = (0, false, false, false);
         let active = Active { name, file, len, durable_len: 0, is_named, is_name_durable, is_dirty };
-        Ok(self.active.insert(active))
+        self.active = Some(active);
+        Ok(())
     }
 
     /// Has the disk keep what was appended.
@@ -184,11 +196,13 @@ impl<D: Directory> Segments<D> {
             }
             active.is_name_durable = true;
         }
-        if !active.file.is_linked() || !dir.is_there() {
+        if !active.file.is_linked() || !dir.is_there() || active.file.len().is_ok_and(|len| len < active.len)
+        {
             return Err(fault("find", &name)(io::ErrorKind::NotFound.into()));
         }
         active.durable_len = active.len;
         active.is_dirty = false;
+        self.kept.note(dir, active.name, active.len);
         // All that they have and should not have stands in a durable segment now.
         while let Some(overhang) = self.overhangs.pop_front() {
             if let Err(fault) = self.cut(&overhang) {
@@ -200,12 +214,32 @@ impl<D: Directory> Segments<D> {
 
     fn cut(&self, overhang: &Overhang) -> Result<(), Fault> {
         let (name, dir) = (overhang.name.to_string(), &self.dir);
+        if self.kept.change(dir, overhang.name).is_some() {
+            // It is another file now, or has less than that.
+            return Ok(());
+        }
         if overhang.durable_len == 0 {
             return dir.remove(&name).map_err(fault("remove", &name));
         }
         let file = dir.open(&name).map_err(fault("open", &name))?;
         // Not synced: a power cut that undoes it leaves an overhang, and the next start knows what that is.
         file.set_len(overhang.durable_len).map_err(fault("cut", &name))
+    }
+
+    /// Segments that are no longer as they were left, each once. What comes next goes into a fresh one if the active one is
+    /// among them.
+    pub fn take_lost(&mut self, durable_seq: u64) -> Vec<Lost> {
+        if self.is_dirty() {
+            return Vec::new();
+        }
+        let lost = self.kept.take_lost(&self.dir, durable_seq);
+        self.active.take_if(|active| lost.iter().any(|lost| lost.name == active.name));
+        lost
+    }
+
+    /// This segment was removed with intent.
+    pub fn forget(&mut self, name: &str) {
+        self.kept.forget(name);
     }
 
     /// Whether something was appended and is not durable.

@@ -48,6 +48,11 @@ pub trait Directory: fmt::Debug {
     /// # Errors
     /// As above.
     fn renew(&mut self) -> io::Result<()>;
+    /// What this name leads to, without opening it.
+    ///
+    /// # Errors
+    /// As above.
+    fn stat(&self, name: &str) -> io::Result<Stat>;
     /// Bytes that can still be written.
     ///
     /// # Errors
@@ -55,6 +60,15 @@ pub trait Directory: fmt::Debug {
     fn free_bytes(&self) -> io::Result<u64>;
     /// Its path, for people.
     fn name(&self) -> String;
+}
+
+/// What a name leads to.
+#[derive(Clone, Copy, Debug)]
+pub struct Stat {
+    /// Which file it is: another one has another.
+    pub id: (u64, u64),
+    /// Its length.
+    pub len: u64,
 }
 
 /// An open file.

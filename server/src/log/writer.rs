@@ -33,6 +33,11 @@ pub const FREE_WARN_BYTES: u64 = 512 << 20;
 /// Below this it is an alarm.
 pub const FREE_ALARM_BYTES: u64 = 64 << 20;
 
+/// How often segments are looked for, if there is anything to do at all.
+const LOOK_US: Micros = Micros::from_ms(2_000);
+/// The most that is said of lost segments.
+const LOST_BYTES_MAX: usize = 500;
+
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -87,6 +92,9 @@ pub struct Writer<J: Directory, D: Directory> {
     free_asked: Option<KernelTime>,
     /// There was no room for a spare segment then.
     has_no_room: bool,
+    looked: Option<KernelTime>,
+    /// Which earlier records are no longer where they were, for people.
+    lost: String,
     health: Health,
     /// What free space last gave reason to say.
     free: Health,
@@ -107,6 +115,8 @@ impl<J: Directory, D: Directory> Writer<J, D> {
             reports: VecDeque::new(),
             free_asked: None,
             has_no_room: false,
+            looked: None,
+            lost: String::new(),
             health: Health::Fine,
             free: Health::Fine,
             failing: None,
@@ -145,6 +155,7 @@ impl<J: Directory, D: Directory> Writer<J, D> {
             Ok(Some(last_seq)) => {
                 self.durable_seq = last_seq.max(before);
                 self.feed.settle(now);
+                self.look(now);
                 self.recovered();
                 self.look_ahead(now);
                 Turn::Again
@@ -153,12 +164,53 @@ impl<J: Directory, D: Directory> Writer<J, D> {
         };
         if turn == Turn::Idle {
             self.feed.maintain(now);
+            self.look(now);
         }
         self.health = match &self.failing {
             Some(why) => Health::Failing(why.clone()),
-            None => self.free.clone(),
+            None if self.lost.is_empty() => self.free.clone(),
+            None => match &self.free {
+                Health::Warning(free) => Health::Warning(format!("{}; {free}", self.lost)),
+                _ => Health::Warning(self.lost.clone()),
+            },
         };
         turn
+    }
+
+    /// Whether somebody removed, replaced or cut a segment.
+    fn look(&mut self, now: KernelTime) {
+        if self.faults == 0 && self.looked.is_some_and(|looked| now < looked + LOOK_US) {
+            return;
+        }
+        self.looked = Some(now);
+        let lost = self.segments.take_lost(self.durable_seq);
+        let Some(last) = lost.last() else { return };
+        let (first, last_seq) = (lost[0].name.first_seq, last.last_seq);
+        let named = lost.iter().take(3).map(|lost| format!("{} was {}", lost.name, lost.how));
+        let mut text = named.collect::<Vec<_>>().join(", ");
+        if lost.len() > 3 {
+            text = format!("{text}, and {} more", lost.len() - 3);
+        }
+        let dir = self.segments.dir().name();
+        let done =
+            format!("records of seq {first} to {last_seq} are not there; new ones go to a fresh segment");
+        if self.lost.len() < LOST_BYTES_MAX {
+            let and = if self.lost.is_empty() { "" } else { "; " };
+            self.lost = format!("{}{and}{dir}: {text}: {done}", self.lost);
+        }
+        self.reports.push_back(Report {
+            what: format!("lost: {text}"),
+            errno: None,
+            file: dir,
+            first_seq: first,
+            last_seq,
+            done,
+        });
+    }
+
+    /// This segment was removed with intent.
+    pub fn forget(&mut self, name: &str) {
+        self.segments.forget(name);
     }
 
     /// `None`: there was nothing to do.
@@ -223,7 +275,11 @@ impl<J: Directory, D: Directory> Writer<J, D> {
                 file: format!("{}/{}", self.segments.dir().name(), self.segments.file_name()),
                 first_seq: 0,
                 last_seq: self.durable_seq,
-                done: "the log is durable again, and complete".to_owned(),
+                done: if self.lost.is_empty() {
+                    "the log is durable again, and complete".to_owned()
+                } else {
+                    format!("what comes is durable again, but the log is not complete: {}", self.lost)
+                },
             });
         }
     }
