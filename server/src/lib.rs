@@ -26,7 +26,6 @@ pub mod pace;
 pub mod pages;
 pub mod pool;
 pub mod pool_id;
-pub mod rate;
 pub mod record;
 pub mod replay;
 pub mod settle;

@@ -5,7 +5,7 @@ use buzzer_core::io::sys;
 use buzzer_core::time::KernelTime;
 use buzzer_server::record::Fact;
 use buzzer_tests::harness::attachment::{frame, key};
-use buzzer_tests::{Client, Home, log};
+use buzzer_tests::{Attachment, Client, Home, log};
 
 const NOWHERE: &str = r#"{"command":"connect","pool":"nowhere"}"#;
 
@@ -114,4 +114,27 @@ fn a_pool_that_left_the_configuration_is_disconnected_by_a_record() {
     let shown = log(&["show"], home.journal().dir()).good();
     assert!(shown.contains("desk: disconnected, the configuration has it no more"), "{shown}");
     log(&["verify", "--replay"], home.journal().dir()).good();
+}
+
+#[test]
+fn a_program_that_attaches_and_leaves_without_end_is_told_to_wait() {
+    let home = Home::desk("autoconnect = true");
+    let daemon = home.serve();
+    let mut desk = home.attach(1);
+    let started = sys::now();
+    // 700 buzzers make an `attach` record of 4 KiB.
+    let keys: Vec<String> = (1..700).map(|key| format!("\"{key}\":{}", 60_000 + key)).collect();
+    let greeting = format!("{{\"name\":\"flood\",\"buzzers\":{{{}}}}}\n", keys.join(","));
+    let mut attached: u64 = 0;
+    for _ in 0..300 {
+        let mut flood = Attachment::connect(&home.socket("desk"));
+        flood.send(greeting.as_bytes());
+        attached += u64::from(flood.line() == r#"{"ok":true}"#);
+    }
+    let seconds = sys::now().since(started).as_us() / 1_000_000 + 1;
+    // Of 1 024 at once, and 2 a second, each takes 22.
+    assert!(attached <= (1024 + 2 * seconds) / 22 + 1, "{attached} in {seconds} s");
+    desk.hit(1);
+    home.journal().wait_presses(1);
+    daemon.stop();
 }

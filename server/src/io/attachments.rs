@@ -1,5 +1,5 @@
 //! The sockets of virtual pools. In: their configuration and readiness. Out: attachments that greeted well, ready for
-//! the reader. Guarantee: a bound in number, bytes and time; the trouble of one attachment touches no other; they have a share of a
+//! the reader. Guarantee: a bound in number, bytes, time and records; the trouble of one attachment touches no other; they have a share of a
 //! turn; a connection that cannot be accepted now waits in the kernel and is accepted as soon as a descriptor is free.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -18,6 +18,7 @@ use super::obstacle;
 use super::share::Share;
 use super::virtual_pool::{Arrival, Greeting, Step};
 use crate::config::{PoolConfig, PoolSource};
+use crate::pace::Pace;
 
 /// Attachments at once, greeting ones included.
 pub const ATTACHMENTS_MAX: usize = 512;
@@ -25,6 +26,11 @@ pub const ATTACHMENTS_MAX: usize = 512;
 const GREETING_US: Micros = Micros::from_ms(5000);
 /// What may have come of all greetings together; the usual one has a few hundred bytes.
 const GREETINGS_BYTES_MAX: usize = 2 << 20;
+/// An attachment costs one, and one more for each so many buzzers: by that, what it adds to the log.
+const BUZZERS_PER_COST: usize = 32;
+/// What a pool's attachments may cost: a full house twice over at once, then a small one each half second. A program that
+/// attaches and leaves without end adds less than 1 KiB/s to the log.
+const PACE: Pace = Pace::new(2 * ATTACHMENTS_MAX as u32, Micros::from_ms(500));
 /// When accepting is tried again that could not be done now.
 const AGAIN_US: Micros = Micros::from_ms(100);
 
@@ -34,6 +40,8 @@ pub struct Attachments {
     registry: Registry,
     first_token: usize,
     pools: Vec<(UnixListener, PoolConfig)>,
+    /// Of each pool: how often it may be attached to.
+    paces: Vec<Pace>,
     arrivals: Slab<(Arrival, usize)>,
     /// What has come of all greetings.
     greetings_bytes: usize,
@@ -81,6 +89,7 @@ impl Attachments {
         Ok(Self {
             registry,
             first_token,
+            paces: vec![PACE; listening.len()],
             pools: listening,
             arrivals: Slab::new(),
             greetings_bytes: 0,
@@ -130,15 +139,24 @@ impl Attachments {
             && share.has_time()
             && let Some(key) = self.to_advance.pop_front()
         {
-            attached.extend(self.advance(key));
+            attached.extend(self.advance(key, now));
         }
         attached
     }
 
-    fn advance(&mut self, key: usize) -> Option<Attached> {
+    fn advance(&mut self, key: usize, now: KernelTime) -> Option<Attached> {
         let (arrival, pool) = self.arrivals.try_remove(key)?;
         self.greetings_bytes -= arrival.waiting_bytes();
-        match arrival.advance() {
+        let pace = &mut self.paces[pool];
+        let may = |greeting: &Greeting| {
+            let may = pace.take(now);
+            let more = greeting.keys.buzzers().len() / BUZZERS_PER_COST;
+            if may {
+                pace.charge(now, u32::try_from(more).unwrap_or(u32::MAX));
+            }
+            may
+        };
+        match arrival.advance(may) {
             Step::Wait(arrival) => {
                 self.greetings_bytes += arrival.waiting_bytes();
                 // A vacant slot is given again at once, so this is the same key.

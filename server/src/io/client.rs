@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
 
-use buzzer_core::time::KernelTime;
+use buzzer_core::time::{KernelTime, Micros};
 use mio::net::TcpStream;
 use tungstenite::protocol::frame::coding::CloseCode;
 
@@ -16,10 +16,14 @@ use super::handshake::{Discarded, discard};
 use crate::frames::{Decoder, FRAME_BYTES_MAX, Item};
 use crate::outbox::{Cursor, Outbox};
 use crate::outgoing::Outgoing;
-use crate::rate::{self, Rate};
+use crate::pace::Pace;
 
 /// Messages that may wait behind a `connect`.
 const PARKED_MAX: usize = 64;
+/// Requests a second, for ever.
+const REQUESTS_PER_SECOND: u64 = 50;
+/// The same, with 100 at once by a client that has been silent.
+const REQUESTS: Pace = Pace::new(100, Micros::from_us(1_000_000 / REQUESTS_PER_SECOND));
 
 /// Memory that all clients use in turn.
 #[derive(Debug)]
@@ -48,7 +52,7 @@ pub struct Client {
     /// Messages behind the one that is not answered yet.
     parked: VecDeque<Vec<u8>>,
     unanswered: bool,
-    rate: Rate,
+    pace: Pace,
     peer: String,
     /// Its socket takes nothing.
     blocked: bool,
@@ -113,7 +117,7 @@ impl Client {
             sent: 0,
             parked: VecDeque::new(),
             unanswered: false,
-            rate: Rate::default(),
+            pace: REQUESTS,
             peer,
             blocked: false,
             readable: true,
@@ -215,8 +219,8 @@ impl Client {
                     return Heard::Nothing(self.leave(Outgoing::CloseBack(code)));
                 }
                 _ if self.state == State::Closing => {}
-                _ if !self.rate.take(now) => {
-                    let reason = format!("at most {} requests a second", rate::PER_SECOND);
+                _ if !self.pace.take(now) => {
+                    let reason = format!("at most {REQUESTS_PER_SECOND} requests a second");
                     return Heard::Nothing(self.leave(Outgoing::Close(CloseCode::Policy, reason.into())));
                 }
                 Item::Message(message) if !self.unanswered => {

@@ -66,8 +66,8 @@ impl Arrival {
         self.bytes.capacity()
     }
 
-    /// The socket is ready.
-    pub fn advance(mut self) -> Step {
+    /// The socket is ready. `may`: asked of a greeting that is whole and well; an attachment makes records.
+    pub fn advance(mut self, may: impl FnOnce(&Greeting) -> bool) -> Step {
         let mut bytes = [0; 4096];
         loop {
             match self.stream.read(&mut bytes) {
@@ -81,7 +81,7 @@ impl Arrival {
                     }
                     if let Some(end) = end {
                         let rest = self.bytes.split_off(end + 1);
-                        return self.greet(rest);
+                        return self.greet(rest, may);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Step::Wait(self),
@@ -97,8 +97,11 @@ impl Arrival {
         Step::Refused(message.to_owned())
     }
 
-    fn greet(mut self, rest: Vec<u8>) -> Step {
+    fn greet(mut self, rest: Vec<u8>, may: impl FnOnce(&Greeting) -> bool) -> Step {
         match greeting(&self.bytes) {
+            Ok(greeting) if !may(&greeting) => {
+                self.refuse("this pool was attached to too often in the last seconds; try again in a while")
+            }
             Ok(greeting) => match self.answer(true, None) {
                 Ok(()) => Step::Attached(greeting, self.stream.into(), rest),
                 Err(error) => Step::Refused(error.to_string()),
