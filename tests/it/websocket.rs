@@ -73,7 +73,7 @@ fn pages_and_refusals_have_their_status() {
     assert_eq!(health["clients"], 0);
     assert_eq!(
         health["pools"],
-        serde_json::json!([{"pool": "desk", "available": true, "connected": true, "waiting": false, "buzzers": 2}])
+        serde_json::json!([{"pool": "desk", "available": true, "connected": true, "waiting": false, "buzzers": 2, "devices": 1}])
     );
     let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(9000));
     for (request, status) in [
