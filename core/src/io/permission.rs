@@ -53,9 +53,12 @@ fn explain(path: &Path, user: &str, group: &str, mode: u32) -> String {
              `SupplementaryGroups={group}`)"
         )
     };
+    // Events are only read; lights and hidraw nodes are written to.
+    let is_read = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"event"));
+    let needed = if is_read { 0o040 } else { 0o020 };
     let cure = match rule(path) {
-        // Root's own group is no group to put a player's laptop into.
-        _ if mode & 0o040 != 0 && group != "root" => join(group),
+        // Root's own group is no group to put a player's laptop into; a box without /etc/group has its number only.
+        _ if mode & needed != 0 && !matches!(group, "root" | "0") => join(group),
         Some(rule) => format!(
             "give it to group input: `echo '{rule}' | sudo tee -a /etc/udev/rules.d/71-buzzerd.rules && sudo udevadm \
              control --reload`, plug the device in again, and {}",
@@ -113,7 +116,9 @@ mod tests {
         for (node, group, mode, rule) in [
             ("/dev/input/event7", "root", 0o660, "KERNEL==\"event*\""),
             ("/dev/input/event7", "input", 0o600, "KERNEL==\"event*\""),
+            ("/dev/input/event7", "0", 0o640, "KERNEL==\"event*\""),
             ("/dev/hidraw3", "root", 0o600, "SUBSYSTEM==\"hidraw\""),
+            ("/dev/hidraw3", "plugdev", 0o640, "SUBSYSTEM==\"hidraw\""),
             ("/sys/class/leds/0003:054C:0002.0003::buzz1/brightness", "root", 0o644, "SUBSYSTEM==\"leds\""),
         ] {
             let text = explain(Path::new(node), "root", group, mode);
