@@ -8,7 +8,7 @@ use crate::time::{KernelTime, Micros};
 /// The most that is granted, from when a source was behind until none is.
 pub const SHORT_US_MAX: Micros = Micros::from_ms(1000);
 
-/// No pass takes so long, whatever it reads, unless the reader is kept from running.
+/// A pass takes so long only if the reader was kept from running.
 const PASS_US_MAX: Micros = Micros::from_ms(10);
 
 /// For how long there was no room, or the reader did not run, since no source was behind.

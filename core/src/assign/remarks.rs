@@ -154,7 +154,7 @@ impl Slots {
         Some(Remark { slot: *group.first()?, is_warning: !advice.is_empty(), text, advice })
     }
 
-    /// The lines after which each of these has the device that it has, whatever the order; `None` if they would not do it.
+    /// The lines after which each of these has the device that it has, in any order; `None` if they would not do it.
     fn certain(
         &self,
         members: &[(SlotId, &Claim, &Identity)],

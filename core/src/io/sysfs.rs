@@ -64,7 +64,7 @@ pub fn read(sysfs_root: &Path, node: &str) -> io::Result<Identity> {
 }
 
 /// An attribute that not every device has. A name may be any bytes: what is no UTF-8 is replaced. The last newline is
-/// sysfs's own, whatever stands before it is the name's.
+/// sysfs's own; blanks before it belong to the name.
 fn text(path: &Path) -> String {
     let bytes = fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);

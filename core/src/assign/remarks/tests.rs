@@ -243,7 +243,7 @@ fn any_claim() -> impl Strategy<Value = Claim> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
-    /// Whatever is plugged in and whatever is configured: who follows the advice ends without trouble.
+    /// With any devices and any configuration: advice that is followed ends the trouble.
     #[test]
     fn advice_that_is_followed_ends_the_trouble(
         devices in prop::collection::vec(any_device(), 0..7),
