@@ -13,6 +13,12 @@ pub mod cadence;
 pub mod claim;
 pub mod debounce;
 pub mod decode;
+pub mod delay {
+    //! How long before its stamp a press was made: what was measured, and what follows for two presses.
+    pub mod chance;
+    mod curves;
+    pub mod models;
+}
 pub mod endpoint;
 pub mod event;
 pub mod identity;

@@ -7,6 +7,7 @@ mod campaign;
 mod commands;
 mod crash;
 mod crowd;
+mod delays;
 mod devices;
 mod diagnostics;
 mod doctor;

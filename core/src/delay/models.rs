@@ -1,0 +1,281 @@
+//! The table of measured models: how long before its stamp a press of known hardware was made. In: a USB number, how
+//! often Linux polls it. Out: the model, its measured delays as a sorted list, and the interval that every unit of it
+//! keeps to. Guarantee: the interval is never narrower than the data; what nobody has measured has no list.
+//!
+//! What was measured: one unit of each model (two pads with DragonRise's chip), 5000 presses or more for each curve, by
+//! a box that closes the contact and waits for the event. So a figure has the radio, the scan, the firmware and the
+//! poll in it, and 0.1 to 0.3 ms of the box's own; it has no bounce. Source and licence: `curves.rs`.
+//!
+//! A row needs a number whose source can be named; it stands beside each. "The notebook" is
+//! `LagBoxMeasurementsConverter.ipynb` of the measurements' repository: it has the full names, and how often each
+//! device asks to be polled. Measured, but not here, because the number of what was measured is not certain: the
+//! wireless Xbox pads (which receiver), DualShock 4 (which of two editions), Shield pad, Wingman, Tramani, the G15, G5,
+//! IntelliMouse, Diamondback and Rival (several editions each), Optical Mouse 200 (its maker's number, or its chip's),
+//! all PS/2 devices (the adapter answers) and the models without a maker's number. Not here either: the Arduino Micro,
+//! whose sketch decides and not its number. GP2040-CE has no number of its own and no published distribution (0.7.x on
+//! an RP2040 at 1000 Hz: 0.56 / 0.85 / 1.32 ms at least, on average, at most); it answers by [`Standing::Shared`] ones.
+//!
+//! In no figure here, because they are the box's own: the four longest readings of exxter at its own interval (0.2 to
+//! 6.06 s) and the longest of diamondback at 1 ms (177 ms, with 18, 28 and 53 ms behind it).
+
+use super::curves::{self, Quantiles};
+
+/// The longest delay of all 41 devices: 6312kw, a PS/2 keyboard behind an adapter.
+pub const SLOWEST_MEASURED_US: u32 = 71_161;
+/// The widest interval of all 41 devices: the same keyboard's.
+pub const WIDEST_MEASURED_US: u32 = 42_867;
+/// The longest delay of the wired pads among them at their own interval: the Tramani CT-P3000.
+pub const SLOWEST_WIRED_PAD_US: u32 = 27_359;
+
+/// What a press may be quicker than the quickest that was measured. Each row has five runs of 1000 presses: of the
+/// wired devices no run was below the other four by more than 0.675 ms, one reading of one pad apart (3.8 ms, and it
+/// is in the data). The box's own path, up to 0.3 ms, is no part of the device.
+const BELOW_US: u32 = 1_000;
+/// What a press may be slower than the slowest that was measured. Of the 410 such runs seven were above the other four
+/// by more than 2.6 ms, each by one or two readings, which are in the data. A hub's translator adds up to 1 ms. Real
+/// contacts bounce, and firmware that waits for rest adds that: 1.6 ms on average (Ganssle, "A Guide to Debouncing",
+/// 18 switches); the box's contact does not bounce. Worn contacts bounce longer: such a device is to be measured.
+const ABOVE_US: u32 = 5_000;
+/// What a radio may be quicker or slower than the one that was measured, by the room and the pairing: the runs of one
+/// and the same wireless mouse (trust_oni) have medians of 14.1 to 25.6 ms.
+const RADIO_US: u32 = 12_000;
+
+/// Whose number a model's USB number is: how far its figures hold for what answers by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// One maker's for one product, wired.
+    Own,
+    /// Other products answer by it too: chips that are sold to everybody, and imitations. Such a product may be as
+    /// quick as an RP2040 board (0.56 ms) and, by assumption, no slower than the slowest wired pad that was measured.
+    /// An arcade encoder with DragonRise's chip was seen to take 2 to 31 ms, that box's 1 to 2 ms included (maziac,
+    /// LagMeter, `Docs/LagMeasurements.md`).
+    Shared,
+    /// One maker's for one product, with a radio.
+    Radio,
+}
+
+/// A model that was measured.
+#[derive(Debug)]
+pub struct Model {
+    /// Its name for people.
+    pub name: &'static str,
+    /// The USB vendor.
+    pub vendor: u16,
+    /// The USB products.
+    pub products: &'static [u16],
+    /// How far the figures hold for what answers by these numbers.
+    pub standing: Standing,
+    /// How often it asks to be polled; `None`: not known.
+    pub asked_us: Option<u32>,
+    /// What was measured; the device's own interval comes first.
+    pub curves: &'static [Curve],
+}
+
+/// The measured delays of a model at one polling interval.
+#[derive(Debug)]
+pub struct Curve {
+    /// The interval that was forced; `None`: the device's own.
+    pub interval_us: Option<u32>,
+    /// 129 delays in ascending order, for places 0/128 to 128/128 of the distribution.
+    pub quantiles_us: Quantiles,
+}
+
+impl Curve {
+    const fn own(quantiles_us: Quantiles) -> Self {
+        Self { interval_us: None, quantiles_us }
+    }
+
+    const fn forced_1ms(quantiles_us: Quantiles) -> Self {
+        Self { interval_us: Some(1_000), quantiles_us }
+    }
+
+    /// The shortest delay that was measured.
+    pub const fn min_us(&self) -> u32 {
+        self.quantiles_us[0]
+    }
+
+    /// Half of the delays were shorter.
+    pub const fn median_us(&self) -> u32 {
+        self.quantiles_us[64]
+    }
+
+    /// The longest delay that was measured.
+    pub const fn max_us(&self) -> u32 {
+        self.quantiles_us[128]
+    }
+}
+
+impl Model {
+    /// The delays measured at this polling interval; `None`: nobody has measured it there.
+    ///
+    /// `poll_us` is the period at which Linux polls (`Endpoint::poll_us`), `None` where it cannot be seen, which counts
+    /// as the device's own. `is_forced_1ms`: `usbhid`'s parameter for this kind of device (`jspoll`, `kbpoll`,
+    /// `mousepoll`) is 1 and the controller is not xHCI, which sets the device's own again.
+    pub fn curve(&self, poll_us: Option<u32>, is_forced_1ms: bool) -> Option<&'static Curve> {
+        let forced = self.curves.iter().find(|curve| curve.interval_us == Some(1_000));
+        match forced {
+            Some(forced) if is_forced_1ms => Some(forced),
+            _ if self.is_own_interval(poll_us) => self.curves.first(),
+            _ => None,
+        }
+    }
+
+    /// The interval within which every unit's delay lies, from the data and the margins above; arguments as with
+    /// [`Self::curve`]. Where the polling interval was not measured, it covers all that were; a slower poll is added.
+    pub fn delay_us(&self, poll_us: Option<u32>, is_forced_1ms: bool) -> (u32, u32) {
+        if let Some(curve) = self.curve(poll_us, is_forced_1ms) {
+            return self.with_margins(curve.min_us(), curve.max_us());
+        }
+        let min_us = self.curves.iter().map(Curve::min_us).min().unwrap_or(0);
+        let max_us = self.curves.iter().map(Curve::max_us).max().unwrap_or(SLOWEST_MEASURED_US);
+        let slower_us = poll_us.unwrap_or(0).saturating_sub(self.asked_us.unwrap_or(0));
+        let (min_us, max_us) = self.with_margins(min_us, max_us);
+        (min_us, max_us.saturating_add(slower_us))
+    }
+
+    /// Linux rounds down to a power of two, so a device that asks for 10 ms is polled every 8.
+    fn is_own_interval(&self, poll_us: Option<u32>) -> bool {
+        match (poll_us, self.asked_us) {
+            (Some(poll_us), Some(asked_us)) => poll_us <= asked_us && poll_us > asked_us / 2,
+            _ => true,
+        }
+    }
+
+    fn with_margins(&self, min_us: u32, max_us: u32) -> (u32, u32) {
+        match self.standing {
+            Standing::Own => (min_us.saturating_sub(BELOW_US), max_us + ABOVE_US),
+            Standing::Shared => (0, max_us.max(SLOWEST_WIRED_PAD_US) + ABOVE_US),
+            Standing::Radio => (min_us.saturating_sub(RADIO_US), max_us + RADIO_US),
+        }
+    }
+}
+
+/// The model that answers by this number on USB, its own radio receiver's included. A pad has the same number over
+/// Bluetooth, where nobody has measured it: that is not to be asked here.
+pub fn find(vendor: u16, product: u16) -> Option<&'static Model> {
+    MODELS.iter().find(|model| model.vendor == vendor && model.products.contains(&product))
+}
+
+/// The model of this name, as a record has it.
+pub fn by_name(name: &str) -> Option<&'static Model> {
+    MODELS.iter().find(|model| model.name == name)
+}
+
+/// Every model, pads before keyboards before mice.
+pub static MODELS: &[Model] = &[
+    // 0079:0006: usb.ids "PC TWIN SHOCK Gamepad"; `drivers/hid/hid-dr.c` "DragonRise Inc. Generic USB Joystick", the
+    // name by which the measured pads (Speedlink Strike, black and green) and the usual arcade encoder report.
+    Model {
+        name: "DragonRise arcade encoder",
+        vendor: 0x0079,
+        products: &[0x0006],
+        standing: Standing::Shared,
+        asked_us: Some(10_000),
+        curves: &[Curve::own(curves::DRAGONRISE), Curve::forced_1ms(curves::DRAGONRISE_1MS)],
+    },
+    // 045e:028e: usb.ids "Xbox360 Controller"; `drivers/input/joystick/xpad.c` "Microsoft X-Box 360 pad". Boards with
+    // GP2040-CE and many pads of other makers answer by it.
+    Model {
+        name: "Microsoft Xbox 360 pad",
+        vendor: 0x045e,
+        products: &[0x028e],
+        standing: Standing::Shared,
+        asked_us: Some(4_000),
+        curves: &[Curve::own(curves::XBOX360)],
+    },
+    // 054c:0268: `drivers/hid/hid-ids.h` USB_DEVICE_ID_SONY_PS3_CONTROLLER; usb.ids "PlayStation 3 Controller". It is
+    // much imitated (`drivers/hid/hid-sony.c` knows some by their names).
+    Model {
+        name: "Sony DualShock 3",
+        vendor: 0x054c,
+        products: &[0x0268],
+        standing: Standing::Shared,
+        asked_us: Some(1_000),
+        curves: &[Curve::own(curves::DUALSHOCK3)],
+    },
+    // 046d:c31c: usb.ids "Keyboard K120".
+    Model {
+        name: "Logitech K120",
+        vendor: 0x046d,
+        products: &[0xc31c],
+        standing: Standing::Own,
+        asked_us: Some(10_000),
+        curves: &[Curve::own(curves::LOGITECH_K120), Curve::forced_1ms(curves::LOGITECH_K120_1MS)],
+    },
+    // 1e7d:3264: `drivers/hid/hid-ids.h` USB_DEVICE_ID_ROCCAT_ISKUFX; the notebook says "Roccat ISKU FX".
+    Model {
+        name: "Roccat Isku FX",
+        vendor: 0x1e7d,
+        products: &[0x3264],
+        standing: Standing::Own,
+        asked_us: Some(1_000),
+        curves: &[Curve::own(curves::ROCCAT_ISKU_FX)],
+    },
+    // 05ac:0304: usb.ids "Mighty Mouse [Mitsumi, M1152]"; the notebook says "Apple A1152".
+    Model {
+        name: "Apple Mighty Mouse A1152",
+        vendor: 0x05ac,
+        products: &[0x0304],
+        standing: Standing::Own,
+        asked_us: Some(10_000),
+        curves: &[Curve::own(curves::APPLE_A1152), Curve::forced_1ms(curves::APPLE_A1152_1MS)],
+    },
+    // 046d:c03e: usb.ids "Premium Optical Wheel Mouse (M-BT58)"; the notebook says the same of `bt58`.
+    Model {
+        name: "Logitech M-BT58",
+        vendor: 0x046d,
+        products: &[0xc03e],
+        standing: Standing::Own,
+        asked_us: Some(10_000),
+        curves: &[Curve::own(curves::LOGITECH_BT58), Curve::forced_1ms(curves::LOGITECH_BT58_1MS)],
+    },
+    // 046d:c246: usb.ids "Gaming Mouse G300".
+    Model {
+        name: "Logitech G300",
+        vendor: 0x046d,
+        products: &[0xc246],
+        standing: Standing::Own,
+        asked_us: Some(1_000),
+        curves: &[Curve::own(curves::LOGITECH_G300)],
+    },
+    // 046d:c06b: usb.ids "G700 Wireless Gaming Mouse"; systemd's `70-mouse.hwdb` says "(Wired)".
+    Model {
+        name: "Logitech G700",
+        vendor: 0x046d,
+        products: &[0xc06b],
+        standing: Standing::Own,
+        asked_us: Some(1_000),
+        curves: &[Curve::own(curves::LOGITECH_G700)],
+    },
+    // 046d:1023: systemd's `70-mouse.hwdb`, "Logitech G700 Laser Mouse (Wireless)": the number that the kernel gives
+    // the mouse behind its receiver. The receiver's own, c531, is other mice's too.
+    Model {
+        name: "Logitech G700 by radio",
+        vendor: 0x046d,
+        products: &[0x1023],
+        standing: Standing::Radio,
+        asked_us: None,
+        curves: &[Curve::own(curves::LOGITECH_G700_RADIO)],
+    },
+    // 046d:c048: usb.ids "G9 Laser Mouse".
+    Model {
+        name: "Logitech G9",
+        vendor: 0x046d,
+        products: &[0xc048],
+        standing: Standing::Own,
+        asked_us: Some(10_000),
+        curves: &[Curve::own(curves::LOGITECH_G9), Curve::forced_1ms(curves::LOGITECH_G9_1MS)],
+    },
+    // 046d:c050: usb.ids "RX 250 Optical Mouse".
+    Model {
+        name: "Logitech RX250",
+        vendor: 0x046d,
+        products: &[0xc050],
+        standing: Standing::Own,
+        asked_us: Some(10_000),
+        curves: &[Curve::own(curves::LOGITECH_RX250), Curve::forced_1ms(curves::LOGITECH_RX250_1MS)],
+    },
+];
+
+#[cfg(test)]
+mod tests;
