@@ -78,18 +78,19 @@ fn blocks(page: &str, head: &str) -> Vec<String> {
 fn the_node_that_sends_is_taken_and_another_can_be_chosen() {
     const STOMP: &str = "match = { vendor = \"0c45\", product = \"7403\" }";
     let test = "the_node_that_sends_is_taken_and_another_can_be_chosen";
+    // The keyboard has the last of the nodes: the first one would be the pad.
     for rest in [STOMP.to_owned(), format!("{STOMP}\nbuzzers = {{ \"1\" = \"KEY_A\" }}")] {
         let Some((_machine, home)) = home(test, "pedal", &pool("pedal", &rest)) else { return };
         let page = devices(&home);
-        assert_eq!(pools(&home)[..3], ["pedal", "-", "-"], "{page}");
-        assert_eq!(page.matches("uses another part of this unit, event3").count(), 2, "{page}");
+        assert_eq!(pools(&home)[..3], ["-", "-", "pedal"], "{page}");
+        assert_eq!(page.matches("uses another part of this unit, event5").count(), 2, "{page}");
         assert!(!page.contains("! "), "nothing is in the way: {page}");
         assert_eq!(page.matches(STOMP).count(), 0, "that is there already: {page}");
     }
     // The board that nobody knows, whose nodes differ in nothing but their keys.
     let any = "match = { vendor = \"1209\", product = \"beef\" }";
     for (config, id, node, first) in
-        [(pool("a", STOMP), "a", 5, 3), (pool("a", STOMP), "a", 4, 3), (pool("b", any), "b", 8, 6)]
+        [(pool("a", STOMP), "a", 3, 5), (pool("a", STOMP), "a", 4, 5), (pool("b", any), "b", 6, 8)]
     {
         let Some((_machine, home)) = home(test, "pedal", &config) else { return };
         let page = devices(&home);
