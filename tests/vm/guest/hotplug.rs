@@ -135,7 +135,7 @@ pub(crate) fn devices_are_listed_while_open() -> Outcome {
 }
 
 /// What `buzzerd devices --json` says, one object a device.
-fn devices(daemon: &Daemon) -> Outcome<Vec<Value>> {
+pub(crate) fn devices(daemon: &Daemon) -> Outcome<Vec<Value>> {
     let output = daemon.run(&["devices", "--json"])?;
     let errors = || format!("devices: {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     ensure(output.status.success(), errors)?;

@@ -8,7 +8,7 @@ use evdev::{EventType, SynchronizationCode};
 
 use crate::deadline::{Outcome, Why, ensure, same};
 use crate::node::{self, Reader};
-use crate::uhid::{Hid, Identity, RED, USAGE_A};
+use crate::uhid::{BUS_USB, Hid, Identity, RED, USAGE_A};
 use crate::uinput::{A, Button, let_pass, now_us};
 
 /// Keys of the reds, 1 to 4, when hid-sony has the hub.
@@ -49,6 +49,7 @@ pub(crate) fn keyboard_repeats() -> Outcome {
         name: "kernel keyboard",
         phys: "usb-0000:00:01.2-2/input0",
         uniq: "kernel-keyboard",
+        bus: BUS_USB,
         vendor: 0x1209,
         product: 1,
     };

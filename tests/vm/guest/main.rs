@@ -20,6 +20,7 @@ mod load;
 mod measure;
 mod naive;
 mod node;
+mod odd;
 mod opening;
 mod order;
 mod powercut;
@@ -60,6 +61,11 @@ const CASES: &[Case] = &[
     ("forbidden_device_names_the_cure", hotplug::forbidden_device_names_the_cure),
     ("devices_are_listed_while_open", hotplug::devices_are_listed_while_open),
     ("twins_are_ambiguous", hotplug::twins_are_ambiguous),
+    ("pedal_is_read_where_it_reports", odd::pedal_is_read_where_it_reports),
+    ("players_on_one_plug_share_equal_entries", odd::players_on_one_plug_share_equal_entries),
+    ("radio_buttons_are_told_by_their_addresses", odd::radio_buttons_are_told_by_their_addresses),
+    ("large_pads_have_all_their_buttons", odd::large_pads_have_all_their_buttons),
+    ("number_pad_buzzes_with_its_key", odd::number_pad_buzzes_with_its_key),
     ("measure_finds_the_period", measure::finds_the_period),
     ("measure_leaves_a_busy_device", measure::leaves_a_busy_device),
     ("measure_tells_of_an_unplug", measure::tells_of_an_unplug),

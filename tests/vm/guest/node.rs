@@ -28,13 +28,24 @@ pub(crate) fn gone(uniq: &str) -> Outcome {
 }
 
 fn find(uniq: &str) -> Option<PathBuf> {
-    let nodes = fs::read_dir(CLASS).ok()?.flatten().map(|entry| entry.file_name());
-    let name = nodes.filter_map(|name| name.into_string().ok()).find(|name| {
+    found(uniq).into_iter().next()
+}
+
+/// Waits for so many nodes of one device: those with this `uniq`, in the order in which the kernel made them.
+pub(crate) fn all_by_uniq(uniq: &str, count: usize) -> Outcome<Vec<PathBuf>> {
+    until(&format!("{count} nodes of {uniq}"), || Some(found(uniq)).filter(|nodes| nodes.len() == count))
+}
+
+fn found(uniq: &str) -> Vec<PathBuf> {
+    let nodes = fs::read_dir(CLASS).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let names = nodes.filter_map(|name| name.into_string().ok()).filter(|name| {
         let seen = fs::read_to_string(Path::new(CLASS).join(name).join("device/uniq"));
         name.starts_with("event") && seen.is_ok_and(|seen| seen.trim_end() == uniq)
-    })?;
-    let node = Path::new("/dev/input").join(name);
-    node.exists().then_some(node)
+    });
+    let mut nodes: Vec<PathBuf> = names.map(|name| Path::new("/dev/input").join(name)).collect();
+    nodes.retain(|node| node.exists());
+    nodes.sort_by_key(|node| (node.as_os_str().len(), node.clone()));
+    nodes
 }
 
 /// Waits for the node below an input device's folder in sysfs.

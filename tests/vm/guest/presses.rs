@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::daemon::Daemon;
 use crate::deadline::{Outcome, ensure, same};
 use crate::records::{self, Press};
-use crate::uhid::{Hid, Identity, RED, USAGE_A, USAGE_B};
+use crate::uhid::{BUS_USB, Hid, Identity, RED, USAGE_A, USAGE_B};
 use crate::uinput::{A, B, Button, let_pass, now_us};
 
 /// One uinput device with buzzer 1 on A and buzzer 2 on B.
@@ -105,8 +105,14 @@ pub(crate) fn key_held_at_connect_waits() -> Outcome {
 /// A real keyboard's autorepeat, made by the kernel, while a key is held.
 pub(crate) fn autorepeat_is_one_press() -> Outcome {
     let phys = "usb-0000:00:01.2-2/input0";
-    let identity =
-        Identity { name: "desk keyboard", phys, uniq: "desk-keyboard", vendor: 0x1209, product: 2 };
+    let identity = Identity {
+        name: "desk keyboard",
+        phys,
+        uniq: "desk-keyboard",
+        bus: BUS_USB,
+        vendor: 0x1209,
+        product: 2,
+    };
     let mut keyboard = Hid::plug_keyboard(identity)?;
     let config = DESK.replace(r#"name = "desk button""#, r#"phys = "usb-*-2/*""#);
     let daemon = Daemon::start("repeat", &config)?;

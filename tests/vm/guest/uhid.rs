@@ -28,7 +28,10 @@ const SET_REPORT: u32 = 13;
 const SET_REPORT_REPLY: u32 = 14;
 /// The largest event: CREATE2 with its 4 KiB of descriptor.
 const EVENT_BYTES_MAX: usize = 4 + 128 + 64 + 64 + 2 + 2 + 4 * 4 + 4096;
-const BUS_USB: u16 = 3;
+/// `BUS_USB` of `include/uapi/linux/input.h`.
+pub(crate) const BUS_USB: u16 = 3;
+/// `BUS_BLUETOOTH`: phys is the address of the machine's own adapter.
+pub(crate) const BUS_BLUETOOTH: u16 = 5;
 const EIO: u16 = 5;
 
 /// Sony's hub of four handsets: two axes, 20 buttons, 4 vendor bits in; 7 bytes of lights out.
@@ -94,6 +97,7 @@ pub(crate) struct Identity<'a> {
     pub(crate) name: &'a str,
     pub(crate) phys: &'a str,
     pub(crate) uniq: &'a str,
+    pub(crate) bus: u16,
     pub(crate) vendor: u32,
     pub(crate) product: u32,
 }
@@ -130,7 +134,8 @@ impl Hid {
         let name = format!("Buzz {product:04x}");
         let phys = format!("usb-0000:00:01.2-{port}/input0");
         let uniq = format!("buzz-{port}");
-        let identity = Identity { name: &name, phys: &phys, uniq: &uniq, vendor: 0x054c, product };
+        let identity =
+            Identity { name: &name, phys: &phys, uniq: &uniq, bus: BUS_USB, vendor: 0x054c, product };
         let mut hub = Self::plug(identity, BUZZ_DESCRIPTOR)?;
         hub.sound_check(KeyCode::BTN_TRIGGER_HAPPY2, |hub, down| {
             hub.buzz_report(if down { &[(0, YELLOW)] } else { &[] })
@@ -146,7 +151,8 @@ impl Hid {
         Ok(keyboard)
     }
 
-    fn plug(identity: Identity<'_>, descriptor: &[u8]) -> Outcome<Self> {
+    /// Any device. A descriptor with several collections gives it several nodes.
+    pub(crate) fn plug(identity: Identity<'_>, descriptor: &[u8]) -> Outcome<Self> {
         let mut file = File::options().read(true).write(true).open("/dev/uhid").why("/dev/uhid")?;
         let mut firmware_file = file.try_clone().why("/dev/uhid")?;
         let unplugging = Arc::new(AtomicBool::new(false));
@@ -169,7 +175,17 @@ impl Hid {
     /// Presses and releases a key that is no buzzer in any case, until the kernel has taken both. The node appears
     /// while the driver's probe still runs, and during a probe the kernel drops reports (seen on PREEMPT_RT).
     fn sound_check(&mut self, key: KeyCode, report: impl Fn(&mut Self, bool) -> Outcome) -> Outcome {
-        let reader = Reader::open(&self.node)?;
+        self.sound_check_at(&self.node.clone(), key, report)
+    }
+
+    /// The same at this one of its nodes.
+    pub(crate) fn sound_check_at(
+        &mut self,
+        node: &Path,
+        key: KeyCode,
+        report: impl Fn(&mut Self, bool) -> Outcome,
+    ) -> Outcome {
+        let reader = Reader::open(node)?;
         for down in [true, false] {
             until("a report that the kernel takes", || {
                 report(self, down).ok()?;
@@ -207,7 +223,8 @@ impl Hid {
         self.report(&report)
     }
 
-    fn report(&mut self, report: &[u8]) -> Outcome {
+    /// One report as its descriptor lays it out.
+    pub(crate) fn report(&mut self, report: &[u8]) -> Outcome {
         let size = u16::try_from(report.len()).why("report")?;
         let event = [&INPUT2.to_ne_bytes()[..], &size.to_ne_bytes(), report].concat();
         self.file.write_all(&event).why("uhid input")
@@ -237,7 +254,7 @@ fn create(identity: Identity<'_>, descriptor: &[u8]) -> Vec<u8> {
         event.resize(end, 0);
     }
     event.extend((descriptor.len() as u16).to_ne_bytes());
-    event.extend(BUS_USB.to_ne_bytes());
+    event.extend(identity.bus.to_ne_bytes());
     for number in [identity.vendor, identity.product, 0x0111, 0] {
         event.extend(number.to_ne_bytes());
     }
