@@ -51,7 +51,7 @@ fn candidates(device: &Identity, aim: Aim) -> Vec<Match> {
     let text = |text: &str| (!text.is_empty()).then(|| Glob::new(text));
     let (uniq, name) = (text(&device.uniq), text(&device.name));
     let phys = match aim {
-        Aim::Unit if device.phys.contains('/') => text(&format!("{}/*", device.unit())),
+        Aim::Unit if device.unit() != device.phys => text(&format!("{}/*", device.unit())),
         _ => text(&device.phys),
     };
     let model = of_model(device);

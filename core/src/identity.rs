@@ -68,7 +68,8 @@ impl Identity {
     }
 
     /// Whether `other` is another node of the same physical unit (a keyboard's media keys, say): both hang on
-    /// one place and differ at most in the interface behind the slash of `phys`.
+    /// one place and differ at most in the interface behind the slash of `phys`. What is paired with one receiver is
+    /// several units there.
     pub fn is_same_unit(&self, other: &Self) -> bool {
         self.is_same_instance(other)
             || (!self.phys.is_empty()
@@ -76,7 +77,8 @@ impl Identity {
                 && self.unit() == other.unit())
     }
 
-    /// The place of the whole unit: `phys` without the interface behind its slash.
+    /// The place of the whole unit: `phys` without the interface behind its slash; all of it where that names one of the
+    /// devices of a receiver.
     pub fn unit(&self) -> &str {
         unit_of(&self.phys)
     }
@@ -104,15 +106,19 @@ impl Identity {
     }
 }
 
-/// `usb-0000:00:14.0-1.2/input0` without what is behind the slash.
+/// `usb-0000:00:14.0-1.2/input0` without what is behind the slash. The second device that is paired with a receiver is
+/// `usb-0000:00:14.0-1.2/input2:2` (`hid-logitech-dj.c`): another one than `input2:1`.
 fn unit_of(phys: &str) -> &str {
-    phys.split_once('/').map_or(phys, |(unit, _)| unit)
+    match phys.split_once('/') {
+        Some((unit, interface)) if !interface.contains(':') => unit,
+        _ => phys,
+    }
 }
 
 /// Controller and port of `phys`. The kernel makes it by `usb_make_path`: "usb-", the controller's name (which may
 /// hold dashes), a dash, the port path.
 fn usb_place(phys: &str) -> Option<(&str, &str)> {
-    let (controller, port) = unit_of(phys).strip_prefix("usb-")?.rsplit_once('-')?;
+    let (controller, port) = phys.split('/').next()?.strip_prefix("usb-")?.rsplit_once('-')?;
     let is_port = port.split('.').all(|hop| !hop.is_empty() && hop.bytes().all(|byte| byte.is_ascii_digit()));
     is_port.then_some((controller, port))
 }
@@ -198,6 +204,7 @@ pub(crate) mod tests {
             ("usb-0000:00:14.0-1.2/input0", Some(("0000:00:14.0", "1.2"))),
             ("usb-xhci-hcd.0.auto-1/input1", Some(("xhci-hcd.0.auto", "1"))),
             ("usb-3f980000.usb-1.1.3/input0", Some(("3f980000.usb", "1.1.3"))),
+            ("usb-0000:00:14.0-1.2/input2:3", Some(("0000:00:14.0", "1.2"))),
             ("usb-0000:00:14.0-", None),
             ("usb-0000:00:14.0-1./input0", None),
             ("isa0060/serio0/input0", None),
@@ -214,6 +221,10 @@ pub(crate) mod tests {
         assert!(keys.is_same_unit(&device(4, (0x1234, 1), "usb-0-1/input1", &[])));
         assert!(!keys.is_same_unit(&device(4, (0x1234, 2), "usb-0-1/input1", &[])));
         assert!(!keys.is_same_unit(&device(4, (0x1234, 1), "usb-0-1.1/input1", &[])));
+        let paired = device(3, (0x1234, 1), "usb-0-1/input2:1", &[]);
+        assert!(paired.is_same_unit(&device(4, (0x1234, 1), "usb-0-1/input2:1", &[])));
+        assert!(!paired.is_same_unit(&device(4, (0x1234, 1), "usb-0-1/input2:2", &[])), "another handset");
+        assert!(!paired.is_same_unit(&keys), "its receiver");
         let virtual_one = device(3, (1, 1), "", &[]);
         assert!(!virtual_one.is_same_unit(&device(4, (1, 1), "", &[])), "no place, no unit");
     }

@@ -26,7 +26,11 @@ const MODIFIERS_AND_LOCKS: [u16; 14] = [29, 42, 54, 56, 58, 69, 70, 97, 100, 125
 /// and product.
 const NO_BUTTONS: &[(u16, u16)] = &[
     (0x26ce, 0x01a2), // ASRock LED Controller
+    (0x048d, 0x5702), // RGB Fusion of Gigabyte's boards: "ITE Tech. Inc. ITE Device"
+    (0x048d, 0x8297),
 ];
+/// What the makers of mainboards call theirs, in small letters. One that is a pad after all is no pool unasked, and no more.
+const LIGHTING: [&str; 5] = ["led controller", "rgb controller", "lighting", "mystic light", "rgb fusion"];
 
 /// What a node is by its keys; the likelier a buzzer, the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,8 +61,9 @@ pub fn of(device: &Identity) -> Kind {
 
 /// Whether it has a button of a joystick, gamepad or encoder, and is not known to have it in name only.
 pub(crate) fn has_pad_buttons(device: &Identity) -> bool {
+    let name = device.name.to_ascii_lowercase();
     let is_known_liar = NO_BUTTONS.contains(&(device.vendor, device.product))
-        || device.name.to_ascii_lowercase().contains("led controller");
+        || LIGHTING.iter().any(|lighting| name.contains(lighting));
     !is_known_liar && [JOYSTICK, GAMEPAD, TRIGGER_HAPPY].into_iter().any(|range| any(device, range))
 }
 
@@ -129,8 +134,13 @@ mod tests {
     #[test]
     fn a_lighting_controller_is_no_pad() {
         let buttons: Vec<u16> = (0x120..0x126).collect();
-        assert_eq!(of(&device(3, (0x26ce, 0x01a2), "", &buttons)), Kind::Keys);
-        let named = Identity { name: "Acme LED Controller".to_owned(), ..device(3, (1, 2), "", &buttons) };
-        assert_eq!(of(&named), Kind::Keys);
+        for ids in [(0x26ce, 0x01a2), (0x048d, 0x8297)] {
+            assert_eq!(of(&device(3, ids, "", &buttons)), Kind::Keys);
+        }
+        let named = |name: &str| Identity { name: name.to_owned(), ..device(3, (1, 2), "", &buttons) };
+        for name in ["Acme LED Controller", "MYSTIC LIGHT ", "Acme Lighting Node"] {
+            assert_eq!(of(&named(name)), Kind::Keys, "{name}");
+        }
+        assert_eq!(of(&named("Arcade Stick with LEDs")), Kind::Pad);
     }
 }

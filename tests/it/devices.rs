@@ -222,6 +222,99 @@ fn equal_entries_are_made_certain_by_the_lines_that_are_told() {
     assert_eq!(pools(&home), ["right", "left"], "the same hub, whatever its node");
 }
 
+/// Follows every line that is told in place of an entry's, each alone: the node that it is told for serves then, and no
+/// other one fits as well. Then adds every entry that is told. How many lines of the first kind there were; `None`: left out.
+fn follow_all(test: &str, machine: &str, entry: &str) -> Option<usize> {
+    let (_machine, home) = home(test, machine, &pool("p", entry))?;
+    let config = fs::read_to_string(home.config()).expect("the configuration");
+    let page = devices(&home);
+    let lines: Vec<&str> = page.lines().map(str::trim).collect();
+    let told = lines.windows(2).filter_map(|pair| {
+        let effect = pair[0].strip_suffix(", write in pool \"p\":")?;
+        Some((effect.split(' ').find(|word| word.starts_with("event"))?, pair[1]))
+    });
+    let told: Vec<(&str, &str)> = told.collect();
+    for (node, line) in &told {
+        fs::write(home.config(), &config).expect("written");
+        rewrite(&home, "p", line);
+        let after = devices(&home);
+        let serves =
+            |row: &Value| row["node"].as_str().is_some_and(|at| at.ends_with(node)) && row["pool"] == "p";
+        assert!(rows(&home).iter().any(serves), "{machine}: {entry}: {line} is for {node}\n{after}");
+        assert!(!after.contains("ambiguous"), "{machine}: {entry}: {line}\n{after}");
+    }
+    fs::write(home.config(), &config).expect("written");
+    let added: Vec<String> =
+        [": equal entries share such devices in the order of their nodes. Add:", "yours to choose):"]
+            .iter()
+            .flat_map(|head| blocks(&page, head))
+            .collect();
+    added.iter().for_each(|block| append(&home, block));
+    let after = devices(&home);
+    let unused =
+        rows(&home).iter().any(|row| row["not_used"].as_str().is_some_and(|why| why.contains("no [[pool]]")));
+    assert!(!unused, "{machine}: {entry}: each has an entry now\n{after}");
+    Some(told.len())
+}
+
+#[test]
+fn every_line_that_is_told_does_what_is_said_of_it() {
+    let test = "every_line_that_is_told_does_what_is_said_of_it";
+    let model = |ids: &str| {
+        let (vendor, product) = ids.split_once(':').expect("vendor:product");
+        format!("match = {{ vendor = \"{vendor}\", product = \"{product}\" }}")
+    };
+    let with = |ids: &str, key: &str| format!("{}\nbuzzers = {{ \"1\" = \"{key}\" }}", model(ids));
+    for (machine, entry, lines) in [
+        // A keyboard with media keys, two receivers, a keyboard that poses as all there is, a number pad.
+        ("desks", model("04d9:a0cd"), 2),
+        ("desks", with("04d9:a0cd", "KEY_SLEEP"), 0),
+        ("desks", model("046d:c52b"), 5),
+        ("desks", with("046d:c52b", "BTN_LEFT"), 2),
+        ("desks", "match = { name = \"Wireless Receiver\" }".to_owned(), 3),
+        ("desks", model("1532:0226"), 3),
+        ("desks", with("1532:0226", "KEY_A"), 2),
+        ("desks", model("1c4f:0002"), 1),
+        // What is paired with one receiver, pads with a touch pad by cable and by radio, buttons without an address.
+        ("radios", model("046d:4013"), 4),
+        ("radios", model("1915:1025"), 2),
+        ("radios", model("054c:09cc"), 5),
+        ("radios", model("248a:8266"), 1),
+        // Hubs in hubs of two controllers, serial numbers that are none, pedals, lighting controllers.
+        ("ports", model("1a86:e026"), 6),
+        ("ports", model("0079:0006"), 6),
+        ("ports", model("3553:b001"), 4),
+        // Names, places and serial numbers that differ in what nobody sees.
+        ("names", model("1209:0200"), 8),
+        ("names", model("1209:0300"), 3),
+    ] {
+        let Some(told) = follow_all(test, machine, &entry) else { return };
+        assert_eq!(told, lines, "{machine}: {entry}");
+    }
+}
+
+#[test]
+fn what_is_paired_with_one_receiver_is_several_players() {
+    let test = "what_is_paired_with_one_receiver_is_several_players";
+    let one = pool("one", "match = { vendor = \"1915\" }");
+    let Some((_machine, home)) = home(test, "radios", &one) else { return };
+    let page = devices(&home);
+    assert_eq!(page.matches("ambiguous").count(), 1, "{page}");
+    assert!(!page.contains("another part"), "{page}");
+}
+
+#[test]
+fn lighting_is_no_buzzer() {
+    let test = "lighting_is_no_buzzer";
+    let Some((_machine, home)) = home(test, "ports", "") else { return };
+    let of = |vendor: &str| {
+        let rows = rows(&home);
+        rows.iter().filter(|row| row["vendor"] == vendor && !row["pool"].is_null()).count()
+    };
+    assert_eq!(["0b05", "048d", "1462"].map(of), [0, 0, 0], "{}", devices(&home));
+    assert_eq!(of("0079"), 4, "{}", devices(&home));
+}
+
 #[test]
 fn a_pool_without_its_device_is_said_to_wait() {
     let away = pool("away", "match = { name = \"Nobody's\" }\nautoconnect = true");
