@@ -69,7 +69,7 @@ fn explain(path: &Path, user: &str, group: &str, mode: u32) -> String {
     format!("{shown} belongs to {user}:{group}, mode {mode:04o}: {cure}")
 }
 
-/// The line of udev that gives such a node to group input: as `deploy/70-buzzerd.rules` has it, for every device.
+/// The line of udev that gives such a node to group input: as `deploy/72-buzzerd.rules` has it, for every device.
 fn rule(path: &Path) -> Option<&'static str> {
     let name = path.file_name()?.to_str()?;
     if name.starts_with("event") {
