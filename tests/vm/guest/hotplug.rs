@@ -12,7 +12,8 @@ use crate::records;
 use crate::uhid::{Hid, RED};
 use crate::uinput::{A, B, Button};
 
-const STAGE: &str = "[[pool]]\nid = \"stage\"\nmatch = { vendor = \"054c\", product = \"1000\" }\n";
+pub(crate) const STAGE: &str =
+    "[[pool]]\nid = \"stage\"\nmatch = { vendor = \"054c\", product = \"1000\" }\n";
 
 pub(crate) fn unplug_and_replug() -> Outcome {
     let daemon = Daemon::start("replug", DESK)?;

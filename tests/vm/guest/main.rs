@@ -27,6 +27,7 @@ mod powercut;
 mod presses;
 mod promise;
 mod records;
+mod udev;
 mod uhid;
 mod uinput;
 
@@ -66,6 +67,9 @@ const CASES: &[Case] = &[
     ("radio_buttons_are_told_by_their_addresses", odd::radio_buttons_are_told_by_their_addresses),
     ("large_pads_have_all_their_buttons", odd::large_pads_have_all_their_buttons),
     ("number_pad_buzzes_with_its_key", odd::number_pad_buzzes_with_its_key),
+    ("udev_told_rule_gives_node_and_light", udev::told_rule_gives_node_and_light),
+    ("udev_told_rules_keep_the_desktop_away", udev::told_rules_keep_the_desktop_away),
+    ("udev_deployed_rules_light_the_lights", udev::deployed_rules_light_the_lights),
     ("measure_finds_the_period", measure::finds_the_period),
     ("measure_leaves_a_busy_device", measure::leaves_a_busy_device),
     ("measure_tells_of_an_unplug", measure::tells_of_an_unplug),
