@@ -3,7 +3,7 @@
 //! Enters reports of a pedal with three nodes, of two pads on one plug, of radio buttons, of large pads and of a number
 //! pad; leaves what the daemon makes of the presses. Guarantee: what is advised is taken from the output and followed.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use evdev::KeyCode;
 use serde_json::{Value, json};
@@ -251,7 +251,7 @@ pub(crate) fn number_pad_buzzes_with_its_key() -> Outcome {
 }
 
 /// Connects the pool `pad`: which number `KEY_KP1` has, counted over the keys of its node that are no modifiers or locks.
-fn connected_number(client: &mut Client, node: &PathBuf) -> Outcome<u64> {
+fn connected_number(client: &mut Client, node: &Path) -> Outcome<u64> {
     const SENT_AROUND_OTHERS: [u16; 10] = [29, 42, 54, 56, 58, 69, 70, 97, 100, 125];
     let keys = node::Reader::open(node)?.keys();
     let plain = keys.iter().filter(|code| !SENT_AROUND_OTHERS.contains(code));
@@ -263,7 +263,7 @@ fn connected_number(client: &mut Client, node: &PathBuf) -> Outcome<u64> {
 /// The device, when the kernel takes its reports at this node.
 fn sound<const N: usize>(
     mut hid: Hid,
-    node: &PathBuf,
+    node: &Path,
     key: KeyCode,
     down: [u8; N],
     up: [u8; N],
