@@ -1,5 +1,5 @@
 //! The real daemon on a kernel that fails at one call. In: `strace`, which fails or kills the k-th write, sync, open, cut or
-//! rename of a session, for every k; a small file system; a directory that goes away. Out: what clients saw, and what the log
+//! rename of a session, for every k; a small file system. Out: what clients saw, and what the log
 //! has. Guarantee: a session that lives through one fault ends with 0 and a whole log; nothing that was seen is ever
 //! missing; after an error no descriptor is synced again.
 
@@ -251,26 +251,4 @@ fn a_disk_that_takes_nothing_is_said_and_when_it_takes_again_all_is_there() {
 /// All segments that lie there.
 fn stream(dir: &Path) -> Vec<u8> {
     buzzer_tests::Journal::new(dir.to_owned()).segment_bytes()
-}
-
-#[test]
-fn a_log_directory_that_vanishes_is_made_again_and_the_log_goes_on_there() {
-    let home = Home::desk("autoconnect = true\ndebounce_us = 0");
-    let mut daemon = home.serve();
-    let mut client = daemon.client();
-    let mut desk = home.attach(1);
-    client.text();
-    desk.hit(1);
-    client.expect_buzz(1);
-    daemon.wait_healthz("durable", |page| page["durable_seq"] == page["seq"]);
-    std::fs::remove_dir_all(home.journal().dir()).unwrap();
-    desk.hit(1);
-    client.expect_buzz(1);
-    daemon.wait_said("000001-1.jsonl: find: ");
-    daemon.wait_healthz("durable again", |page| page["durable_seq"] == page["seq"] && page["status"] == "ok");
-    let segments = home.journal().segments();
-    let first = std::fs::read_to_string(&segments[0]).unwrap();
-    assert!(first.contains("\"kind\":\"press\""), "what was not durable is there: {first}");
-    drop(client);
-    assert_eq!(daemon.stop().code, Some(0));
 }

@@ -26,6 +26,7 @@ const HARMS: &[Harm] = &[
         let dir = path.parent().expect("it");
         fs::rename(dir, dir.with_extension("old")).expect("renamed");
     }),
+    ("gone with its directory", |path| fs::remove_dir_all(path.parent().expect("it")).expect("removed")),
 ];
 
 #[test]

@@ -2,15 +2,7 @@
 //! Out: the one that is the log, and those that are not. Guarantee: neither the length nor the order of names decides between
 //! lines that differ; nothing is changed; each way is walked once, whatever the number of files.
 //!
-//! Behind one line, the rest of its segment may go on, and each later segment whose first line follows. Of two ways:
-//!
-//! | the two | the log is | |
-//! |---|---|---|
-//! | have the same line where the shorter one ends | the one that reaches furthest | a rewrite that was cut off; a copy |
-//! | the same, and end together | the one with fewer bad lines, then the later segment over the rest of an earlier one, then the lower number | a rewrite that is whole; a copy |
-//! | differ there | the one that the journal leads on from | forged, or of another log |
-//! | differ, and the journal says nothing | the one that holds more of the checkpoints that this log's key signed | |
-//! | differ, and those say nothing | the rest of the segment, then the lower number | |
+//! Which way is the log is a table in LOG.md, under "Where segments disagree".
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
