@@ -307,7 +307,7 @@ impl Directory for SimDir {
     fn stat(&self, name: &str) -> io::Result<Stat> {
         let fs = self.0.borrow();
         let inode = *fs.names.get(name).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Stat { id: (0, inode as u64), len: fs.inodes[inode].cache.len() as u64 })
+        Ok(Stat { id: (0, inode as u64), len: fs.inodes[inode].cache.len() as u64, is_file: true })
     }
 
     fn free_bytes(&self) -> io::Result<u64> {

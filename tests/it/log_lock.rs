@@ -26,6 +26,56 @@ fn two_daemons_never_write_one_log_also_when_the_lock_was_removed() {
     }
 }
 
+#[test]
+fn a_lock_that_somebody_touches_is_put_back_and_said_once() {
+    let plants: &[(&str, Touch)] = &[
+        ("removed or replaced", |path| fs::remove_file(path).expect("it goes")),
+        ("removed or replaced", |path| {
+            fs::remove_file(path).expect("it goes");
+            fs::write(path, "1\n").expect("another");
+        }),
+        ("removed or replaced", |path| {
+            fs::remove_file(path).expect("it goes");
+            symlink("/dev/null", path).expect("a link");
+        }),
+        ("removed or replaced", |path| {
+            fs::remove_file(path).expect("it goes");
+            assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo").success());
+        }),
+        ("written over", |path| fs::write(path, "1\n").expect("it")),
+        ("gone with its directory", |path| {
+            let dir = path.parent().expect("it");
+            fs::rename(dir, dir.with_extension("old")).expect("renamed");
+            fs::create_dir(dir).expect("another");
+        }),
+    ];
+    for (words, touch) in plants {
+        let home = Home::desk("autoconnect = true");
+        let daemon = home.serve();
+        let lock = home.journal().dir().join("lock");
+        let before = fs::read_to_string(&lock).expect("the lock");
+        touch(&lock);
+        daemon.wait_healthz("the lock", |_| {
+            lock.symlink_metadata().is_ok_and(|found| found.is_file())
+                && fs::read_to_string(&lock).is_ok_and(|found| found == before)
+        });
+        let ended = home.refused();
+        let pid = format!("another buzzerd (pid {})", daemon.pid());
+        assert!(ended.stderr.contains(&pid), "{words}: {}", ended.stderr);
+        let said = daemon.stop();
+        assert_eq!(said.code, Some(0), "{words}: {}", said.stderr);
+        let sentence = format!("/lock: it was {words} while this buzzerd has it; it is put back");
+        assert_eq!(said.stderr.matches(&sentence).count(), 1, "{words}: {}", said.stderr);
+        assert_eq!(said.stderr.matches("is put back").count(), 1, "{words}: {}", said.stderr);
+        let after = fs::read_to_string(&lock).expect("the lock");
+        assert_eq!(after.lines().count(), 1, "{words}: after a good end the pid alone: {after}");
+        assert!(before.starts_with(&after), "{words}");
+    }
+}
+
+/// What is done to the lock.
+type Touch = fn(&std::path::Path);
+
 /// What a stranger puts where the lock should be, and how.
 type Plant = (&'static str, fn(&std::path::Path));
 

@@ -3,12 +3,16 @@
 //! length nor the name of a stray file makes it the log.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use buzzer_server::log::{ChainHash, Line, encode};
 use buzzer_server::record::Fact;
 use buzzer_tests::harness::journal::records;
-use buzzer_tests::{Ended, Home};
+use buzzer_tests::harness::verifiers::{both, no_python};
+use buzzer_tests::{Ended, Home, left_out, log};
 
 /// A log of three segments, and its lines; the daemon has stopped.
 fn three_segments() -> (Home, Vec<Vec<u8>>) {
@@ -130,6 +134,128 @@ fn what_the_key_signed_decides_before_the_number_does() {
     longer.extend(forged(&lines, third));
     put(&home, 2, third as u64 + 1, &longer);
     goes_on(&home, &lines, "forged under a lower number");
+}
+
+/// What it is, its name, and how it is made.
+type Strange = (&'static str, &'static str, fn(&Path));
+
+#[test]
+fn what_is_called_like_a_part_of_the_log_and_is_none_is_passed_over_and_named() {
+    let cases: &[Strange] = &[
+        ("a folder", "000004-7.jsonl", |path| fs::create_dir(path).expect("it")),
+        ("a FIFO", "000004-7.jsonl", |path| {
+            assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo").success());
+        }),
+        ("a FIFO in between", "000002-7.jsonl", |path| {
+            assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo").success());
+        }),
+        ("a socket", "000004-7.jsonl", |path| drop(UnixListener::bind(path).expect("it"))),
+        ("a dangling link", "000004-7.jsonl", |path| symlink("nowhere", path).expect("it")),
+        ("a link to itself", "000004-7.jsonl", |path| symlink(path, path).expect("it")),
+        ("a link to a device", "999999-7.jsonl", |path| symlink("/dev/zero", path).expect("it")),
+        ("number 0", "000000-1.jsonl", |path| fs::write(path, "x\n").expect("it")),
+        ("a copy", "backup.jsonl", |path| fs::write(path, "x\n").expect("it")),
+        ("a FIFO called otherwise", "x.JSONL", |path| {
+            assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo").success());
+        }),
+    ];
+    for (what, name, make) in cases {
+        let (home, lines) = three_segments();
+        let dir = home.journal().dir().to_owned();
+        make(&dir.join(name));
+        let daemon = home.serve();
+        daemon.wait_healthz("durable", |page| page["durable_seq"] == page["seq"]);
+        let health = daemon.try_healthz().expect("health");
+        let said = daemon.stop();
+        assert_eq!(said.code, Some(0), "{what}: {}", said.stderr);
+        assert!(said.stderr.contains(name), "{what}: {}", said.stderr);
+        assert!(said.stderr.contains("move it out of the directory"), "{what}: {}", said.stderr);
+        assert!(health["storage"].as_str().is_some_and(|text| text.contains(name)), "{what}: {health}");
+        log(&["verify"], &dir).refused(1, name);
+        log(&["show"], &dir).good();
+        fs::rename(dir.join(name), home.path().join("out")).expect("moved out");
+        let found = home.journal().segment_bytes();
+        assert!(found.starts_with(&lines.concat()), "{what}: the log is as it was");
+        let named = |record: &buzzer_server::record::Record| matches!(&record.fact, Fact::Storage { what, file, .. } if what.contains("strange file") && file.contains(name));
+        assert_eq!(records(&found).into_iter().filter(named).count(), 1, "{what}: a record names it");
+        log(&["verify"], &dir).good();
+    }
+}
+
+/// What is gone of a directory of three segments: files that are removed.
+type Gone = (&'static str, fn(&str) -> bool);
+
+#[test]
+fn numbers_go_on_behind_the_newest_checkpoint_when_segments_are_gone() {
+    let cases: &[Gone] = &[
+        ("all segments", |name| name.ends_with(".jsonl")),
+        ("every file", |_| true),
+        ("all but the keys", |name| !name.contains("key")),
+        ("the last", |name| name.starts_with("000003-")),
+        ("the last two", |name| name.starts_with("000002-") || name.starts_with("000003-")),
+    ];
+    for (what, is_gone) in cases {
+        let (home, lines) = three_segments();
+        let dir = home.journal().dir().to_owned();
+        for entry in fs::read_dir(&dir).expect("the directory").flatten() {
+            let name = entry.file_name().into_string().expect("text");
+            if entry.path().is_file() && is_gone(&name) {
+                fs::remove_file(entry.path()).expect("it goes");
+            }
+        }
+        let left = records(&home.journal().segment_bytes()).len() as u64;
+        let last_seq = lines.len() as u64;
+        let daemon = home.serve();
+        daemon.wait_healthz("durable", |page| page["durable_seq"] == page["seq"]);
+        log(&["show"], &dir).good();
+        let health = daemon.try_healthz().expect("health");
+        let sentence = format!("records of seq {} to {last_seq} are not there", left + 1);
+        assert!(health["storage"].as_str().is_some_and(|text| text.contains(&sentence)), "{what}: {health}");
+        let said = daemon.kill();
+        assert!(said.stderr.contains(&sentence), "{what}: {}", said.stderr);
+        // Once more, after a crash: nothing more is lost.
+        let said = home.serve().stop();
+        assert!(!said.stderr.contains("are not there"), "{what}: {}", said.stderr);
+        let found = records(&home.journal().segment_bytes());
+        assert!(
+            found.iter().any(|record| {
+                record.seq == last_seq + 1 && record.fact == Fact::Lost { first_seq: left + 1, last_seq }
+            }),
+            "{what}: the first record behind the loss"
+        );
+        assert!(found.iter().all(|record| record.seq <= left || record.seq > last_seq), "{what}");
+        if let Some(why) = no_python() {
+            return left_out("two verifiers on a log that lost its segments", &why);
+        }
+        // The checkpoints know of what is gone; without them the log is one that says what it lost.
+        let [ours, theirs] = both(&dir);
+        assert!(!ours.is_good && !theirs.is_good, "{what}: {}\n{}", ours.said, theirs.said);
+        fs::rename(dir.join("checkpoints"), home.path().join("checkpoints")).expect("moved");
+        let [ours, theirs] = both(&dir);
+        assert!(ours.is_good && theirs.is_good, "{what}: {}\n{}", ours.said, theirs.said);
+        assert!(log(&["verify", "--replay"], &dir).good().contains("lost"), "{what}");
+    }
+}
+
+#[test]
+fn a_blank_line_at_the_end_of_a_segment_costs_nothing() {
+    for number in 1..=3 {
+        let (home, lines) = three_segments();
+        let paths = home.journal().segments();
+        let mut bytes = fs::read(&paths[number - 1]).expect("a segment");
+        bytes.push(b'\n');
+        fs::write(&paths[number - 1], bytes).expect("a segment");
+        let said = home.serve().stop();
+        let names = home.journal().names();
+        assert!(!names.iter().any(|name| name.contains(".torn-")), "{names:?}\n{}", said.stderr);
+        let found = home.journal().segment_bytes();
+        assert!(found.starts_with(&lines.concat()), "segment {number}");
+        let recovered = |record: &buzzer_server::record::Record| {
+            matches!(record.fact, Fact::Recovered { .. } | Fact::Damage { .. })
+        };
+        assert!(!records(&found).iter().any(recovered), "segment {number}");
+        log(&["verify"], home.journal().dir()).good();
+    }
 }
 
 fn change(home: &Home, change: impl Fn(&str) -> Vec<u8>) {

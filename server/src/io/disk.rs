@@ -7,8 +7,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FallocateFlags, Mode, OFlags, fallocate, fdatasync, fstat, fsync, ftruncate, openat,
-    renameat, stat, statat, unlinkat,
+    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, fallocate, fdatasync, fstat, fsync, ftruncate,
+    openat, renameat, stat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -108,7 +108,8 @@ impl Directory for Disk {
 
     fn stat(&self, name: &str) -> io::Result<Stat> {
         let found = statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok(Stat { id: (found.st_dev, found.st_ino), len: found.st_size.unsigned_abs() })
+        let is_file = FileType::from_raw_mode(found.st_mode).is_file();
+        Ok(Stat { id: (found.st_dev, found.st_ino), len: found.st_size.unsigned_abs(), is_file })
     }
 
     fn free_bytes(&self) -> io::Result<u64> {

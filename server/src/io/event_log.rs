@@ -4,12 +4,16 @@
 //!
 //! What lies where is in [`super::log_dir`].
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use buzzer_core::io::sys;
+use buzzer_core::quote::Quoted;
 use mio::Waker;
+use parking_lot::Mutex;
 
 use super::disk::{Disk, DiskFile};
 use super::earlier_journal::{self, Earlier};
@@ -90,7 +94,7 @@ pub struct EventLog {
     found: Vec<String>,
     /// Something was appended since the writer was last woken.
     is_new: bool,
-    lock: Held,
+    lock: Arc<Mutex<Held>>,
 }
 
 impl EventLog {
@@ -132,14 +136,27 @@ impl EventLog {
         lock.write(&words).map_err(fail(&dir.join(LOCK_NAME), "write the lock"))?;
         let recovered = recovery::recover(&disk, &journal_disk, &header, &|| log_proof::own(dir));
         let recovered = recovered.map_err(|error| OpenError::Recovery { dir: dir.to_owned(), error })?;
-        let head = recovered.head;
+        let (head, mut state) = (recovered.head, recovered.state);
         notes.extend(recovered.notes);
+        notes.extend(strange_files(dir));
         notes.extend(log_proof::doubt(dir).map(doubt));
-        let (journal, feed) = journal::open(journal_disk, header, recovered.journal, head, Limits::default());
+        let (mut journal, feed) =
+            journal::open(journal_disk, header, recovered.journal, head, Limits::default());
+        let lost = log_proof::signed_beyond(dir, state.seq());
+        if let Some(last_seq) = lost {
+            // The first record of this start, for numbers that were told are not used again.
+            let fact = Fact::Lost { first_seq: state.seq() + 1, last_seq };
+            notes.push(removed(dir, state.seq() + 1, last_seq));
+            let lost = Record { seq: last_seq + 1, at_us: sys::now().as_us(), fact };
+            journal.append(std::slice::from_ref(&lost));
+            state.apply(&lost, |_| {});
+        }
         let segments = Segments::new(disk, recovered.number, SEGMENT_BYTES_MAX, recovered.resume);
         let writer = Writer::new(feed, segments, recovered.durable_seq);
         let retention::Expired { names, notes: expired } = retention::expired(config, dir, &boot);
-        let writer = writer::spawn(writer, names).map_err(fail(dir, "start the writer thread"))?;
+        let lock = Arc::new(Mutex::new(lock));
+        let writer =
+            writer::spawn(writer, names, Arc::clone(&lock)).map_err(fail(dir, "start the writer thread"))?;
         let log = Self {
             journal,
             writer,
@@ -149,11 +166,11 @@ impl EventLog {
             boot,
             was_suspended: false,
             found: notes.iter().filter_map(finding).take(FOUND_MAX).collect(),
-            is_new: false,
+            is_new: lost.is_some(),
             lock,
         };
         notes.extend(expired);
-        Ok(Opened { log, state: recovered.state, notes })
+        Ok(Opened { log, state, notes })
     }
 
     /// The name of this start of the process.
@@ -275,6 +292,10 @@ impl EventLog {
     /// # Errors
     /// What is to be told if the disk does not take it: it stays in the journal then.
     pub fn finish(mut self, last_seq: u64) -> Result<(), String> {
+        // The next start finds the journal by it. A writer that hangs in the kernel may have it.
+        if let Some(mut lock) = self.lock.try_lock() {
+            lock.look();
+        }
         self.wake_writer();
         if self.writer.finish(last_seq, FINISH) {
             // Nobody needs it any more.
@@ -283,7 +304,9 @@ impl EventLog {
             }
             let _ = std::fs::remove_dir(&self.journal_dir);
             let words = Lock { pid: std::process::id(), journal: None, boot: None };
-            let _ = self.lock.write(&words);
+            if let Some(mut lock) = self.lock.try_lock() {
+                let _ = lock.write(&words);
+            }
             return Ok(());
         }
         Err(format!(
@@ -304,6 +327,36 @@ fn finding(note: &Fact) -> Option<String> {
         Fact::Storage { what, file, .. } => Some(format!("{file}: {what}")),
         _ => None,
     }
+}
+
+/// The records of files that are called like a part of the log and are none: the log is suspect as long as they are there.
+fn strange_files(dir: &Path) -> Vec<Fact> {
+    let refused = log_dir::others(dir).map(|others| others.refused).unwrap_or_default();
+    let note = |(name, why): &(OsString, &str)| {
+        let file = Quoted(&name.to_string_lossy()).to_string();
+        let done = "the log goes on without it; move it out of the directory: `log verify` fails as long as it is there";
+        ::log::error!(target: &format!("buzzerd: {file}"), "{}: {file}: {why}; {done}", dir.display());
+        let (what, done) = (format!("strange file: {why}"), done.to_owned());
+        Fact::Storage { what, errno: None, file, first_seq: 0, last_seq: 0, done }
+    };
+    let more = refused.len().saturating_sub(FOUND_MAX);
+    if more > 0 {
+        ::log::error!("{}: {more} more files are called like parts of the log and are none", dir.display());
+    }
+    refused.iter().take(FOUND_MAX).map(note).collect()
+}
+
+/// The record of records that a checkpoint knows and that are in no segment and no journal.
+fn removed(dir: &Path, first_seq: u64, last_seq: u64) -> Fact {
+    let what = format!(
+        "lost: records of seq {first_seq} to {last_seq} are not there, and a checkpoint of seq {last_seq} is: somebody removed \
+         or cut segments"
+    );
+    let (file, done) = (dir.display().to_string(), format!("numbers go on behind seq {last_seq}"));
+    ::log::error!(
+        "{file}: {what}; {done}. If there is a copy of them, keep it: together with this log it is the whole"
+    );
+    Fact::Storage { what, errno: None, file, first_seq, last_seq, done }
 }
 
 /// The record of a key that does not fit.

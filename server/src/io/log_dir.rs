@@ -7,13 +7,15 @@
 //! <runtime>/<16 hex>/N.journal the journal; 16 hex: of the SHA-256 of the canonical path of log.dir
 //! ```
 
-use std::fmt;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs, io};
 
 use sha2::{Digest, Sha256};
 
 use super::regular;
 use crate::log::ChainHash;
+use crate::log::names::{self, Others};
 
 /// The lock's name in the log directory.
 pub const LOCK_NAME: &str = "lock";
@@ -52,6 +54,21 @@ impl fmt::Display for Lock {
     }
 }
 
+/// What lies in a log directory besides the log.
+///
+/// # Errors
+/// What the kernel answered.
+pub fn others(dir: &Path) -> io::Result<Others> {
+    let mut entries: Vec<(OsString, bool)> = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        // One that is gone by now is no matter. A link is none that is followed.
+        let Ok(found) = entry.metadata() else { continue };
+        entries.push((entry.file_name(), found.is_file() && found.len() > 0));
+    }
+    Ok(names::judge(entries))
+}
+
 /// The name under which everything of a log directory lies elsewhere.
 pub fn key(canonical: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
@@ -63,7 +80,7 @@ pub fn key(canonical: &Path) -> String {
 pub fn journal_path(canonical: &Path) -> PathBuf {
     let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     // systemd separates several by colons.
-    let first = |dirs: std::ffi::OsString| {
+    let first = |dirs: OsString| {
         PathBuf::from(dirs.to_string_lossy().split(':').next().unwrap_or_default().to_owned())
     };
     let runtime = var("RUNTIME_DIRECTORY").map(first);
@@ -77,7 +94,6 @@ pub fn journal_path(canonical: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     #[test]
     fn a_lock_says_what_was_written() {

@@ -12,6 +12,7 @@ use ssh_key::{LineEnding, PrivateKey, PublicKey};
 
 use super::{host, regular};
 use crate::log::checkpoint::{BadCheckpoint, Checkpoint, NAMESPACE, SIGNER};
+use crate::log::line::SEQ_MAX;
 use crate::log::{ChainHash, Fingerprint, SegmentName};
 
 /// The private key.
@@ -116,7 +117,11 @@ pub fn checkpoint(dir: &Path, log: &str, seq: u64, head: ChainHash) {
 /// [`ProofError`].
 pub fn keep_segments(dir: &Path) -> Result<(), ProofError> {
     for entry in fs::read_dir(dir).map_err(fail(dir, "read"))? {
-        let path = entry.map_err(fail(dir, "read"))?.path();
+        let entry = entry.map_err(fail(dir, "read"))?;
+        let path = entry.path();
+        if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if name.parse::<SegmentName>().is_ok() {
             fs::File::open(&path).and_then(|file| file.sync_data()).map_err(fail(&path, "sync"))?;
@@ -162,6 +167,15 @@ pub fn public_key(path: &Path) -> Result<PublicKey, ProofError> {
     key.map_err(|error| ProofError::Key { path: path.to_owned(), error })
 }
 
+/// The public key of a log directory. It is written down twice; if the first is missing or no key, the second counts.
+///
+/// # Errors
+/// [`ProofError`].
+pub fn public_key_of(dir: &Path) -> Result<PublicKey, ProofError> {
+    let key = public_key(&dir.join(PUBLIC_KEY_NAME));
+    key.or_else(|error| public_key(&dir.join(SIGNERS_NAME)).map_err(|_| error))
+}
+
 /// The texts of all checkpoints of a log directory, by name; none if there is no such directory.
 ///
 /// # Errors
@@ -191,10 +205,25 @@ pub fn read_checkpoint(path: &Path, key: &PublicKey) -> Result<Checkpoint, Proof
 
 /// Number and hash of each record that this directory's own key signed for; what cannot be read signs for nothing.
 pub fn own(dir: &Path) -> Vec<(u64, ChainHash)> {
-    let Ok(key) = public_key(&dir.join(PUBLIC_KEY_NAME)) else { return Vec::new() };
+    let Ok(key) = public_key_of(dir) else { return Vec::new() };
     let paths = checkpoints(dir).unwrap_or_default();
     let signed = paths.iter().filter_map(|path| read_checkpoint(path, &key).ok());
     signed.map(|checkpoint| (checkpoint.seq, checkpoint.head)).collect()
+}
+
+/// The last record that a checkpoint here is about, if it is beyond this one: numbers up to there were told. Without a public key
+/// one that can be read is believed, for it costs numbers only.
+pub fn signed_beyond(dir: &Path, seq: u64) -> Option<u64> {
+    let number = |path: &PathBuf| path.file_name()?.to_str()?.split('-').next()?.parse::<u64>().ok();
+    // The names are asked first: there can be thousands, and as a rule there is none.
+    let paths = checkpoints(dir).unwrap_or_default();
+    let paths = paths.iter().filter(|path| number(path).is_some_and(|found| found > seq));
+    let key = public_key_of(dir);
+    let signed = paths.filter_map(|path| match &key {
+        Ok(key) => read_checkpoint(path, key).ok(),
+        Err(_) => read(path).ok()?.parse().ok(),
+    });
+    signed.map(|checkpoint| checkpoint.seq).filter(|last| *last > seq && *last < SEQ_MAX / 2).max()
 }
 
 /// Where the signature of this file is.

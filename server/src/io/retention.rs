@@ -46,7 +46,10 @@ pub(super) fn expired(config: &LogConfig, dir: &Path, boot: &str) -> Expired {
 fn history(dir: &Path) -> io::Result<History> {
     let mut names: Vec<SegmentName> = Vec::new();
     for entry in fs::read_dir(dir)? {
-        names.extend(entry?.file_name().to_str().and_then(|name| name.parse::<SegmentName>().ok()));
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            names.extend(entry.file_name().to_str().and_then(|name| name.parse::<SegmentName>().ok()));
+        }
     }
     names.sort_unstable();
     let mut history = History::default();

@@ -12,10 +12,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use buzzer_core::io::sys;
+use buzzer_core::time::Micros;
 use mio::Waker;
 use parking_lot::Mutex;
 
 use super::disk::Disk;
+use super::log_lock::Held;
 use super::log_proof;
 use crate::log::ChainHash;
 use crate::log::expiry;
@@ -27,6 +29,9 @@ const REPORTS_MAX: usize = 64;
 
 /// How often the segments are looked after while a game is on and nothing comes.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// How often it looks whether the directory's lock is there, if it does anything at all.
+const LOCK_LOOK_US: Micros = Micros::from_ms(2_000);
 
 /// What the thread tells.
 #[derive(Debug, Default)]
@@ -68,20 +73,31 @@ pub struct WriterThread {
     ended: Receiver<bool>,
 }
 
-/// Starts the thread. `expired`: segments to be removed once [`WriterThread::expire_at`] is durable.
+/// Starts the thread. `expired`: segments to be removed once [`WriterThread::expire_at`] is durable. `lock`: what it looks after.
 ///
 /// # Errors
 /// If there can be no further thread.
-pub fn spawn(writer: Writer<Disk, Disk>, expired: Vec<String>) -> io::Result<WriterThread> {
+pub(super) fn spawn(
+    writer: Writer<Disk, Disk>,
+    expired: Vec<String>,
+    lock: Arc<Mutex<Held>>,
+) -> io::Result<WriterThread> {
     let told = Arc::new(Told::default());
     let (end, ended) = mpsc::channel();
     let shared = Arc::clone(&told);
-    let thread =
-        thread::Builder::new().name("writer".into()).spawn(move || run(writer, expired, &shared, &end))?;
+    let thread = thread::Builder::new().name("writer".into());
+    let thread = thread.spawn(move || run(writer, expired, &lock, &shared, &end))?;
     Ok(WriterThread { told, thread, ended })
 }
 
-fn run(mut writer: Writer<Disk, Disk>, mut expired: Vec<String>, told: &Told, end: &Sender<bool>) {
+fn run(
+    mut writer: Writer<Disk, Disk>,
+    mut expired: Vec<String>,
+    lock: &Mutex<Held>,
+    told: &Told,
+    end: &Sender<bool>,
+) {
+    let mut look_at = sys::now();
     loop {
         // Asked before the turn: what was appended before it was told to stop is in that turn.
         let is_stopping = told.stop.load(Ordering::Acquire);
@@ -93,6 +109,10 @@ fn run(mut writer: Writer<Disk, Disk>, mut expired: Vec<String>, told: &Told, en
             expire(&mut writer, &std::mem::take(&mut expired));
         }
         sign(&writer, told);
+        if look_at <= now {
+            look_at = now + LOCK_LOOK_US;
+            lock.lock().look();
+        }
         match turn {
             Turn::Again => {}
             Turn::Idle if is_stopping => {

@@ -130,7 +130,9 @@ impl History {
             }
             _ => {}
         }
-        if let (Some(boot), Some(at_us)) = (self.boots.last_mut(), line.at_us()) {
+        // A loss that a start found stands before its `start`, and has the time of another boot.
+        let at_us = line.at_us().filter(|_| line.kind() != Some("lost"));
+        if let (Some(boot), Some(at_us)) = (self.boots.last_mut(), at_us) {
             boot.ran_us = boot.ran_us.max(at_us);
         }
     }

@@ -41,7 +41,7 @@ impl Kept {
     }
 
     fn insert(&mut self, dir: &impl Directory, name: SegmentName, len: Option<u64>) {
-        let Ok(Stat { id, len: found }) = dir.stat(&name.to_string()) else { return };
+        let Ok(Stat { id, len: found, is_file: true }) = dir.stat(&name.to_string()) else { return };
         self.0.push(KeptFile { name, id, len: len.unwrap_or(found) });
     }
 

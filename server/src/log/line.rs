@@ -145,7 +145,7 @@ impl<'a> Line<'a> {
 
     /// What a `lost` record names. The keys must stand where [`encode`] puts them: a jump is allowed to these bytes only, so that
     /// every verifier sees the same one.
-    fn loss(&self) -> Option<(u64, u64)> {
+    pub fn loss(&self) -> Option<(u64, u64)> {
         let (_, rest) = number(self.whole, br#"{"v":"#)?;
         let (_, rest) = number(rest, br#","seq":"#)?;
         let (_, rest) = number(rest, br#","at_us":"#)?;

@@ -1,18 +1,18 @@
 //! Recovery: what an earlier process left. In: a log directory and a journal directory. Out: where the log ends, what it
-//! folds to, and where to go on. Guarantee: nothing is removed but what is kept elsewhere byte for byte; no line is
+//! folds to, and where to go on. Guarantee: nothing but a blank line is removed that is not kept elsewhere byte for byte; no line is
 //! believed that does not follow from the one before it; running it again, also after a crash in the middle of it, gives
 //! the same.
 //!
 //! A line is *good* if it has the form of one and follows, by hash and seq, from the line before it. Bad lines with a good
 //! one behind them are **damage**: nothing is touched, the log goes on in a new segment behind the last good line. What
 //! stands behind the last good line is a **torn tail**: it goes to `<segment>.torn-<n>`, and the segment ends at that line;
-//! unless it is the beginning of a line that the journal has, which is written over it.
+//! unless it is the beginning of a line that the journal has, which is written over it, or one blank line, which is cut.
 //! Bad lines that the journal still has, with all that follows, were never durable: what the segments have from there on
 //! is a torn tail, and the journal's lines take its place. (So too if the journal lacks some at the end that the last segment
 //! has: they were in memory only. They are appended to the journal first.)
 //! What stands between a good line and a later segment that goes on behind it is an **overhang**, see
-//! [`super::segments`]; it goes to `.torn-<n>` too. Where several segments go on behind one line, [`ways`] says which is the
-//! log; the others are **strays** and are renamed to `<segment>.aside-<n>`.
+//! [`super::segments`]; it goes to `.torn-<n>` too. Where several segments go on behind one line, a table in LOG.md says which is
+//! the log ([`ways`]); the others are **strays** and are renamed to `<segment>.aside-<n>`.
 //! Lines that a program for texts has changed ([`reformed`]) are damage, and the log goes on behind the last of them, from the
 //! hash that it had: numbers are never used again beside records that can be read.
 //!
@@ -137,7 +137,7 @@ pub fn recover<D: Directory, J: Directory>(
     signed: Signed<'_>,
 ) -> Result<Recovered<D::File, J::File>, RecoveryError> {
     let mut notes = Vec::new();
-    let segments = list(dir)?;
+    let (segments, taken) = list(dir)?;
     let (mut files, foreign) = journal_files(journal, &mut notes);
     let mut found = walk(dir, &segments, &Evidence::new(&files, signed))?;
     for (name, bytes) in foreign {
@@ -188,7 +188,7 @@ pub fn recover<D: Directory, J: Directory>(
         }
     }
     let kept = (0..segments.len()).rev().find(|place| !gone.contains(place));
-    let number = kept.map_or(0, |place| segments[place].number);
+    let number = kept.map_or(0, |place| segments[place].number).max(taken);
     for BadPlace { segment, line, why, .. } in damage {
         ::log::error!(
             "{segment}: line {line}: {why}; it stays as it is, and the log goes on in a new segment"

@@ -69,6 +69,8 @@ pub struct Stat {
     pub id: (u64, u64),
     /// Its length.
     pub len: u64,
+    /// Whether it is a file: no folder, no link, nothing that would have to be waited for.
+    pub is_file: bool,
 }
 
 /// An open file.

@@ -77,6 +77,13 @@ fn what_jumped(found: u64, due: u64) -> &'static str {
     if found > due { "lines before it are missing" } else { "it stood further up already, or was moved" }
 }
 
+/// How many records a log lacks that begins with the loss of all before: nothing of them is elsewhere.
+pub fn lost_from_start(line: &Line<'_>) -> Option<u64> {
+    let (first_seq, last_seq) = line.loss()?;
+    (first_seq == 1 && last_seq.checked_add(1) == Some(line.seq) && line.follows(&ChainHash::START))
+        .then_some(last_seq)
+}
+
 impl Default for Verifier {
     fn default() -> Self {
         Self::new()
@@ -113,6 +120,9 @@ impl Verifier {
                 None => {
                     if self.faults == 0 {
                         self.lost += line.seq - self.next_seq;
+                    }
+                    if self.records == 0 {
+                        self.lost += lost_from_start(&line).unwrap_or(0);
                     }
                     self.next_seq = line.seq.saturating_add(1);
                     self.head = Some(line.hash);

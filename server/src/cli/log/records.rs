@@ -3,14 +3,13 @@
 //! added is told apart from damage, and from a known one that cannot be read. What is no log at all, or of a later form, is
 //! refused before anything is made of it. One blank line at the end of all is no damage.
 
-use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use buzzer_server::config::Config;
+use buzzer_server::io::log_dir;
 use buzzer_server::io::log_reader::{LogReader, RawLine, ReadError};
-use buzzer_server::log::names::{self, Others};
+use buzzer_server::log::names::Others;
 use buzzer_server::log::strict::{self, Said, Unreadable};
 use buzzer_server::log::verify::{Fault, Wrong};
 use buzzer_server::log::{BadLine, Line, SegmentName, Verifier};
@@ -75,35 +74,14 @@ impl Source {
             self.paths.clone()
         };
         let dir = paths.first().filter(|path| path.is_dir()).cloned();
-        let others = dir.as_deref().map(others_in).transpose()?.unwrap_or_default();
+        let cannot = |error| Failure::Usage(anyhow!("{}: cannot be read: {error}", paths[0].display()));
+        let others = dir.as_deref().map(log_dir::others).transpose().map_err(cannot)?.unwrap_or_default();
         let reader = LogReader::open(&paths).map_err(unreadable)?;
         if !reader.is_named_as_log() {
             refuse_foreign(LogReader::open(&paths).map_err(unreadable)?)?;
         }
         Ok(Records { others, ..Records::new(reader, dir, paths) })
     }
-}
-
-/// What lies in a log directory besides the log.
-fn others_in(dir: &Path) -> Result<Others, Failure> {
-    let cannot = |error| Failure::Usage(anyhow!("{}: cannot be read: {error}", dir.display()));
-    let mut entries: Vec<(OsString, bool)> = Vec::new();
-    for entry in fs::read_dir(dir).map_err(cannot)? {
-        let entry = entry.map_err(cannot)?;
-        // One that is gone by now is no matter.
-        let Ok(metadata) = entry.path().symlink_metadata() else { continue };
-        let (kind, name) = (metadata.file_type(), entry.file_name());
-        let is_segment = name.to_str().is_some_and(|name| name.parse::<SegmentName>().is_ok());
-        // What is none might never end, or never begin.
-        if is_segment && !kind.is_file() && !kind.is_dir() {
-            return Err(Failure::Usage(anyhow!(
-                "{}: it is called like a part of the log and is no file, but a link, a pipe or a device: take it away",
-                entry.path().display()
-            )));
-        }
-        entries.push((name, kind.is_file() && metadata.len() > 0));
-    }
-    Ok(names::judge(entries))
 }
 
 /// There is a log, and nothing in it yet.

@@ -104,6 +104,7 @@ impl Verdict {
                 let last = self.last_seq;
                 format!("it knows seq {seq}, this log ends with seq {last}: its end was cut off, or lost")
             }
+            Some(seq) if claim.is_lost => format!("the log says that seq {seq} is lost"),
             Some(seq) => {
                 format!("seq {seq} is another record in this log: it, or one before it, was changed")
             }

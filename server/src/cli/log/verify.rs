@@ -13,6 +13,7 @@ use buzzer_server::io::log_proof;
 use buzzer_server::log::audit::{Audit, Discrepancy};
 use buzzer_server::log::checkpoint::Checkpoint;
 use buzzer_server::log::fingerprint::Spoken;
+use buzzer_server::log::verify::lost_from_start;
 use buzzer_server::log::{ChainHash, Fingerprint, Line, Verifier};
 use clap::Args;
 use serde::Deserialize;
@@ -62,6 +63,8 @@ pub(super) struct Claim {
     token: Token,
     /// The record that fits.
     pub(super) met: Option<u64>,
+    /// The log says that its record is lost.
+    pub(super) is_lost: bool,
 }
 
 #[derive(Debug)]
@@ -72,7 +75,7 @@ enum Token {
 
 impl Claim {
     fn new(what: String, seq: Option<u64>, token: Token) -> Self {
-        Self { what, seq, token, met: None }
+        Self { what, seq, token, met: None, is_lost: false }
     }
 
     fn of(what: String, checkpoint: &Checkpoint) -> Self {
@@ -80,6 +83,8 @@ impl Claim {
     }
 
     fn look(&mut self, line: &Line<'_>) {
+        let is_lost = |(first, last): (u64, u64)| self.seq.is_some_and(|seq| (first..=last).contains(&seq));
+        self.is_lost |= line.loss().is_some_and(is_lost);
         let fits = match &self.token {
             Token::Short(fingerprint) => Fingerprint::of(&line.hash) == *fingerprint,
             Token::Whole(head) => line.hash == *head,
@@ -171,6 +176,10 @@ impl Verify {
                 Some(Step::Unread(line)) => line,
             };
             if line.seq == verdict.begins {
+                if self.begins.is_none() && lost_from_start(&line).is_some() {
+                    // Nothing of what was before is elsewhere.
+                    verdict.begins = 1;
+                }
                 first = line.bytes().to_vec();
             } else if line.kind() == Some("expired") && follows_expired(&line, &first) {
                 verdict.is_expired = true;
@@ -178,6 +187,10 @@ impl Verify {
             claims.iter_mut().for_each(|claim| claim.look(&line));
             if let Some(claims) = checkpoints.get_mut(&line.seq) {
                 claims.iter_mut().for_each(|claim| claim.look(&line));
+            }
+            if let Some((from, to)) = line.loss().filter(|(from, to)| from <= to) {
+                let about = checkpoints.range_mut(from..=to);
+                about.flat_map(|(_, claims)| claims).for_each(|claim| claim.look(&line));
             }
             verdict.discrepancies += found.len() as u64;
             found.drain(..).for_each(|found| verdict.discrepancy(found.to_string()));
@@ -191,7 +204,7 @@ impl Verify {
     fn public_key(&self, dir: Option<&Path>) -> Result<ssh_key::PublicKey, Failure> {
         let key = match (&self.key, dir) {
             (Some(path), _) => log_proof::public_key(path),
-            (None, Some(dir)) => key_of(dir),
+            (None, Some(dir)) => log_proof::public_key_of(dir),
             (None, None) => {
                 return Err(Failure::Usage(anyhow!(
                     "whose signature? name the box's public key with --key FILE"
@@ -237,7 +250,7 @@ impl Verify {
         if paths.is_empty() {
             return Ok(checkpoints);
         }
-        let key = match (&self.key, key_of(dir)) {
+        let key = match (&self.key, log_proof::public_key_of(dir)) {
             (Some(_), _) => self.public_key(Some(dir))?,
             (None, Ok(key)) => key,
             // The chain is checked all the same.
@@ -263,12 +276,6 @@ impl Verify {
     }
 }
 
-/// The public key of a log directory. It is written down twice; if the first is missing or no key, the second counts.
-fn key_of(dir: &Path) -> Result<ssh_key::PublicKey, log_proof::ProofError> {
-    log_proof::public_key(&dir.join(log_proof::PUBLIC_KEY_NAME))
-        .or_else(|error| log_proof::public_key(&dir.join(log_proof::SIGNERS_NAME)).map_err(|_| error))
-}
-
 /// Whether an `expired` record says what the first line that is left follows from, and it does.
 fn follows_expired(line: &Line<'_>, first: &[u8]) -> bool {
     #[derive(Deserialize)]
@@ -279,7 +286,9 @@ fn follows_expired(line: &Line<'_>, first: &[u8]) -> bool {
     let expired = serde_json::from_slice::<Expired>(line.bytes()).ok();
     expired.zip(Line::parse(first).ok()).is_some_and(|(expired, first)| {
         let head = expired.last_hash.parse();
-        expired.last_seq.checked_add(1) == Some(first.seq) && head.is_ok_and(|head| first.follows(&head))
+        // The first line that is left may be one that names what is lost.
+        let due = expired.last_seq.checked_add(1);
+        due.is_some_and(|due| first.is_next(due)) && head.is_ok_and(|head| first.follows(&head))
     })
 }
 

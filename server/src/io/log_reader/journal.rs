@@ -68,7 +68,7 @@ impl Journal {
             let parsed = Line::parse(line).ok();
             match parsed {
                 Some(parsed) if parsed.seq <= self.last.seq => {}
-                Some(parsed) if parsed.seq == self.last.seq + 1 && parsed.follows(&self.last.hash) => {
+                Some(parsed) if parsed.is_next(self.last.seq + 1) && parsed.follows(&self.last.hash) => {
                     self.last = Last { seq: parsed.seq, hash: parsed.hash };
                     (self.gave, self.gave_any, self.misfit) = (true, true, None);
                     break;

@@ -20,11 +20,15 @@ pub(super) fn segments_in(dir: &Path) -> Result<Vec<(SegmentName, PathBuf)>, Rea
     Ok(names.filter_map(|name| Some((name.parse().ok()?, dir.join(name)))).collect())
 }
 
+/// The files.
 fn names_in(dir: &Path) -> Result<Vec<String>, ReadError> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir).map_err(fail(dir))? {
-        // What is not UTF-8 is none of ours.
-        names.extend(entry.map_err(fail(dir))?.file_name().into_string());
+        let entry = entry.map_err(fail(dir))?;
+        // What is no file, a link too, might never end, or never begin. What is not UTF-8 is none of ours.
+        if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            names.extend(entry.file_name().into_string());
+        }
     }
     Ok(names)
 }

@@ -1,6 +1,6 @@
 //! What is no part of the log. In: a segment or the end of one, or a whole journal file. Out: the same bytes in a file of
-//! their own, and the record that names it. Guarantee: the copy is durable before anything is cut; a whole segment only gets
-//! another name.
+//! their own, and the record that names it. Guarantee: the copy is durable before anything but a blank line is cut; a whole
+//! segment only gets another name.
 
 use std::io;
 
@@ -22,7 +22,9 @@ pub(super) fn set_aside<D: Directory>(
     let text = name.to_string();
     let bytes = read(dir, name)?;
     let torn = bytes.get(from..).unwrap_or_default();
-    let note = if torn.is_empty() {
+    // A blank line is an editor's, and says nothing.
+    let is_blank = from > 0 && torn == b"\n";
+    let note = if torn.is_empty() || is_blank {
         None
     } else {
         let aside = if from == 0 {

@@ -1,5 +1,6 @@
 //! Segments where they lie. In: the log directory. Out: its segments in the order of the log, and their bytes. Guarantee:
-//! numbers never run out: a segment that somebody gave a number far beyond the others gets the one that is due.
+//! numbers never run out: a segment that somebody gave a number far beyond the others gets the one that is due. What is called
+//! like a segment and is no file is neither opened nor touched; the start names it ([`crate::log::names`]).
 
 use super::{FILE_BYTES_MAX, PEEK_BYTES, RecoveryError, fail};
 use crate::log::SegmentName;
@@ -8,11 +9,15 @@ use crate::log::storage::{self, Directory, File};
 /// No log comes to this number by itself: it would have 7 TiB.
 const NUMBER_FAR: u32 = 900_000;
 
-/// All segments in the order of the log.
-pub(super) fn list<D: Directory>(dir: &D) -> Result<Vec<SegmentName>, RecoveryError> {
+/// All segments in the order of the log, and the highest number that is taken by what is none.
+pub(super) fn list<D: Directory>(dir: &D) -> Result<(Vec<SegmentName>, u32), RecoveryError> {
     let names = dir.list().map_err(fail("list", dir.name()))?;
-    let mut segments: Vec<SegmentName> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    let names = names.iter().filter_map(|name| name.parse::<SegmentName>().ok());
+    // Of what cannot be looked at the opening says why.
+    let is_file = |name: &SegmentName| dir.stat(&name.to_string()).map_or(true, |found| found.is_file);
+    let (mut segments, others): (Vec<SegmentName>, Vec<SegmentName>) = names.partition(is_file);
     segments.sort_unstable();
+    let others = others.iter().map(|name| name.number).filter(|number| *number <= NUMBER_FAR);
     let mut before = 0;
     for name in &mut segments {
         let due = SegmentName { number: before + 1, ..*name };
@@ -24,7 +29,7 @@ pub(super) fn list<D: Directory>(dir: &D) -> Result<Vec<SegmentName>, RecoveryEr
         }
         before = name.number;
     }
-    Ok(segments)
+    Ok((segments, others.max().unwrap_or(0)))
 }
 
 pub(super) fn read<D: Directory>(dir: &D, name: &SegmentName) -> Result<Vec<u8>, RecoveryError> {
