@@ -10,6 +10,7 @@ const DROP_BEATS = 18; // So many: try another connection.
 const OPEN_MS = 3000; // A connection must open within this time.
 const RETRY_MS = [200, 400, 800, 1500];
 const HEALTH_MS = 3000;
+const SOUND_MS = 1000; // A browser that makes sounds has begun by then.
 const HEALTH_PAGES = 4; // Pages of 512 buttons that are asked for.
 const HELD_US = 3e6; // A shorter press is a press.
 const ROWS = 100; // Rows of the order that are shown.
@@ -443,17 +444,25 @@ function drawTroubles() {
   show($("trouble"), lines.length > 0);
 }
 
-// ---- Sound: two notes, made here. A browser plays nothing before the first click or key on the page.
+// ---- Sound: two notes, made here. A browser plays nothing before the first click or key on the page, and some never do: then
+// the switch says so.
+const Sounding = window.AudioContext || window.webkitAudioContext;
 let audio = null;
 let sounds = kept.read("sound") !== "off";
+let blocked = !Sounding;
+let trial = 0;
 function wake() {
-  if (!sounds) return;
-  const Context = window.AudioContext || window.webkitAudioContext;
-  if (!audio && Context) {
-    audio = new Context();
-    audio.onstatechange = drawSound;
-  }
-  if (audio && audio.state === "suspended") audio.resume().catch(() => {});
+  // Escape is no leave to make a sound, and a page that tries is blamed in the console.
+  const leave = navigator.userActivation;
+  if (!sounds || !Sounding || (leave && !leave.hasBeenActive)) return;
+  try {
+    if (!audio) {
+      audio = new Sounding();
+      audio.onstatechange = drawSound;
+    }
+    if (audio.state !== "running") audio.resume().catch(() => {});
+  } catch { /* The trial says so. */ }
+  if (!trial && !(audio && audio.state === "running")) trial = setTimeout(() => { trial = 0; blocked = true; drawSound(); }, SOUND_MS);
   drawSound();
 }
 function play() {
@@ -472,8 +481,13 @@ function play() {
   });
 }
 function drawSound() {
-  const ready = audio && audio.state === "running";
-  put($("sound"), !sounds ? "Sound: off" : ready ? "Sound: on" : "Sound: waits for a click or key");
+  if (audio && audio.state === "running") {
+    clearTimeout(trial);
+    trial = 0;
+    blocked = false;
+  }
+  put($("sound"), !sounds ? "Sound: off" : blocked ? "Sound: blocked by this browser"
+    : audio && audio.state === "running" ? "Sound: on" : "Sound: waits for a click or key");
   $("sound").setAttribute("aria-pressed", String(sounds));
 }
 $("sound").onclick = () => {
@@ -510,6 +524,7 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("pointerdown", wake);
 // Behind a click with a pointer Space is again for the next question; who came by keyboard stays where he is.
 document.addEventListener("click", (event) => {
+  wake(); // A finger has clicked when it is lifted.
   const control = event.detail > 0 && event.target instanceof Element && event.target.closest("button, summary");
   if (control) control.blur();
 });

@@ -142,6 +142,44 @@ screen("Space does one thing, wherever the focus is", [["desk", "autoconnect = t
   assert.equal(await page.evaluate(() => window.notes), silent, "sound is off");
 });
 
+const SILENT = {
+  "never starts": () => { AudioContext.prototype.resume = () => new Promise(() => {}); Object.defineProperty(AudioContext.prototype, "state", { get: () => "suspended" }); },
+  "refuses to start": () => {
+    AudioContext.prototype.resume = () => Promise.reject(new DOMException("not allowed", "NotAllowedError"));
+    Object.defineProperty(AudioContext.prototype, "state", { get: () => "suspended" });
+  },
+  "throws": () => { window.AudioContext = class { constructor() { throw new DOMException("no device", "NotSupportedError"); } }; },
+  "has none": () => { delete window.AudioContext; delete window.webkitAudioContext; },
+};
+for (const [how, spoil] of Object.entries(SILENT)) {
+  screen(`a browser whose sound ${how}: the switch says so`, [["desk", "autoconnect = true"]], async (page, stand) => {
+    await page.addInitScript(spoil);
+    await page.reload();
+    await page.locator("#link.live").waitFor();
+    await page.locator("body").click({ position: { x: 4, y: 300 } });
+    await wait(page, "#sound", "Sound: blocked by this browser");
+    const pad = await stand.pad("desk", [1]);
+    await wait(page, ".pool-state", "Connected, 1 buzzer");
+    pad.hit(1);
+    await told(page, 1);
+    assert.equal(await page.evaluate(() => window.notes), 0);
+    await page.locator("#sound").click();
+    await wait(page, "#sound", "Sound: off");
+  });
+}
+
+screen("before the first click the switch says that sound waits", [["desk", "autoconnect = true"]], async (page, stand) => {
+  const pad = await stand.pad("desk", [1]);
+  await wait(page, ".pool-state", "Connected, 1 buzzer");
+  await page.keyboard.press("Escape"); // That is no leave to make a sound, and the browser would complain.
+  pad.hit(1);
+  await told(page, 1);
+  assert.equal(await page.locator("#sound").textContent(), "Sound: waits for a click or key");
+  assert.equal(await page.evaluate(() => window.notes), 0);
+  await page.keyboard.press("a");
+  await wait(page, "#sound", "Sound: on");
+});
+
 screen("everything by keyboard", [["desk"]], async (page, stand) => {
   await stand.pad("desk", [1]);
   await wait(page, ".pool-state", "Available");
