@@ -10,6 +10,16 @@ pub fn counted(count: u64, one: &str) -> String {
     format!("{count} {one}{s}")
 }
 
+/// `1 more press`, `2 more presses`.
+pub fn more(count: u64, one: &str) -> String {
+    counted(count, &format!("more {one}"))
+}
+
+/// `1 event`, `up to 2 events`.
+pub fn at_most(count: u64, one: &str) -> String {
+    format!("{}{}", if count > 1 { "up to " } else { "" }, counted(count, one))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -21,5 +31,7 @@ mod tests {
             [0, 1, 2].map(|count| counted(count, "record")).join(", "),
             "0 records, 1 record, 2 records"
         );
+        assert_eq!([1, 2].map(|count| more(count, "tie")).join(", "), "1 more tie, 2 more ties");
+        assert_eq!([1, 2].map(|count| at_most(count, "event")).join(", "), "1 event, up to 2 events");
     }
 }

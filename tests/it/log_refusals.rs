@@ -8,23 +8,8 @@ use std::path::{Path, PathBuf};
 use buzzer_server::log::ChainHash;
 use buzzer_server::record::Fact;
 use buzzer_tests::harness::daemon::binary;
-use buzzer_tests::harness::log_command::{log_command, written};
+use buzzer_tests::harness::log_command::written;
 use buzzer_tests::{Home, log};
-
-#[test]
-fn a_time_that_came_twice_is_asked_back_with_both_readings() {
-    let dir = written(&[(1, Fact::RingFull { waiting_max: 1 })]);
-    for command in ["show", "explain", "export"] {
-        let arguments = [command, "--from", "2026-10-25 02:30"];
-        let output = log_command(&arguments, dir.path())
-            .env("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
-            .output()
-            .expect("buzzerd runs");
-        assert_eq!(output.status.code(), Some(2));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains("2026-10-25T02:30:00+02:00 or 2026-10-25T02:30:00+01:00"), "{said}");
-    }
-}
 
 /// Every command, with what it cannot do without.
 const COMMANDS: [&[&str]; 8] = [

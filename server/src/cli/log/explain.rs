@@ -10,11 +10,11 @@ use buzzer_server::log::explain::{Asked, Chain, Damage, GAP_US, Scan, Story, pag
 use buzzer_server::log::{ChainHash, Fingerprint};
 use clap::Args;
 
-use super::range::{Seqs, Times};
+use super::range::{Extent, Seqs, Times};
 use super::records::{Records, Source, Step};
 use super::time::{self, Moment, Zone};
 use crate::cli::stdout::print_json;
-use crate::cli::{Failure, number, print};
+use crate::cli::{Failure, number, print, stderr};
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -38,8 +38,8 @@ pub(crate) struct Explain {
     /// Exactly these records: 1200..1300, 1200.. or ..1300
     #[arg(long, value_name = "A..B", conflicts_with_all = ["around", "from", "to"])]
     seq: Option<Seqs>,
-    /// Everything from this time on: 19:30, 19:30:05.25, "2026-11-24 19:30" or 2026-11-24T18:30:00Z; without a date: the
-    /// last time it was so late
+    /// Everything from this time on: 19:30, 19:30:05.25, "2026-11-24 19:30" or 2026-11-24T18:30:00Z; without a date:
+    /// on the day that it is about, if the log has it on one day only
     #[arg(long, value_name = "TIME", value_parser = time::parse, conflicts_with = "around")]
     from: Option<Moment>,
     /// Until this time
@@ -66,14 +66,17 @@ fn seconds_us(text: &str) -> Result<u64, String> {
 impl Explain {
     pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
         debug_assert_eq!(GAP_US, 3_000_000, "the default of --gap");
-        let around = self.around;
-        let asked = match (around, self.seq, Times::new(Zone::new(self.utc), self.from, self.to)?) {
+        let (around, zone) = (self.around, Zone::new(self.utc));
+        let times = Times::new(zone.clone(), self.from, self.to)?;
+        let mut records = self.source.open(config)?;
+        times.iter().try_for_each(|times| times.ask_back(&records, true))?;
+        let is_part = times.is_some() || self.seq.is_some();
+        let asked = match (around, self.seq, times) {
             (Some(seq), ..) => Asked::Around(seq),
             (None, Some(seqs), _) => Asked::Seqs(seqs.first, seqs.last),
             (None, None, None) => Asked::LastRace,
             (None, None, Some(times)) => Asked::Span(times.into_span()),
         };
-        let mut records = self.source.open(config)?;
         let (found, chain) = scan(&mut records, Scan::new(asked, self.gap))?;
         let Some((first, last)) = found.seqs else {
             return Err(nothing(&found));
@@ -90,6 +93,10 @@ impl Explain {
         {
             return Err(Failure::Usage(anyhow!("the log has seq {first} to {last}")));
         }
+        if is_part && found.window.is_none() {
+            let extent = Extent { walls: found.walls };
+            stderr::say(format_args!("nothing fits; {}", extent.text((first, last), &zone)));
+        }
         let here =
             found.origin.as_ref().is_some_and(|origin| host::boot_id().is_ok_and(|boot| boot == origin.boot));
         let is_damaged = found.damages_count > 0;
@@ -97,7 +104,7 @@ impl Explain {
         if self.json {
             print_json(&format!("{}\n", serde_json::to_string(&story).context("the story as JSON")?))?;
         } else {
-            print(&page::text(&story, Zone::new(self.utc).get()))?;
+            print(&page::text(&story, zone.get()))?;
         }
         if story.verdict.is_some() && !is_damaged { Ok(()) } else { Err(Failure::Told) }
     }

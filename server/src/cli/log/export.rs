@@ -17,7 +17,7 @@ use buzzer_server::record::Fact;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
-use super::range::{Seqs, Times};
+use super::range::{Extent, Seqs, Times};
 use super::records::{Source, Step};
 use super::show::with_wall;
 use super::time::{self, Moment, Zone};
@@ -86,7 +86,8 @@ struct Sinks {
 
 impl Export {
     pub(crate) fn run(mut self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
-        let times = Times::new(Zone::new(self.utc), self.from.take(), self.to.take())?;
+        let zone = Zone::new(self.utc);
+        let times = Times::new(zone.clone(), self.from.take(), self.to.take())?;
         let is_asked = |seq: u64, wall_us: Option<u64>| {
             let is_in = |times: &Times| wall_us.is_some_and(|wall_us| times.place(wall_us).is_eq());
             self.seq.is_none_or(|seqs| seqs.contains(seq)) && times.as_ref().is_none_or(is_in)
@@ -95,6 +96,8 @@ impl Export {
         if records.is_empty()? {
             return Err(super::records::empty());
         }
+        times.iter().try_for_each(|times| times.ask_back(&records, false))?;
+        let mut extent = Extent::default();
         let mut sinks = match &self.dir {
             Some(dir) => Sinks::in_dir(dir)?,
             None => Sinks::on_stdout(self.format),
@@ -125,6 +128,7 @@ impl Export {
                     continue;
                 }
             };
+            extent.take(wall_us);
             if !is_asked(line.seq, wall_us) {
                 continue;
             }
@@ -135,8 +139,7 @@ impl Export {
             stderr::say(format_args!("{remark}"));
         }
         if sinks.records == 0 {
-            let (first, last) = (records.reader.opened_seq(), records.verifier.next_seq() - 1);
-            stderr::say(format_args!("nothing fits; the log has seq {first} to {last}"));
+            stderr::say(format_args!("nothing fits; {}", extent.text(records.seqs(), &zone)));
         }
         if let Some(dir) = &self.dir {
             write_new(&dir.join("verify.py"), VERIFY_PY.as_bytes())?;

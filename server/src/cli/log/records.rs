@@ -114,6 +114,11 @@ impl Records {
         Ok(Self::new(LogReader::open(&self.paths)?, self.dir.clone(), self.paths.clone()))
     }
 
+    /// The numbers of the first line and of the last one that was read.
+    pub(super) fn seqs(&self) -> (u64, u64) {
+        (self.reader.opened_seq(), self.verifier.next_seq() - 1)
+    }
+
     /// Whether there is nothing in it, good or bad. A failure is that of its first line.
     pub(super) fn is_empty(&self) -> Result<bool, Failure> {
         Ok(self.again().map_err(unreadable)?.next_unread()?.is_none())

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::anyhow;
 use buzzer_server::config::Config;
+use buzzer_server::counted::counted;
 use buzzer_server::io::replay::{Options, Replay as Served};
 use buzzer_server::io::signals;
 use buzzer_server::log::span::{Span, Spans, Where};
@@ -14,7 +15,7 @@ use buzzer_server::record::{Fact, Record};
 use buzzer_server::replay::{Player, PoolKnown, Speed};
 use clap::Args;
 
-use super::range::{Seqs, Times};
+use super::range::{Extent, Seqs, Times};
 use super::records::{Records, Source, Step, unreadable};
 use super::time::{self, Moment, Zone};
 use crate::cli::{Failure, number, stderr};
@@ -43,8 +44,8 @@ pub(crate) struct Replay {
     /// Only these records: 1200, 1200..1300, 1200.. or ..1300; what was before them is known, and not told
     #[arg(long, value_name = "A..B")]
     seq: Option<Seqs>,
-    /// Only what was from this time on: 19:30, 19:30:05.25, "2026-11-24 19:30" or 2026-11-24T18:30:00Z; without a date: the
-    /// last time it was so late
+    /// Only what was from this time on: 19:30, 19:30:05.25, "2026-11-24 19:30" or 2026-11-24T18:30:00Z; without a date:
+    /// on the day that it is about, if the log has it on one day only
     #[arg(long, value_name = "TIME", value_parser = time::parse, conflicts_with = "seq")]
     from: Option<Moment>,
     /// Until this time
@@ -70,10 +71,12 @@ struct Known {
 impl Replay {
     pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
         let mut records = self.source.open(config)?;
-        let seqs = match Times::new(Zone::new(self.utc), self.from, self.to)? {
+        let (zone, mut extent) = (Zone::new(self.utc), Extent::default());
+        let seqs = match Times::new(zone.clone(), self.from, self.to)? {
             None => self.seq.unwrap_or(Seqs::ALL),
             Some(times) => {
-                let found = find(&mut records, times.into_span())?;
+                times.ask_back(&records, true)?;
+                let found = find(&mut records, times.into_span(), &mut extent)?;
                 records = records.again().map_err(unreadable)?;
                 // Of an empty or a damaged log there is something else to be said.
                 found.unwrap_or(Seqs::NONE)
@@ -85,7 +88,8 @@ impl Replay {
         };
         if known.records == 0 {
             return Err(Failure::Usage(if seqs == Seqs::NONE {
-                anyhow!("--from, --to: the log has nothing of that time")
+                let extent = extent.text((first, last), &zone);
+                anyhow!("--from, --to: the log has nothing of that time; {extent}")
             } else {
                 anyhow!("--seq: the log holds seq {first} to {last}")
             }));
@@ -113,8 +117,8 @@ impl Replay {
         let replay = Served::start(self.listen, player, records, options).map_err(failed)?;
         if let Some(address) = replay.address() {
             log::info!(
-                "replay: {} records, seq {} to {}",
-                known.records,
+                "replay: {}, seq {} to {}",
+                counted(known.records, "record"),
                 seqs.first.max(first),
                 options.last_seq
             );
@@ -137,12 +141,14 @@ fn failed(error: buzzer_server::io::replay::ReplayError<Failure>) -> Failure {
 }
 
 /// The records of a span of time; of several the last. Where the log is damaged is looked at later.
-fn find(records: &mut Records, span: Span) -> Result<Option<Seqs>, Failure> {
+fn find(records: &mut Records, span: Span, extent: &mut Extent) -> Result<Option<Seqs>, Failure> {
     let (mut spans, mut wall, mut found) = (Spans::new(span), WallClock::default(), None);
     while let Some(step) = records.next()? {
         let Step::Record(record, _) = step else { continue };
         wall.take(&record);
-        match wall.wall_us(record.at_us).map(|wall_us| spans.see(wall_us)) {
+        let wall_us = wall.wall_us(record.at_us);
+        extent.take(wall_us);
+        match wall_us.map(|wall_us| spans.see(wall_us)) {
             Some(Where::Begins) => found = Some(Seqs { first: record.seq, last: record.seq }),
             Some(Where::In) => found = found.map(|seqs: Seqs| Seqs { last: record.seq, ..seqs }),
             _ => {}

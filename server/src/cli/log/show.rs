@@ -14,7 +14,7 @@ use buzzer_server::record::Record;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::range::{Seqs, Times};
+use super::range::{Extent, Seqs, Times};
 use super::records::{Records, Source, Step};
 use super::time::{self, Moment, Zone};
 use crate::cli::stdout::{Stdout, unless_unread};
@@ -71,6 +71,7 @@ impl Show {
         let mut records = self.source.open(config)?;
         let (zone, mut wall) = (Zone::new(self.utc), WallClock::default());
         let times = Times::new(zone.clone(), self.from.take(), self.to.take())?;
+        times.iter().try_for_each(|times| times.ask_back(&records, false))?;
         let mut out = Stdout::new();
         let mut kept: VecDeque<String> = VecDeque::new();
         let mut keeps = self.last.map(usize::from);
@@ -134,8 +135,7 @@ impl Show {
         }
         self.check_range(&records)?;
         if seen.shown == 0 {
-            let (first, last) = (records.reader.opened_seq(), records.verifier.next_seq() - 1);
-            stderr::say(format_args!("nothing fits; the log has seq {first} to {last}{}", seen.span(&zone)));
+            stderr::say(format_args!("nothing fits; {}", seen.extent.text(records.seqs(), &zone)));
         }
         if is_damaged { Err(Failure::Told) } else { Ok(()) }
     }
@@ -155,7 +155,7 @@ impl Show {
 
     /// Nothing was shown because nothing is there: that is no empty answer.
     fn check_range(&self, records: &Records) -> Result<(), Failure> {
-        let (first, last) = (records.reader.opened_seq(), records.verifier.next_seq() - 1);
+        let (first, last) = records.seqs();
         if records.verifier.records() + records.verifier.faults() == 0 {
             return Err(super::records::empty());
         }
@@ -205,29 +205,20 @@ impl Show {
 #[derive(Debug, Default)]
 struct Seen {
     shown: u64,
-    first_us: Option<u64>,
-    last_us: Option<u64>,
+    extent: Extent,
     /// Kinds of a later buzzerd, the first of them.
     unknown: Vec<String>,
 }
 
 impl Seen {
     fn take(&mut self, kind: &str, wall_us: Option<u64>) {
-        self.first_us = self.first_us.or(wall_us);
-        self.last_us = wall_us.or(self.last_us);
+        self.extent.take(wall_us);
         if self.unknown.len() < UNKNOWN_MAX
             && !kinds().iter().any(|known| known == kind)
             && !self.unknown.iter().any(|known| known == kind)
         {
             self.unknown.push(kind.to_owned());
         }
-    }
-
-    fn span(&self, zone: &Zone) -> String {
-        let span = self.first_us.zip(self.last_us);
-        span.map_or_else(String::new, |(first, last)| {
-            format!(", {} to {}", zone.show(first), zone.show(last))
-        })
     }
 }
 

@@ -4,9 +4,9 @@
 use std::fmt;
 
 use buzzer_core::quote::Quoted;
-use jiff::civil::{DateTime, Time};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{AmbiguousOffset, TimeZone};
-use jiff::{Timestamp, ZonedDateTime};
+use jiff::{SignedDuration, Timestamp, ZonedDateTime};
 
 /// A moment, or a time of every day.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,18 +69,42 @@ impl Zone {
         self.zoned(wall_us).map_or_else(|| "?".to_owned(), |zoned| zoned.strftime("%F %T.%6f").to_string())
     }
 
+    /// The day of a time.
+    pub(super) fn date(&self, wall_us: u64) -> Option<Date> {
+        self.zoned(wall_us).map(|zoned| zoned.date())
+    }
+
     /// The two moments that a time of day is in the night in which clocks go back.
     pub(super) fn readings(&self, moment: &Moment) -> Option<[String; 2]> {
         let Moment::Local(local) = moment else { return None };
-        let AmbiguousOffset::Fold { before, after } = self.0.to_ambiguous_zoned_datetime(*local).offset()
+        self.fold(*local).map(readable)
+    }
+
+    /// The same for a time of every day: of the last such night between two times, µs since 1970.
+    pub(super) fn readings_between(&self, time: Time, first_us: u64, last_us: u64) -> Option<[String; 2]> {
+        let at = |wall_us: u64| self.zoned(wall_us).map(|zoned| zoned.timestamp());
+        let (first, last) = (at(first_us)?, at(last_us)?);
+        // A fold is at its transition, or up to a few hours before it.
+        let near = SignedDuration::from_hours(24);
+        let changes = self.0.preceding(last.saturating_add(near).ok()?);
+        let earliest = first.saturating_sub(near).ok()?;
+        let mut nights = changes.take_while(|change| change.timestamp() >= earliest).flat_map(|change| {
+            let date = change.offset().to_datetime(change.timestamp()).date();
+            [date.tomorrow().ok(), Some(date)].into_iter().flatten()
+        });
+        nights.find_map(|date| {
+            let fold = self.fold(date.to_datetime(time))?;
+            (fold[0].timestamp() <= last && first <= fold[1].timestamp()).then(|| readable(fold))
+        })
+    }
+
+    fn fold(&self, local: DateTime) -> Option<[ZonedDateTime; 2]> {
+        let AmbiguousOffset::Fold { before, after } = self.0.to_ambiguous_zoned_datetime(local).offset()
         else {
             return None;
         };
-        let text = |offset| {
-            let zoned = local.to_zoned_datetime(TimeZone::fixed(offset)).ok()?;
-            Some(zoned.strftime("%FT%T%.f%:z").to_string())
-        };
-        Some([text(before)?, text(after)?])
+        let at = |offset| local.to_zoned_datetime(TimeZone::fixed(offset)).ok();
+        Some([at(before)?, at(after)?])
     }
 
     /// Whether the first is the same or behind the second; times of every day are compared with each other only.
@@ -105,6 +129,10 @@ impl Zone {
             Moment::Daily(time) => zoned.time() < *time,
         }
     }
+}
+
+fn readable(moments: [ZonedDateTime; 2]) -> [String; 2] {
+    moments.map(|zoned| zoned.strftime("%FT%T%.f%:z").to_string())
 }
 
 /// RFC 3339 in UTC, for programs.
@@ -155,6 +183,19 @@ mod tests {
         assert_eq!(twice("2026-10-25 02:30"), Some(want.clone()));
         assert!(want.iter().all(|text| twice(text).is_none()), "each of them is one moment");
         assert_eq!(twice("2026-10-25 03:30"), None);
+        let us = |text: &str| text.parse::<Timestamp>().unwrap().as_microsecond().cast_unsigned();
+        let Moment::Daily(time) = parse("02:30").unwrap() else { panic!() };
+        for (first, last, is_asked) in [
+            ("2026-10-24T18:00:00Z", "2026-10-25T12:00:00Z", true),
+            ("2026-10-25T00:31:00Z", "2026-10-25T00:32:00Z", true),
+            ("2025-12-01T00:00:00Z", "2026-12-01T00:00:00Z", true),
+            ("2026-10-24T18:00:00Z", "2026-10-25T00:29:00Z", false),
+            ("2026-10-25T01:31:00Z", "2026-10-26T12:00:00Z", false),
+            ("2026-03-28T18:00:00Z", "2026-03-29T18:00:00Z", false),
+        ] {
+            let found = berlin.readings_between(time, us(first), us(last));
+            assert_eq!(found, is_asked.then(|| want.clone()), "{first} {last}");
+        }
         for text in ["", "noon", "25:00", "2026-13-01"] {
             assert!(parse(text).unwrap_err().contains("expected 19:30"), "{text}");
         }

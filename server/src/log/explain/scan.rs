@@ -13,6 +13,7 @@ use super::roster::Roster;
 use super::uncounted::began_us;
 use super::window::{Asked, Began, Damage, Entry, Found, Origin, Window};
 use super::words::label;
+use crate::counted::counted;
 use crate::log::span::{Spans, Where};
 use crate::log::wall::WallClock;
 use crate::pool_id::PoolId;
@@ -52,6 +53,8 @@ pub struct Scan {
     origin: Option<Arc<Origin>>,
     boot: u32,
     wall: WallClock,
+    /// When the first and the last record were.
+    walls: Option<(u64, u64)>,
     last_press_us: Option<u64>,
     /// When the process stopped, if that was the last record.
     stopped_us: Option<u64>,
@@ -93,6 +96,7 @@ impl Scan {
             origin: None,
             boot: 0,
             wall: WallClock::default(),
+            walls: None,
             last_press_us: None,
             stopped_us: None,
             lead: VecDeque::new(),
@@ -127,6 +131,9 @@ impl Scan {
         let counts = pool_of(&record.fact).is_none_or(|pool| self.state.is_connected(pool));
         self.wall.take(&record);
         let wall_us = self.wall.wall_us(at_us);
+        if let Some(wall_us) = wall_us {
+            self.walls = Some((self.walls.map_or(wall_us, |(first, _)| first), wall_us));
+        }
         let entry = Entry { record, boot: self.boot, counts, began, wall_us };
         match &mut self.sought {
             Sought::LastRace => self.race(&entry),
@@ -189,10 +196,10 @@ impl Scan {
     /// The log ends here.
     pub fn finish(mut self) -> Found {
         if let (Sought::LastRace, Some((presses, last))) = (&self.sought, &self.in_vain) {
-            let presses =
-                if *presses == 1 { "1 press was".to_owned() } else { format!("{presses} presses were") };
-            self.nothing =
-                format!("no press counts in this log; {presses} made that did not, the last by {last}");
+            let (presses, were) = (counted(*presses, "press"), if *presses == 1 { "was" } else { "were" });
+            self.nothing = format!(
+                "no press counts in this log; {presses} {were} made that did not, the last by {last}"
+            );
         }
         Found {
             window: self.window.filter(|_| self.locked || matches!(self.sought, Sought::LastRace)),
@@ -200,6 +207,7 @@ impl Scan {
             damages: self.damages,
             damages_count: self.damages_count,
             seqs: self.seqs,
+            walls: self.walls,
             latest: (self.boot, self.latest_us),
             origin: self.origin,
         }
