@@ -7,6 +7,9 @@ use std::fmt::{self, Display, Write};
 /// [`Quoted`] shows so many characters.
 pub const QUOTED_CHARS_MAX: usize = 200;
 
+/// How Rust begins the number.
+const NUMBER: &str = " (os error ";
+
 /// The whole text, without quotation marks: a name in a table, a message.
 #[derive(Clone, Copy, Debug)]
 pub struct Plain<'a>(pub &'a str);
@@ -25,6 +28,20 @@ pub struct Toml<'a>(pub &'a str);
 /// ends; where JSON may have other white space than a blank, this has one.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<'a>(pub &'a str);
+
+/// What an error says, without the numbers that Rust adds to what the kernel answered: `(os error 13)`.
+pub fn kernel_words(error: &impl Display) -> String {
+    let text = error.to_string();
+    let mut parts = text.split(NUMBER);
+    let mut words = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.parse::<u32>().is_ok() => words.push_str(rest),
+            _ => words.extend([NUMBER, part]),
+        }
+    }
+    words
+}
 
 /// Whether a character is to be escaped: C0, DEL and C1 controls, line and paragraph separators, what turns the direction
 /// of reading, and what has no width and no use in a name. The joiners U+200C and U+200D are part of words and stay.
@@ -109,6 +126,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_kernels_answers_have_no_numbers() {
+        let denied = std::io::Error::from_raw_os_error(13);
+        let text = format!("a: {denied}; b: {denied}, (os error x) (os error 5");
+        assert_eq!(
+            kernel_words(&text),
+            "a: Permission denied; b: Permission denied, (os error x) (os error 5"
+        );
+        assert_eq!(kernel_words(&"nothing"), "nothing");
+    }
 
     #[test]
     fn what_moves_a_cursor_or_turns_a_line_is_escaped() {

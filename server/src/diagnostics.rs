@@ -3,12 +3,15 @@
 //! without control or direction characters; what is left out is counted and the count is told; once repeats are limited, a
 //! warning or an error of one kind leaves at most once in [`REPEAT_US`], and the sum of what was like it follows by itself.
 
+use buzzer_core::quote::kernel_words;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use buzzer_core::quote::Plain;
 use buzzer_core::time::{KernelTime, Micros};
 use log::Level;
+
+use crate::counted::counted;
 
 /// So many lines wait for a terminal, a pipe or journald.
 pub const LINES_MAX: usize = 1024;
@@ -196,8 +199,7 @@ impl Diagnostics {
     }
 
     fn left_out(&self, count: u64) -> String {
-        let messages = if count == 1 { "message" } else { "messages" };
-        format!("{}{count} {messages} left out\n", self.prefix(Level::Warn, ""))
+        format!("{}{} left out\n", self.prefix(Level::Warn, ""), counted(count, "message"))
     }
 
     fn prefix(&self, level: Level, word: &str) -> String {
@@ -225,6 +227,7 @@ const fn word(level: Level) -> &'static str {
 
 /// A message as a line shows it.
 fn cut(message: &str) -> String {
+    let message = &*kernel_words(&message);
     match message.char_indices().nth(MESSAGE_CHARS_MAX) {
         Some((at, _)) => format!("{}…", Plain(&message[..at])),
         None => Plain(message).to_string(),

@@ -290,9 +290,9 @@ fn a_log_whose_key_is_gone_or_another_one_is_checked_all_the_same() {
     fs::remove_file(dir.join("key.pub")).expect("it");
     whole("one of two").good();
     fs::remove_file(dir.join("allowed_signers")).expect("it");
-    whole("none").refused(1, "checkpoints: 2 cannot be checked");
+    whole("none").refused(1, "2 checkpoints cannot be checked");
     fs::write(dir.join("key.pub"), "no key\n").expect("it");
-    whole("no key").refused(1, "checkpoints: 2 cannot be checked");
+    whole("no key").refused(1, "2 checkpoints cannot be checked");
     fs::write(dir.join("key.pub"), other).expect("it");
     whole("another").refused(1, "NO  ");
     // One damaged line is named beside it.

@@ -25,6 +25,7 @@ use super::{sys, sysfs};
 use crate::claim::{Claims, SlotId};
 use crate::event::{Buzzer, DeviceId};
 use crate::lights::Light;
+use crate::quote::kernel_words;
 use crate::roster::{Action, Opening, Roster};
 use crate::stamp::Stamps;
 use crate::time::{KernelTime, Micros};
@@ -302,7 +303,7 @@ impl Pump {
         let slot = opening.slot;
         let node = match (self.open)(&opening) {
             Ok(node) => node,
-            Err(error) => return self.roster.handle_failed(slot, error.to_string(), sys::now()),
+            Err(error) => return self.roster.handle_failed(slot, kernel_words(&error), sys::now()),
         };
         let device = DeviceId::new(self.options.device_ids.fetch_add(1, Ordering::Relaxed));
         self.roster.handle_opened(&opening, device, sys::now());

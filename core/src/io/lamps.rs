@@ -12,6 +12,7 @@ use crate::identity::Identity;
 use crate::keys::KeyMap;
 use crate::lights::{Bank, Light, Write};
 use crate::profile::{light_of, recognise};
+use crate::quote::kernel_words;
 use crate::time::KernelTime;
 
 /// The lights of one device.
@@ -193,7 +194,7 @@ impl Lamps {
 impl Entry {
     /// The text of a failure that was not told yet.
     fn tell(&mut self, done: Result<(), LightError>) -> Option<String> {
-        let text = done.err().map(|error| error.to_string());
+        let text = done.err().map(|error| kernel_words(&error));
         let is_new = text != self.told;
         self.told.clone_from(&text);
         text.filter(|_| is_new)

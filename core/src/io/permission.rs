@@ -8,6 +8,8 @@ use std::path::Path;
 
 use rustix::fs::{Access, access};
 
+use crate::quote::kernel_words;
+
 /// What is in the way of opening this node for reading. `None`: nothing that can be seen without trying (a
 /// container's device rules, for one, cannot).
 pub fn trouble(path: &Path) -> Option<String> {
@@ -15,7 +17,7 @@ pub fn trouble(path: &Path) -> Option<String> {
         Ok(()) => None,
         Err(error) if error == rustix::io::Errno::ACCESS => Some(denied(path)),
         Err(error) if error == rustix::io::Errno::NOENT => Some(absent(path)),
-        Err(error) => Some(format!("{}: {}", path.display(), io::Error::from(error))),
+        Err(error) => Some(format!("{}: {}", path.display(), kernel_words(&io::Error::from(error)))),
     }
 }
 

@@ -2,11 +2,11 @@
 //! command goes this way, and [`print`] and [`print_json`] let nothing through that a terminal takes for more than text. Who stops reading, as `head` does, ends the command without a complaint; any other failure to write
 //! is a sentence and exit code 1.
 
+use buzzer_core::quote::kernel_words;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use anyhow::anyhow;
 use buzzer_core::quote::{Json, Plain};
-use buzzer_server::io::obstacle;
 
 use super::Failure;
 use super::stderr::write_all;
@@ -98,5 +98,5 @@ pub(super) fn unless_unread(error: io::Error) -> Result<(), Failure> {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return Err(Failure::Unread);
     }
-    Err(Failure::Failed(anyhow!("the result cannot be written: {}", obstacle::words(&error))))
+    Err(Failure::Failed(anyhow!("the result cannot be written: {}", kernel_words(&error))))
 }

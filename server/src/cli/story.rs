@@ -1,6 +1,7 @@
 //! Records in words, for the demo. In: records, in order. Out: lines for people. Guarantee: who reads them without having read
 //! anything else knows who leads, by how much, how sure that is, and what went wrong; numbers are those of the records.
 
+use buzzer_server::counted::counted;
 use std::collections::VecDeque;
 
 use buzzer_core::time::Micros;
@@ -110,7 +111,7 @@ fn flag_in_words(flag: &str) -> Option<&'static str> {
 fn in_words(fact: &Fact) -> Option<String> {
     Some(match fact {
         Fact::Draw { seed, presses } => {
-            format!("{presses} presses in the same instant: a lot decides (seed {seed}), not the number of the buzzer")
+            format!("{} in the same instant: a lot decides (seed {seed}), not the number of the buzzer", counted((*presses).into(), "press"))
         }
         Fact::Late { behind_us, .. } => format!(
             "LATE: that press came to light {} behind one already told; what was told stays, the host decides",

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::Finding;
 use super::facts::{Device, Facts, Missing, Pool, Processes, Read, Sight};
+use crate::counted::counted;
 
 /// Tells udev, and through it the desktop, that these devices are ours. One line for each model; the file's name sorts after
 /// 70-uaccess, which would hand joysticks to the seat's user, and before 73-seat-late, which would apply it.
@@ -52,7 +53,8 @@ fn presence(devices: &Read<Vec<Device>>, pools: &[Pool]) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     for pool in pools.iter().filter(|pool| pool.found < pool.wanted) {
-        let found = format!("pool {} has {} of its {}", pool.id, pool.found, count(pool.wanted, "device"));
+        let found =
+            format!("pool {} has {} of its {}", pool.id, pool.found, counted(pool.wanted as u64, "device"));
         let why =
             "The configuration asks for hardware that is not plugged in, or that its match does not fit.";
         findings.push(Finding::fail(CHECK, found, why).cure("buzzerd devices"));
@@ -63,8 +65,9 @@ fn presence(devices: &Read<Vec<Device>>, pools: &[Pool]) -> Vec<Finding> {
             "No buzzer is plugged in that is known or that the configuration names, so nobody can buzz.";
         findings.push(Finding::fail(CHECK, "none found", why).cure("buzzerd devices"));
     } else if findings.is_empty() {
-        let hardware = format!("{} on {}", count(buzzers, "buzzer"), count(devices.len(), "device"));
-        let programs = count(virtual_pools, "virtual pool");
+        let hardware =
+            format!("{} on {}", counted(buzzers as u64, "buzzer"), counted(devices.len() as u64, "device"));
+        let programs = counted(virtual_pools as u64, "virtual pool");
         let found = match (devices.len(), virtual_pools) {
             (0, _) => programs,
             (_, 0) => hardware,
@@ -73,11 +76,6 @@ fn presence(devices: &Read<Vec<Device>>, pools: &[Pool]) -> Vec<Finding> {
         findings.push(Finding::ok(CHECK, found, "Everything that the configuration asks for is there."));
     }
     findings
-}
-
-/// `1 device`, `2 devices`.
-pub(super) fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// `event7 (stage), event8 (desk)`.

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use buzzer_core::time::Micros;
 
 use super::Finding;
-use super::buzzers::{count, list};
+use super::buzzers::list;
 use super::facts::{Device, Facts};
+use crate::counted::counted;
 
 /// Slower than any hub or encoder of the profiles: a Buzz! hub is asked every 8 or 10 ms.
 const SLOW_US: Micros = Micros::from_ms(10);
@@ -92,7 +93,9 @@ fn equal_devices(devices: &[Device]) -> Finding {
     match unread {
         _ if devices.len() == 1 => Finding::ok(CHECK, "all players share one device", WHY),
         Some(missing) => Finding::unknown(CHECK, missing, WHY),
-        None => Finding::ok(CHECK, format!("{} with one interval", count(devices.len(), "device")), WHY),
+        None => {
+            Finding::ok(CHECK, format!("{} with one interval", counted(devices.len() as u64, "device")), WHY)
+        }
     }
 }
 
@@ -109,7 +112,7 @@ fn keyboards(devices: &[Device]) -> Finding {
     }
     let shared: Vec<_> = shared
         .iter()
-        .map(|device| format!("{} serves {}", list([*device]), count(device.buzzers, "buzzer")))
+        .map(|device| format!("{} serves {}", list([*device]), counted(device.buzzers as u64, "buzzer")))
         .collect();
     Finding::warn(CHECK, shared.join(", "), WHY).cure("Give each player a device, or at most two a keyboard")
 }

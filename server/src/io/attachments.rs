@@ -2,6 +2,7 @@
 //! the reader. Guarantee: a bound in number, bytes, time and records; the trouble of one attachment touches no other; they have a share of a
 //! turn; a connection that cannot be accepted now waits in the kernel and is accepted as soon as a descriptor is free.
 
+use buzzer_core::quote::kernel_words;
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -14,7 +15,6 @@ use mio::{Interest, Registry, Token};
 use slab::Slab;
 
 use super::listen::{self, ListenError};
-use super::obstacle;
 use super::share::Share;
 use super::virtual_pool::{Arrival, Greeting, Step};
 use crate::config::{PoolConfig, PoolSource};
@@ -82,7 +82,7 @@ impl Attachments {
                 .register(&mut listener, Token(first_token + listening.len()), Interest::READABLE)
                 .map_err(|error| ListenError::Io {
                     what: socket.display().to_string(),
-                    why: obstacle::words(&error),
+                    why: kernel_words(&error),
                 })?;
             listening.push((listener, pool.clone()));
         }

@@ -2,6 +2,7 @@
 //! lock names. Out: its records in the segments, or why not. Guarantee: what it has is brought to the disk before this
 //! start makes a number; only a directory of this user is believed, and no link is followed.
 
+use buzzer_core::quote::kernel_words;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -36,7 +37,7 @@ pub(super) fn bring_in(
         Err(error) if error.kind() == io::ErrorKind::NotFound && !is_missed => {
             return Ok(Earlier::Done(Vec::new()));
         }
-        Err(error) => Some(error.to_string()),
+        Err(error) => Some(kernel_words(&error)),
         Ok(found) => distrust(earlier, &found),
     };
     let note = |why: &str| Ok(Earlier::Done(vec![unread(&earlier.display().to_string(), why)]));
@@ -45,7 +46,7 @@ pub(super) fn bring_in(
     }
     let (log_disk, disk) = match (Disk::existing(log), Disk::existing(earlier)) {
         (Ok(log), Ok(disk)) => (log, disk),
-        (Err(error), _) | (_, Err(error)) => return note(&error.to_string()),
+        (Err(error), _) | (_, Err(error)) => return note(&kernel_words(&error)),
     };
     let found = recovery::recover(&log_disk, &disk, header, &|| log_proof::own(log))?;
     let (journal, feed) = journal::open(disk, header.to_vec(), found.journal, found.head, Limits::default());

@@ -2,6 +2,7 @@
 //! streams with the options that a buzzer wants. Guarantee: an address that is taken is refused with the command
 //! that shows by whom; a Unix socket is taken over only if nobody listens on it any more.
 
+use buzzer_core::quote::kernel_words;
 use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
@@ -77,7 +78,7 @@ pub fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
 
 /// Why an address cannot be had.
 fn why(address: SocketAddr, error: &io::Error) -> String {
-    let said = obstacle::words(error);
+    let said = kernel_words(error);
     match error.kind() {
         io::ErrorKind::PermissionDenied => format!(
             "{said}: port {} needs the right CAP_NET_BIND_SERVICE; ports from 1024 on need none",

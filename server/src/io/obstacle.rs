@@ -4,9 +4,11 @@
 use std::io;
 use std::path::Path;
 
+use buzzer_core::quote::kernel_words;
+
 /// Why a path could not be made.
 pub fn of(path: &Path, error: &io::Error) -> String {
-    let said = words(error);
+    let said = kernel_words(error);
     let Some((found, missing)) = nearest(path) else { return said };
     let user = rustix::process::geteuid().as_raw();
     let shown = found.display();
@@ -23,12 +25,6 @@ pub fn of(path: &Path, error: &io::Error) -> String {
         io::ErrorKind::ReadOnlyFilesystem => format!("{said}: {shown} cannot be written to"),
         _ => said,
     }
-}
-
-/// What the kernel answered, without its number.
-pub fn words(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned())
 }
 
 /// The nearest thing above the path that is there, and the first below it that is not.
@@ -73,6 +69,6 @@ mod tests {
             let said = of(&path, &error(kind));
             assert!(said.ends_with(&want), "{said}");
         }
-        assert_eq!(words(&io::Error::from_raw_os_error(28)), "No space left on device");
+        assert_eq!(kernel_words(&io::Error::from_raw_os_error(28)), "No space left on device");
     }
 }

@@ -2,6 +2,7 @@
 //! JSON. Out: a checked [`Greeting`] and the stream behind it, ready for the reader. Guarantee: a line of at most 64 KiB,
 //! answered by one short line that says `ok` or what is wrong; a bad one ends that attachment only.
 
+use buzzer_core::quote::kernel_words;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 
@@ -86,7 +87,7 @@ impl Arrival {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Step::Wait(self),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Step::Refused(error.to_string()),
+                Err(error) => return Step::Refused(kernel_words(&error)),
             }
         }
     }
@@ -104,7 +105,7 @@ impl Arrival {
             }
             Ok(greeting) => match self.answer(true, None) {
                 Ok(()) => Step::Attached(greeting, self.stream.into(), rest),
-                Err(error) => Step::Refused(error.to_string()),
+                Err(error) => Step::Refused(kernel_words(&error)),
             },
             Err(message) => self.refuse(&message),
         }

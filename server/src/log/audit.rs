@@ -11,6 +11,7 @@ use std::fmt;
 
 use crate::button::STUCK_US;
 use crate::contest::Contests;
+use crate::counted::counted;
 use crate::draw;
 use crate::pool_id::PoolId;
 use crate::record::{Fact, Record};
@@ -468,7 +469,14 @@ impl Audit {
         let Some(draw) = self.draw.take() else { return };
         let Draw { seq, seed, presses, drawn } = draw;
         if u32::try_from(drawn.len()) != Ok(presses) {
-            self.say(seq, format!("a draw of {presses} presses, but {} follow", drawn.len()));
+            self.say(
+                seq,
+                format!(
+                    "a draw of {}, but of those that follow {} can be meant",
+                    counted(presses.into(), "press"),
+                    drawn.len()
+                ),
+            );
         }
         if seed.is_none() {
             self.say(seq, "its seed is not 16 hex digits".to_owned());

@@ -13,6 +13,7 @@
 
 mod feed;
 
+use buzzer_core::quote::kernel_words;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -121,7 +122,7 @@ impl fmt::Display for Suspended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full => f.write_str("the journal is full"),
-            Self::Failed(error) => write!(f, "the journal cannot be written: {error}"),
+            Self::Failed(error) => write!(f, "the journal cannot be written: {}", kernel_words(error)),
             Self::Gone => f.write_str("the journal's directory is gone"),
         }
     }

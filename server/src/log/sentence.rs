@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use buzzer_core::quote::{Plain, Quoted};
 
-use crate::counted::counted;
+use crate::counted::{counted, more};
 use crate::pool_id::PoolId;
 use crate::record::Fact;
 
@@ -27,11 +27,14 @@ fn words(fact: &Fact) -> String {
             )
         }
         Fact::Attach { device, pool, name, place, stamps, buzzers, uncertainty_us } => format!(
-            "{pool}: device {device} {} serves {}, at {}; {stamps} stamps, a press up to {} earlier",
+            "{pool}: device {device} {} serves {}, at {}; {stamps} stamps{}",
             Quoted(name),
             numbers("buzzer", buzzers),
             Quoted(place),
-            ms(*uncertainty_us)
+            match uncertainty_us {
+                0 => String::new(),
+                us => format!(", a press up to {} earlier", ms(*us)),
+            }
         ),
         Fact::Detach { device, pool, reason, certain } => {
             let certain = if *certain { "" } else { "; presses it had not shown yet are lost" };
@@ -49,7 +52,9 @@ fn words(fact: &Fact) -> String {
         Fact::Refuse { pool, by, message, times, .. } => {
             format!("connect of {} refused to {by}{}: {}", Quoted(pool), times_of(*times), Quoted(message))
         }
-        Fact::Draw { seed, presses } => format!("draw among {presses} presses of one stamp, seed {seed}"),
+        Fact::Draw { seed, presses } => {
+            format!("draw among {} of one stamp, seed {seed}", counted((*presses).into(), "press"))
+        }
         Fact::Press { pool, buzzer, device, uncertainty_us, flags, contests, tie, .. } => {
             let mut text = format!("{}  PRESS", button(pool, *buzzer, *device));
             if *uncertainty_us > 0 {
@@ -141,7 +146,8 @@ fn words(fact: &Fact) -> String {
             format!("storage: {}: {}: {}", Quoted(file), Quoted(what), Quoted(done))
         }
         Fact::Recovered { segment, bytes, last_good_seq, file, .. } => format!(
-            "{bytes} bytes behind seq {last_good_seq} in {} were no lines; they are in {} now",
+            "{} behind seq {last_good_seq} in {}: no lines; kept in {} now",
+            counted(*bytes, "byte"),
             Quoted(segment),
             Quoted(file)
         ),
@@ -170,7 +176,7 @@ fn times_of(times: u32) -> String {
 }
 
 fn and_others(others: u32) -> String {
-    if others == 0 { String::new() } else { format!(" and {others} more buttons") }
+    if others == 0 { String::new() } else { format!(" and {}", more(others.into(), "button")) }
 }
 
 fn short(id: &str) -> &str {

@@ -7,6 +7,7 @@
 
 use super::chain::ChainHash;
 use super::line::{BadLine, Line};
+use crate::counted::counted;
 
 /// Checks a log, line after line.
 #[derive(Clone, Debug)]
@@ -64,7 +65,7 @@ pub enum Wrong {
     )]
     Chain,
     /// The file ends in the middle of it, and more files follow.
-    #[error("the file ends after {0} bytes of this line, and the log goes on in another file")]
+    #[error("the file ends after {} of this line, and the log goes on in another file", counted(*.0 as u64, "byte"))]
     Incomplete(usize),
     /// A later buzzerd wrote it: the chain holds, the form is not known here.
     #[error(

@@ -118,7 +118,7 @@ fn summed(sum: Sum<Fact>) -> (KernelTime, Fact) {
             *since_us = (count > 1).then_some(since.as_us());
         }
         Fact::Storage { done, .. } if count > 1 => {
-            *done = format!("{done} (the last of {count} such reports)")
+            *done = format!("{done} (reported {count} times, this is the last)")
         }
         // From the beginning of the first on.
         Fact::HeapFull { full_us } if count > 1 => {

@@ -1,6 +1,7 @@
 //! What `log verify` found. In: faults, claims, counts. Out: a page for people or a JSON object. Guarantee: the first line
 //! that is wrong comes first, and every line of the page that is bad news begins with `NO`.
 
+use buzzer_server::counted::counted;
 use std::fmt;
 
 use buzzer_core::quote::Quoted;
@@ -174,13 +175,13 @@ impl Verdict {
             writeln!(f, "NO  {fault}{}", if at == 0 { "  <- the first line that is wrong" } else { "" })?;
         }
         if self.faults > self.told.len() as u64 {
-            writeln!(f, "NO  {} lines are wrong in all", self.faults)?;
+            writeln!(f, "NO  in all: {}", counted(self.faults, "wrong line"))?;
         }
         for discrepancy in &self.told_discrepancies {
             writeln!(f, "NO  {discrepancy}")?;
         }
         if self.discrepancies > self.told_discrepancies.len() as u64 {
-            writeln!(f, "NO  {} claims do not follow in all", self.discrepancies)?;
+            writeln!(f, "NO  in all: {} without what it follows from", counted(self.discrepancies, "claim"))?;
         }
         Ok(())
     }
@@ -201,12 +202,16 @@ impl Verdict {
         }
         match &self.partial {
             Some((place, bytes)) if self.is_written => {
-                writeln!(f, "ok  {place}: being written: the first {bytes} bytes of a line")
+                writeln!(
+                    f,
+                    "ok  {place}: being written: the first {} of a line",
+                    counted(*bytes as u64, "byte")
+                )
             }
             Some((place, bytes)) => writeln!(
                 f,
-                "NO  {place}: cut off after {bytes} bytes, and no daemon is writing it (the next start of buzzerd sets \
-                 them aside)"
+                "NO  {place}: cut off after {}, and no daemon is writing it (the next start of buzzerd sets that aside)",
+                counted(*bytes as u64, "byte")
             ),
             None => Ok(()),
         }

@@ -2,6 +2,8 @@
 //! the one that was written. Guarantee: exit code 0 only if every line, every checkpoint and everything that it was to be
 //! compared with holds.
 
+use buzzer_core::quote::kernel_words;
+use buzzer_server::counted::counted;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -255,9 +257,10 @@ impl Verify {
             (None, Ok(key)) => key,
             // The chain is checked all the same.
             (None, Err(error)) => {
-                let count = paths.len();
                 verdict.bad_checkpoints.push(format!(
-                    "checkpoints: {count} cannot be checked: {error} (if you have the box's public key: --key FILE)"
+                    "{} cannot be checked: {} (if you have the box's public key: --key FILE)",
+                    counted(paths.len() as u64, "checkpoint"),
+                    kernel_words(&error)
                 ));
                 return Ok(checkpoints);
             }
@@ -269,7 +272,7 @@ impl Verify {
                     let claim = Claim::of(path.display().to_string(), &checkpoint);
                     checkpoints.entry(checkpoint.seq).or_default().push(claim);
                 }
-                Err(error) => verdict.bad_checkpoints.push(error.to_string()),
+                Err(error) => verdict.bad_checkpoints.push(kernel_words(&error)),
             }
         }
         Ok(checkpoints)

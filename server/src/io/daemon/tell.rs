@@ -4,6 +4,7 @@
 use buzzer_core::event::DeviceId;
 use buzzer_core::io::reader::Lacks;
 use buzzer_core::io::source::ReaderRequest;
+use buzzer_core::quote::kernel_words;
 use buzzer_core::time::KernelTime;
 use tungstenite::protocol::frame::coding::CloseCode;
 
@@ -49,7 +50,7 @@ impl Daemon {
         ];
         for (what, error) in all {
             if let Some(error) = error {
-                self.mediator.handle_degraded(what, error.to_string(), now);
+                self.mediator.handle_degraded(what, kernel_words(&error), now);
             }
         }
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::roster::Roster;
 use super::window::{Began, Entry, Window};
 use super::words::{label, list, ms, quoted};
+use crate::counted::{at_most, counted, more};
 use crate::pool_id::PoolId;
 use crate::record::Fact;
 
@@ -92,7 +93,15 @@ pub fn of(window: &Window, decisive: Option<&Decisive>) -> Vec<Finding> {
 /// One button, or as many as one sum has.
 fn buttons(pool: &PoolId, buzzer: u16, others: u32) -> String {
     let one = label(pool, buzzer);
-    if others == 0 { one } else { format!("{one} and {others} more buttons of its device") }
+    if others == 0 { one } else { format!("{one} and {} of its device", more(others.into(), "button")) }
+}
+
+/// When something was, if it took time at all.
+fn up_to_here(at_us: u64, since_us: u64) -> String {
+    match at_us.saturating_sub(since_us) {
+        0 => String::new(),
+        span_us => format!(" in the {} up to here", ms(span_us)),
+    }
 }
 
 fn finding(entry: &Entry, roster: &Roster, decisive: Option<&Decisive>) -> Option<Finding> {
@@ -116,7 +125,8 @@ fn finding(entry: &Entry, roster: &Roster, decisive: Option<&Decisive>) -> Optio
         }
         Fact::Uncounted { pool, buzzer, presses, others, .. } => {
             let whose = buttons(pool, *buzzer, *others);
-            let what = format!("{whose}: {presses} presses while its pool was not connected");
+            let what =
+                format!("{whose}: {} while its pool was not connected", counted((*presses).into(), "press"));
             (what, "they did not count", false)
         }
         Fact::Storage { what, file, done, .. } => {
@@ -125,8 +135,8 @@ fn finding(entry: &Entry, roster: &Roster, decisive: Option<&Decisive>) -> Optio
             return Some(place(what, done, false));
         }
         Fact::Recovered { bytes, file, .. } => {
-            let what =
-                format!("{bytes} bytes at the end of the log were no lines; they are in {}", quoted(file));
+            let (bytes, file) = (counted(*bytes, "byte"), quoted(file));
+            let what = format!("no lines were at the end of the log, but {bytes}: kept in {file}");
             (what, "what was told last before the machine lost power may be missing", false)
         }
         Fact::Damage { segment, line, why } => {
@@ -205,20 +215,18 @@ fn finding(entry: &Entry, roster: &Roster, decisive: Option<&Decisive>) -> Optio
             (what, "stuck, or sat on: it cannot press again before it is released", false)
         }
         Fact::Ignored { pool, buzzer, edges, since_us, others, .. } => {
-            let (edges_word, span_us) =
-                (if *edges == 1 { "edge" } else { "edges" }, at_us.saturating_sub(*since_us));
-            let within = if *edges == 1 { String::new() } else { format!(" within {}", ms(span_us)) };
-            let whose = buttons(pool, *buzzer, *others);
-            let what = format!("{whose}: {edges} {edges_word}{within} did not count");
+            let within = match at_us.saturating_sub(*since_us) {
+                0 => String::new(),
+                _ if *edges == 1 => String::new(),
+                span_us => format!(" within {}", ms(span_us)),
+            };
+            let (whose, edges) = (buttons(pool, *buzzer, *others), counted((*edges).into(), "edge"));
+            let what = format!("{whose}: {edges}{within} did not count");
             (what, "bounce or a flickering contact: it had not been open for the debounce time", false)
         }
         Fact::Gap { device, since_us, .. } => {
-            let span_us = at_us.saturating_sub(*since_us);
-            let what = format!(
-                "the kernel dropped events of {} in the {} up to here",
-                device_name(*device),
-                ms(span_us)
-            );
+            let within = up_to_here(at_us, *since_us);
+            let what = format!("the kernel dropped events of {}{within}", device_name(*device));
             match entry.counts {
                 false => (what, not_counting, false),
                 true if touches(*since_us) => (what, "presses made in that time may be missing", true),
@@ -251,10 +259,8 @@ fn finding(entry: &Entry, roster: &Roster, decisive: Option<&Decisive>) -> Optio
             (what, "it was told at once and marked late; what had been told stays", false)
         }
         Fact::StaleStamp { device, times: times @ 2.., since_us: Some(since_us), .. } => {
-            let span_us = at_us.saturating_sub(*since_us);
-            let device = device_name(*device);
-            let what =
-                format!("{device} gave {times} stamps that cannot be true in the {} up to here", ms(span_us));
+            let (device, within) = (device_name(*device), up_to_here(at_us, *since_us));
+            let what = format!("{device} gave {times} stamps that cannot be true{within}");
             (what, "what it said then is ordered by the time it was read, and marked", false)
         }
         Fact::StaleStamp { device, stamp_us, .. } => {
@@ -281,7 +287,8 @@ fn finding(entry: &Entry, roster: &Roster, decisive: Option<&Decisive>) -> Optio
             (what, "the order is not touched; more may come late under load", false)
         }
         Fact::RingFull { waiting_max } => {
-            let what = format!("the way to the log was full; up to {waiting_max} events waited");
+            let what =
+                format!("the way to the log was full; {} waited", at_most((*waiting_max).into(), "event"));
             (what, "they waited in order and none was lost", false)
         }
     };

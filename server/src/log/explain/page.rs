@@ -10,6 +10,7 @@ use super::places::{Place, Tie};
 use super::story::{Chain, DeviceThen, Story, Verdict, buzzers_of, flag_words};
 use super::uncounted::Uncounted;
 use super::words::{label, ms, quoted, signed, wrap};
+use crate::counted::{self, counted};
 use crate::pool_id::PoolId;
 
 /// Presses that are listed. A quiz has a few; the others are in the JSON.
@@ -35,7 +36,7 @@ pub fn text(story: &Story, zone: &TimeZone) -> String {
         draw(&mut page, tie, &story.places);
     }
     if let Some(more @ 1..) = story.ties.len().checked_sub(TIES_MAX) {
-        page.push_str(&format!("         and {more} more ties; --json has them\n"));
+        page.push_str(&format!("         and {}; --json has them\n", counted::more(more as u64, "tie")));
     }
     pools(&mut page, story);
     happened(&mut page, story, zone);
@@ -44,13 +45,16 @@ pub fn text(story: &Story, zone: &TimeZone) -> String {
 }
 
 fn head(page: &mut String, story: &Story, zone: &TimeZone) {
-    let seqs = story.seqs.map_or_else(String::new, |(first, last)| format!("seq {first} to {last}"));
+    let seqs = story.seqs.map_or_else(String::new, |(first, last)| match first == last {
+        true => format!("record seq {first}"),
+        false => format!("records seq {first} to {last}"),
+    });
     match story.places.first() {
         Some(first) => {
             let when = wall(first.wall_us, zone, "%Y-%m-%d %H:%M:%S%.6f (UTC%:z)");
-            wrap(page, "", &format!("First press {when}; records {seqs}"));
+            wrap(page, "", &format!("First press {when}; {seqs}"));
         }
-        None if story.seqs.is_some() => wrap(page, "", &format!("No press; records {seqs}")),
+        None if story.seqs.is_some() => wrap(page, "", &format!("No press; {seqs}")),
         None => wrap(page, "", "No press"),
     }
     page.push('\n');
@@ -70,7 +74,7 @@ fn verdict(page: &mut String, story: &Story) {
         page.push_str("NO VERDICT. Who was first cannot be said from this log:\n");
         story.why.iter().take(WHY_MAX).for_each(|why| wrap(page, "  - ", why));
         if let Some(more @ 1..) = story.why.len().checked_sub(WHY_MAX) {
-            page.push_str(&format!("  - and {more} more reasons; --json has them\n"));
+            page.push_str(&format!("  - and {}; --json has them\n", counted::more(more as u64, "reason")));
         }
         in_vain(page, "  - ", None, &story.uncounted);
         if !story.places.is_empty() {
@@ -126,6 +130,7 @@ fn first(verdict: &Verdict, story: &Story) -> String {
         (Some(0), Some(next)) if verdict.drawn => {
             format!("{name} was drawn first; {next} has the same stamp.")
         }
+        (Some(0), Some(next)) => format!("{name} was first; {next} has the same stamp."),
         (Some(us @ 0..), Some(next)) => format!("{name} was first, {} before {next}.", ms(us.unsigned_abs())),
         (Some(us), Some(next)) => {
             format!("{name} was told first; the stamp of {next} is {} earlier.", ms(us.unsigned_abs()))
@@ -161,7 +166,7 @@ fn order(page: &mut String, story: &Story) {
         notes(place, story).iter().for_each(|note| wrap(page, "       - ", note));
     }
     if let Some(more @ 1..) = story.places.len().checked_sub(PLACES_MAX) {
-        page.push_str(&format!("       and {more} more presses; --json has them\n"));
+        page.push_str(&format!("       and {}; --json has them\n", counted::more(more as u64, "press")));
     }
 }
 
@@ -263,7 +268,9 @@ fn pools(page: &mut String, story: &Story) {
             wrap(page, &format!("  {name}: "), &serving(device));
             for down in &device.down {
                 let stuck = if down.stuck { ", stuck" } else { "" };
-                let text = format!("buzzer {} was down already, for {}{stuck}", down.buzzer, ms(down.for_us));
+                let span =
+                    if down.for_us == 0 { String::new() } else { format!(", for {}", ms(down.for_us)) };
+                let text = format!("buzzer {} was down already{span}{stuck}", down.buzzer);
                 wrap(page, "    ", &text);
             }
         }
@@ -306,8 +313,8 @@ fn log(page: &mut String, story: &Story) {
     page.push_str("\nThe log\n");
     let Chain { seq, hash, fingerprint, first_seq, incomplete_bytes, is_written } = &story.chain;
     if story.damages_count > 0 {
-        let times = if story.damages_count == 1 { "in one place" } else { "in several places" };
-        wrap(page, "  chain        ", &format!("DAMAGED {times} ({} lines)", story.damages_count));
+        let lines = counted(story.damages_count, "wrong line");
+        wrap(page, "  chain        ", &format!("DAMAGED: {lines}"));
         for damage in &story.damages {
             wrap(
                 page,
@@ -322,7 +329,8 @@ fn log(page: &mut String, story: &Story) {
         (0, _) => {}
         (_, true) => page.push_str("               a further line is being written\n"),
         (bytes, false) => {
-            let text = format!("the last line has no end ({bytes} bytes): what wrote it was cut off");
+            let text =
+                format!("the last line has no end ({}): what wrote it was cut off", counted(*bytes, "byte"));
             wrap(page, "               ", &text);
         }
     }

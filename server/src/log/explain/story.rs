@@ -8,7 +8,7 @@ use super::evidence::{self, Decisive, Finding};
 use super::places::{self, Place, Tie};
 use super::uncounted::{self, Uncounted};
 use super::window::{Damage, Found, Window};
-use super::words::{label, list, quoted};
+use super::words::{label, list, ms, quoted};
 use crate::pool_id::PoolId;
 
 /// What is known of the chain, from whoever read the log.
@@ -260,7 +260,7 @@ fn bars(
     }
     if window.omitted > 0 {
         bars.push(format!(
-            "there are {} more records here than are looked at; ask for less, with --from and --to",
+            "more records are here than are looked at, by {}; ask for less, with --from and --to",
             window.omitted
         ));
     }
@@ -353,10 +353,12 @@ pub fn flag_words(flag: &str, place: &Place) -> Option<String> {
     Some(match flag {
         "late" => "it became visible after presses with later stamps had been told".into(),
         "stale_stamp" => "its own stamp could not be true: it is ordered by the time it was read".into(),
-        "recovered" => format!(
-            "it was found after lost events; its true time is unknown, up to {} earlier",
-            super::words::ms(place.uncertainty_us)
-        ),
+        "recovered" => match place.uncertainty_us {
+            0 => "it was found after lost events; its true time is unknown".into(),
+            us => {
+                format!("it was found after lost events; its true time is unknown, up to {} earlier", ms(us))
+            }
+        },
         "suspect" => {
             "its button had not been seen to work on its own: it may have been held down before".into()
         }

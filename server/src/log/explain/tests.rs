@@ -622,7 +622,7 @@ fn a_window_that_is_cut_or_too_long_says_so() {
     let story = last(many);
     assert_eq!(story.places.len(), scan::ENTRIES_MAX);
     assert!(
-        short(&story).starts_with("none | there are 904 more records here than are looked at"),
+        short(&story).starts_with("none | more records are here than are looked at, by 904"),
         "{}",
         short(&story)
     );

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::segment_files::read;
 use super::{RecoveryError, fail};
+use crate::counted::counted;
 use crate::log::storage::{self, Directory, File};
 use crate::log::{ChainHash, SegmentName};
 use crate::record::Fact;
@@ -36,9 +37,9 @@ pub(super) fn set_aside<D: Directory>(
         } else {
             let aside = keep_copy(dir, &format!("{text}.torn"), torn)?;
             ::log::warn!(
-                "{text}: {} bytes behind its last whole line are no lines of this log; they are in {aside} now, and the \
+                "{text}: behind its last whole line are {} that are no line of this log; they are in {aside} now, and the \
                  log goes on after seq {last_good_seq}",
-                torn.len()
+                counted(torn.len() as u64, "byte")
             );
             aside
         };

@@ -2,6 +2,7 @@
 //! follow, and from which on they are written again. Guarantee: no line is taken over that does not follow; a file that
 //! does not fit is set aside whole.
 
+use buzzer_core::quote::kernel_words;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -77,7 +78,7 @@ pub(super) fn journal_files<J: Directory>(
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => {
-                notes.push(unread(&format!("{}/{name}", journal.name()), &error.to_string()));
+                notes.push(unread(&format!("{}/{name}", journal.name()), &kernel_words(&error)));
                 continue;
             }
         };
