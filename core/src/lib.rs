@@ -32,7 +32,6 @@ pub mod profile;
 pub mod quote;
 pub mod ring;
 pub mod roster;
-pub mod shortage;
 pub mod stamp;
 pub mod stream;
 pub mod time;

@@ -25,6 +25,17 @@ const WAKE_US_MAX: Micros = Micros::from_ms(50);
 
 /// Passes in which all is read that a socket holds, be the window as short as it may: a burst is no flood.
 pub const BACKLOG_PASSES: u32 = 3;
+/// What the kernel keeps of a source until it is read. A Unix socket holds 208 KiB (`net.core.wmem_default`) and the end of
+/// the last write beyond; an evdev node holds 64 records. What a sender with a larger buffer has beyond that can be late.
+pub const KEPT_BYTES_MAX: usize = 256 << 10;
+/// A pass begins so long after the one before only if the reader slept or was kept from running.
+const PASS_US_MAX: Micros = Micros::from_ms(10);
+
+/// Whether what the kernel keeps may be older than W through the reader's own fault: it did not run since the last pass, or
+/// had no room for what it read.
+pub fn is_short(since_last_pass: Micros, has_room: bool) -> bool {
+    !has_room || since_last_pass > PASS_US_MAX
+}
 
 /// The clocks of one read.
 pub trait ReadClock {
@@ -45,6 +56,12 @@ pub struct Judge {
     drained: KernelTime,
     /// After how many passes it had more to read, if it has not been emptied since.
     backlog: Option<u32>,
+    /// What was there to be read at this time has been read.
+    flushed: KernelTime,
+    /// The pass that is to be `flushed` next, and the bytes until then.
+    flushing: (KernelTime, usize),
+    /// The last pass that began behind a reader that was short.
+    short: KernelTime,
     /// The latest stamp of a frame that said nothing.
     noted: KernelTime,
     /// The last time that counted, and whether it was the frame's own.
@@ -77,6 +94,9 @@ impl Judge {
             slack_us,
             drained: since,
             backlog: None,
+            flushed: since,
+            flushing: (since, KEPT_BYTES_MAX),
+            short: since,
             noted: since,
             last: since,
             last_is_own: true,
@@ -96,19 +116,36 @@ impl Judge {
     }
 
     /// Up to when others can be let go of though this device has more to read: what it has not shown yet is stamped later,
-    /// or became visible later than that. `None` if that is longer ago than `for_us` and there were [`BACKLOG_PASSES`]: who
-    /// sends faster than it is read would hold up all others for as long as it likes.
-    pub fn holds_at(&self, pass: KernelTime, for_us: Micros) -> Option<KernelTime> {
+    /// or became visible later than that. `None` if that is longer ago than `settle_us`, there were [`BACKLOG_PASSES`], and all
+    /// has been read that was kept when the reader was short last: who sends faster than it is read would hold up all others
+    /// for as long as it likes.
+    pub fn holds_at(&self, pass: KernelTime, settle_us: Micros) -> Option<KernelTime> {
         // What it has not shown yet may still carry the very stamp of its last.
-        let known = self.drained.max(self.last() - Micros::from_us(1));
+        let known = self.drained.max(self.flushed).max(self.last() - Micros::from_us(1));
         let passes = self.backlog?;
-        (pass.since(known) <= for_us || passes <= BACKLOG_PASSES).then_some(known)
+        let waits = known < self.short || pass.since(known) <= settle_us || passes <= BACKLOG_PASSES;
+        waits.then_some(known)
     }
 
     /// The read that began with this pass found nothing more.
     pub fn set_drained(&mut self, pass: KernelTime) {
         self.drained = self.drained.max(pass);
         self.backlog = None;
+    }
+
+    /// The reader was short ([`is_short`]) until this pass.
+    pub const fn set_short(&mut self, pass: KernelTime) {
+        self.short = pass;
+    }
+
+    /// So many bytes were read in this pass. Whatever a source says of its times, what the kernel kept for it has an end.
+    pub const fn count(&mut self, bytes: usize, pass: KernelTime) {
+        let (since, left) = self.flushing;
+        self.flushing = (since, left.saturating_sub(bytes));
+        if left <= bytes {
+            self.flushed = since;
+            self.flushing = (pass, KEPT_BYTES_MAX);
+        }
     }
 
     /// The pass ended with more to come.
@@ -301,7 +338,8 @@ pub(crate) mod tests {
         judge.set_backlog();
         assert_eq!(judge.holds_at(us(2299), settle), Some(us(1799)));
         assert_eq!(judge.holds_at(us(2300), settle), None, "for longer than that nobody waits");
-        assert_eq!(judge.holds_at(us(2300), settle + settle), Some(us(1799)), "unless it was not read");
+        judge.set_short(us(2300));
+        assert_eq!(judge.holds_at(us(2_000_000), settle), Some(us(1799)), "unless it was not read");
         judge.note(us(2000), &clock(2300, 2310));
         assert_eq!(judge.holds_at(us(2300), settle), Some(us(1999)), "it has caught up");
         judge.set_drained(us(2600));
@@ -312,6 +350,33 @@ pub(crate) mod tests {
             (2710, true, 0),
             "it goes back behind a frame"
         );
+    }
+
+    #[test]
+    fn after_a_shortage_a_backlog_holds_up_the_others_for_what_was_kept_and_no_more() {
+        let us = KernelTime::from_us;
+        let settle = Micros::from_us(500);
+        let mut judge = Judge::new(Stamps::Sender, settle, us(1000));
+        (0..=BACKLOG_PASSES).for_each(|_| judge.set_backlog());
+        judge.set_short(us(900_000));
+        judge.count(KEPT_BYTES_MAX / 2, us(900_000));
+        assert_eq!(judge.holds_at(us(900_000), settle), Some(us(1000)));
+        judge.count(KEPT_BYTES_MAX / 2, us(901_000));
+        assert_eq!(
+            judge.holds_at(us(902_000), settle),
+            Some(us(1000)),
+            "all that was there in the beginning"
+        );
+        // It is short over and over, and the source says the same time for ever.
+        judge.set_short(us(903_000));
+        judge.count(KEPT_BYTES_MAX, us(903_000));
+        assert_eq!(judge.holds_at(us(904_000), settle), Some(us(901_000)), "what is held moves on");
+        judge.count(KEPT_BYTES_MAX, us(905_000));
+        assert_eq!(judge.holds_at(us(906_000), settle), None, "all that was there when it was short last");
+        judge.set_short(us(907_000));
+        judge.set_drained(us(907_000));
+        (0..=BACKLOG_PASSES).for_each(|_| judge.set_backlog());
+        assert_eq!(judge.holds_at(us(908_000), settle), None, "it was emptied");
     }
 
     #[test]

@@ -86,9 +86,14 @@ impl Stream {
         self.judge.set_backlog();
     }
 
-    /// Up to when it holds up the others with what it has not been read of; for no longer than `for_us`, or a few passes.
-    pub fn holds_at(&self, pass: KernelTime, for_us: Micros) -> Option<KernelTime> {
-        self.judge.holds_at(pass, for_us)
+    /// The reader was short ([`crate::stamp::is_short`]) until this pass.
+    pub const fn set_short(&mut self, pass: KernelTime) {
+        self.judge.set_short(pass);
+    }
+
+    /// Up to when it holds up the others with what it has not been read of ([`Judge::holds_at`]).
+    pub fn holds_at(&self, pass: KernelTime, settle_us: Micros) -> Option<KernelTime> {
+        self.judge.holds_at(pass, settle_us)
     }
 
     /// Whether the kernel dropped events and [`Stream::resync`] must be called once all that was read is fed.
@@ -106,6 +111,7 @@ impl Stream {
         clock: &impl ReadClock,
         out: &mut impl FnMut(Event),
     ) -> Result<(), Garbage> {
+        self.judge.count(bytes.len(), clock.pass());
         if self.partial_len > 0 {
             let take = bytes.len().min(RECORD_BYTES - self.partial_len);
             let (head, rest) = bytes.split_at(take);

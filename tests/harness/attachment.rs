@@ -10,6 +10,7 @@ use buzzer_core::decode::Record;
 use buzzer_core::io::sys;
 use buzzer_core::keys::KeyCode;
 use buzzer_core::time::KernelTime;
+use rustix::net::sockopt;
 
 use crate::{FIRST_KEY, PATIENCE};
 
@@ -83,6 +84,26 @@ impl Attachment {
             Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => false,
             Err(error) => panic!("neither taken nor refused: {error}"),
         }
+    }
+
+    /// Asks for a socket that keeps so many bytes for the daemon; the kernel may give less.
+    pub fn enlarge(&self, bytes: usize) {
+        sockopt::set_socket_send_buffer_size(&self.stream, bytes).expect("a buffer");
+    }
+
+    /// Writes what the socket keeps while the daemon does not read; how many bytes that were.
+    pub fn fill(&mut self, bytes: &[u8]) -> usize {
+        self.stream.set_nonblocking(true).expect("it does not block");
+        let mut sent = 0;
+        while sent < bytes.len() {
+            match self.stream.write(&bytes[sent..]) {
+                Ok(written) => sent += written,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("the daemon is there: {error}"),
+            }
+        }
+        self.stream.set_nonblocking(false).expect("it blocks");
+        sent
     }
 
     /// Writes records.

@@ -3,7 +3,8 @@
 //! Guarantee: the thread sleeps only in `poll`, without a timeout; nothing here opens a device, writes a file or
 //! knows a client. Per pass it takes at most 64 reads from a source, and requests only while there is room for what they
 //! make, so a flooding source cannot starve the rest; what it has not been read of
-//! holds up the rest for W at most, or three passes, or what [`crate::shortage`] grants.
+//! holds up the rest for W at most, or three passes, or until that is read which the kernel kept while the reader was short
+//! ([`crate::stamp::is_short`]).
 //!
 //! A pass: read the clock (T), drain the sources, let go of what is due at T - W ([`crate::order`]), arm the timer
 //! for the next due stamp. The clock is read *before* draining; the order's proof stands on that.
@@ -28,8 +29,7 @@ use crate::io::sys;
 use crate::io::timer::Timer;
 use crate::order::{Order, Released, WAITING_MAX};
 use crate::ring::Sender;
-use crate::shortage::Shortage;
-use crate::stamp::Stamps;
+use crate::stamp::{Stamps, is_short};
 use crate::stream::{Stream, StreamOptions};
 use crate::time::{KernelTime, Micros};
 
@@ -96,7 +96,7 @@ pub fn spawn(
         pass: KernelTime::ZERO,
         ring_full: None,
         heap_full: None,
-        short: Shortage::default(),
+        short: false,
         run_delay,
         stopping: false,
     };
@@ -134,8 +134,8 @@ struct Reader {
     ring_full: Option<(DeviceId, usize)>,
     /// While the heap is full, until half of it is free again: the first device that was not read, and since when.
     heap_full: Option<(DeviceId, KernelTime)>,
-    /// For how long it could not read as it should.
-    short: Shortage,
+    /// Until this pass it could not read as it should.
+    short: bool,
     run_delay: RunDelay,
     stopping: bool,
 }
@@ -157,7 +157,10 @@ impl Reader {
                 Err(error) => panic!("reader: epoll failed: {error}"),
                 Ok(()) => {}
             }
-            self.pass = sys::now().max(self.pass + Micros::from_us(1));
+            let last = self.pass;
+            self.pass = sys::now().max(last + Micros::from_us(1));
+            let has_room = self.ring_full.is_none() && self.heap_full.is_none();
+            self.short = is_short(self.pass.since(last), has_room);
             let core = u32::try_from(sched_getcpu()).unwrap_or(0);
             self.out.stats.core.store(core, Ordering::Relaxed);
             for event in &events {
@@ -271,7 +274,6 @@ impl Reader {
     fn pass(&mut self) -> bool {
         // A stamp from elsewhere may be older than another's that epoll named first, so all of these are drained; the
         // reader's own stamps cannot, so of those only the ones that have something.
-        self.short.begin(self.pass, self.ring_full.is_some() || self.heap_full.is_some());
         let mut drained_at = self.pass;
         let mut busy = false;
         let mut unread = None;
@@ -285,6 +287,9 @@ impl Reader {
             if !self.out.has_room() {
                 unread = unread.or(Some((slot, source.stream.device())));
             }
+            if self.short {
+                source.stream.set_short(self.pass);
+            }
             match drain(source, self.pass, &self.run_delay, &mut reads, &mut self.out) {
                 Drained::Empty => {
                     source.ready = false;
@@ -294,10 +299,7 @@ impl Reader {
                     source.ready = true;
                     source.stream.set_backlog();
                     busy = true;
-                    if stamped
-                        && let Some(up_to) =
-                            source.stream.holds_at(self.pass, self.settle_us + self.short.us())
-                    {
+                    if stamped && let Some(up_to) = source.stream.holds_at(self.pass, self.settle_us) {
                         drained_at = drained_at.min(up_to);
                     }
                 }
@@ -321,7 +323,6 @@ impl Reader {
             let kind = Kind::HeapFull { full_us };
             self.out.push(Event { at: self.pass, device, more: false, kind }, false);
         }
-        self.short.end(busy);
         // A full heap is waited out with the timer, not by spinning.
         busy & self.release(drained_at)
     }

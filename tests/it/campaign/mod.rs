@@ -135,5 +135,7 @@ fn a_heap_that_is_full_loses_no_press_and_marks_what_it_delays() {
         let count = must_hold(world);
         println!("{world}: {count:?}");
         assert!(count.heap_full > 0, "{count:?}");
+        // Who was not read for want of room is waited for.
+        assert!(count.late < count.presses / 100, "{count:?}");
     }
 }

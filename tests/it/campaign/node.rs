@@ -13,6 +13,9 @@ use buzzer_tests::harness::attachment::key;
 use super::dice::Dice;
 use super::script::{End, Frame, Life, Said};
 
+/// Records that a socket holds for its reader.
+const SOCKET_RECORDS: usize = (208 << 10) / RECORD_BYTES;
+
 /// A record in the queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item {
@@ -42,6 +45,8 @@ pub(crate) struct Node {
     /// A bit for each key that is down.
     down: u16,
     dice: Dice,
+    /// Its socket is full, so its sender waits.
+    waits: bool,
     /// Frames of which a press was lost.
     pub(crate) lost: Vec<usize>,
 }
@@ -50,7 +55,7 @@ impl Node {
     pub(crate) fn new(life: Life, seed: u64) -> Self {
         let dice = Dice::new(seed, [6, life.slot, life.since]);
         let down = life.held;
-        Self { life, next: 0, queue: VecDeque::new(), sent: 0, down, dice, lost: Vec::new() }
+        Self { life, next: 0, queue: VecDeque::new(), sent: 0, down, dice, waits: false, lost: Vec::new() }
     }
 
     fn is_kernel(&self) -> bool {
@@ -69,9 +74,18 @@ impl Node {
     }
 
     fn publish(&mut self, now: u64) {
-        while self.life.frames.get(self.next).is_some_and(|frame| frame.visible <= now) {
+        let is_kernel = self.is_kernel();
+        while let Some(frame) = self.life.frames.get_mut(self.next).filter(|frame| frame.visible <= now) {
+            if !is_kernel && self.queue.len() >= SOCKET_RECORDS {
+                self.waits = true;
+                return;
+            }
+            if self.waits {
+                frame.visible = now;
+            }
             self.publish_next();
         }
+        self.waits = false;
     }
 
     fn publish_next(&mut self) {

@@ -8,8 +8,7 @@ use buzzer_core::event::{Buzzer, DeviceId, Event, Garbage, Gone, Kind};
 use buzzer_core::keys::{KeyBits, KeyMap};
 use buzzer_core::order::{Order, Released, WAITING_MAX};
 use buzzer_core::ring::{self, Receiver, Sender};
-use buzzer_core::shortage::{SHORT_US_MAX, Shortage};
-use buzzer_core::stamp::{BACKLOG_PASSES, ReadClock, Stamps};
+use buzzer_core::stamp::{BACKLOG_PASSES, KEPT_BYTES_MAX, ReadClock, Stamps, is_short};
 use buzzer_core::stream::{Stream, StreamOptions};
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::mediator::{Announced, Mediator, Output};
@@ -62,6 +61,8 @@ struct Source {
     /// What was read behind its greeting.
     read_ahead: VecDeque<(Vec<u8>, Vec<Item>)>,
     ready: bool,
+    /// Since it was empty: the passes that read of it, and how much it had been read of then.
+    reads: Vec<(u64, usize)>,
 }
 
 struct Threads {
@@ -82,15 +83,15 @@ struct Threads {
     first: usize,
     pass: u64,
     ring_full: Option<(DeviceId, usize)>,
-    ring_was_full: bool,
     timer: Option<u64>,
     reader_due: Option<u64>,
     ran_late_us: u64,
     /// Its memory is full: the first device that was not read, and since when.
     heap_full: Option<(DeviceId, u64)>,
-    short: Shortage,
     /// It has been full: what follows may be late.
     heap_was_full: bool,
+    /// The last pass behind a reader that was short.
+    short: u64,
     /// When passes began, and when a device was given to it last: nothing is held for longer than the rules say.
     passes: Vec<u64>,
     given: u64,
@@ -99,7 +100,6 @@ struct Threads {
     // The server.
     receiver: Receiver,
     server_due: Option<u64>,
-    stood_still: bool,
     mediator: Mediator,
     records: Vec<Record>,
     told: Vec<String>,
@@ -129,20 +129,18 @@ pub(crate) fn play(world: World, script: Script) -> Result<Played, String> {
         first: 0,
         pass: 0,
         ring_full: None,
-        ring_was_full: false,
         timer: None,
         reader_due: None,
         ran_late_us: 0,
         heap_full: None,
-        short: Shortage::default(),
         heap_was_full: false,
+        short: 0,
         passes: Vec::new(),
         given: 0,
         stopping: false,
         sender,
         receiver,
         server_due: None,
-        stood_still: false,
         mediator: Mediator::new(State::default(), pools, start, at(START)),
         records: Vec::new(),
         told: Vec::new(),
@@ -247,7 +245,12 @@ impl Threads {
     }
 
     fn reader_pass(&mut self) {
-        self.pass = self.now.max(self.pass + 1);
+        let last = self.pass;
+        self.pass = self.now.max(last + 1);
+        let has_room = self.ring_full.is_none() && self.heap_full.is_none();
+        if is_short(Micros::from_us(self.pass - last), has_room) {
+            self.short = self.pass;
+        }
         self.now = self.pass;
         self.passes.push(self.pass);
         if self.timer.is_some_and(|timer| timer <= self.now) {
@@ -317,7 +320,7 @@ impl Threads {
             self.sources.push(None);
         }
         self.given = self.pass;
-        self.sources[slot] = Some(Source { device, stream, read_ahead, ready: true });
+        self.sources[slot] = Some(Source { device, stream, read_ahead, ready: true, reads: Vec::new() });
     }
 
     fn detach(&mut self, slot: usize, gone: Gone) {
@@ -343,19 +346,22 @@ impl Threads {
 
     /// Reads everybody and lets go of what is due. Whether another pass must follow at once.
     fn drain_all(&mut self) -> bool {
-        self.short.begin(at(self.pass), self.ring_full.is_some() || self.heap_full.is_some());
         let mut drained_at = self.pass;
         let mut busy = false;
         let mut unread = None;
         let mut reads_left = PASS_READS_MAX;
         for slot in (self.first..self.sources.len()).chain(0..self.first) {
-            let Some(source) = &self.sources[slot] else { continue };
+            let has_room = self.has_room();
+            let Some(source) = &mut self.sources[slot] else { continue };
             let stamped = source.stream.stamps() != Stamps::Receipt;
             if !stamped && !source.ready {
                 continue;
             }
-            if !self.has_room() {
+            if !has_room {
                 unread = unread.or(Some((slot, source.stream.device())));
+            }
+            if self.short == self.pass {
+                source.stream.set_short(at(self.pass));
             }
             match self.drain(slot, &mut reads_left) {
                 Err(gone) => self.detach(slot, gone),
@@ -366,13 +372,12 @@ impl Threads {
                     if empty {
                         source.stream.set_drained(at(self.pass));
                         truth.set_drained(self.pass);
+                        source.reads.clear();
                     } else {
                         source.stream.set_backlog();
-                        truth.set_backlog(self.pass);
+                        truth.set_backlog(self.pass, self.short);
                         busy = true;
-                        let held = source
-                            .stream
-                            .holds_at(at(self.pass), Micros::from_us(self.settle_us) + self.short.us());
+                        let held = source.stream.holds_at(at(self.pass), Micros::from_us(self.settle_us));
                         if stamped && let Some(held) = held {
                             drained_at = drained_at.min(held.as_us());
                         }
@@ -391,7 +396,6 @@ impl Threads {
             let kind = Kind::HeapFull { full_us: (self.pass - since) as u32 };
             self.order.push(Event { at: at(self.pass), device, more: false, kind }, false);
         }
-        self.short.end(busy);
         busy & self.release(drained_at)
     }
 
@@ -420,7 +424,9 @@ impl Threads {
                 Read::Bytes(bytes, items) => (bytes, items),
             };
             let clocks = Clocks { pass: self.pass, read: self.now, ran_late_us: self.ran_late_us };
-            truth.read(node, &items, clocks, self.heap_was_full);
+            let before = source.reads.last().map_or(0, |(_, bytes)| *bytes);
+            source.reads.push((self.pass, before + bytes.len()));
+            truth.read(node, &items, bytes.len(), clocks, self.heap_was_full);
             if let Err(garbage) = source.stream.feed(&bytes, &Clock(clocks), &mut out) {
                 assert_eq!(garbage, Garbage::Type(0x20));
                 return Err(Gone::Garbage(garbage));
@@ -457,11 +463,7 @@ impl Threads {
                 // With a ring of one event, so long that it is full.
                 _ if self.exact.is_some() => 30,
                 0 if self.world.has(fault::SLOW_SERVER) => self.dice.between(1000, 60_000),
-                // Once, and for less than what the reader grants.
-                0 if self.world.has(fault::FLOOD) && !self.stood_still => {
-                    self.stood_still = true;
-                    self.dice.between(500_000, 900_000)
-                }
+                0 if self.world.has(fault::FLOOD) => self.dice.between(500_000, 2_000_000),
                 _ => self.dice.between(2, 80),
             };
             self.server_due = Some(self.now + latency);
@@ -479,7 +481,6 @@ impl Threads {
             }
             Released::NoRoom => {
                 let waiting = self.order.waiting();
-                self.ring_was_full = true;
                 match &mut self.ring_full {
                     Some((_, most)) => *most = waiting.max(*most),
                     none => *none = no_room_for.map(|device| (device, waiting)),
@@ -491,19 +492,23 @@ impl Threads {
     }
 
     /// Whatever others have to say: what was due is held for W at most behind the first pass that could have let it go, for
-    /// three passes, or for what had no room, which is bounded. Who was given to the reader since then may have said
-    /// something older.
+    /// three passes, or for what a socket held when the reader was short, which is read in so many bytes. Who was given to
+    /// the reader since then may have said something older.
     fn assert_not_held(&self, due: u64) {
         let first = self.passes.partition_point(|pass| *pass < due);
         if let Some(first) = self.passes.get(first).filter(|_| self.given < due) {
-            let for_us = self.settle_us
-                + if self.ring_was_full || self.world.has(fault::STALL | fault::STEAL) {
-                    SHORT_US_MAX.as_us()
-                } else {
-                    0
-                };
             let passes = self.passes.len() - self.passes.partition_point(|pass| pass < first);
-            let is_right = self.pass <= first + for_us || passes <= BACKLOG_PASSES as usize;
+            let is_kept = |source: &Source| {
+                let before = source.reads.partition_point(|(pass, _)| pass <= first);
+                let before = source.reads.get(before.wrapping_sub(1)).map_or(0, |(_, bytes)| *bytes);
+                let read = source.reads.last().map_or(0, |(_, bytes)| bytes - before);
+                // A count that was under way ends, and then one that began behind `first`.
+                let is_short = source.reads.first().is_none_or(|(pass, _)| *pass <= self.short);
+                source.ready && is_short && read < 2 * KEPT_BYTES_MAX
+            };
+            let is_right = self.pass <= first + self.settle_us
+                || passes <= BACKLOG_PASSES as usize
+                || self.sources.iter().flatten().any(is_kept);
             assert!(is_right, "held for too long: due {due}, now {}", self.pass);
         }
     }

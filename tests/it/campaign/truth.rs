@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use buzzer_core::stamp::Stamps;
+use buzzer_core::stamp::{KEPT_BYTES_MAX, Stamps};
 
 use super::node::{Item, Node};
 use super::script::Said;
@@ -84,6 +84,9 @@ pub(crate) struct Truth {
     backlog: Option<u32>,
     /// In one of them nobody waited for it.
     is_behind: bool,
+    /// What was there at this time has been read; that is said next of this pass, when so many bytes are read.
+    flushed: u64,
+    flushing: (u64, usize),
     /// The latest stamp of a frame that moved no key.
     noted: u64,
     last: u64,
@@ -122,6 +125,8 @@ impl Truth {
             drained: life.since,
             backlog: None,
             is_behind: false,
+            flushed: life.since,
+            flushing: (life.since, KEPT_BYTES_MAX),
             noted: life.since,
             last: life.since,
             last_is_own: true,
@@ -142,7 +147,11 @@ impl Truth {
     }
 
     /// These records were read. `excused`: the reader could not keep to W (its memory was full).
-    pub(crate) fn read(&mut self, node: &Node, items: &[Item], clocks: Clocks, excused: bool) {
+    pub(crate) fn read(&mut self, node: &Node, items: &[Item], bytes: usize, clocks: Clocks, excused: bool) {
+        self.flushing.1 = self.flushing.1.saturating_sub(bytes);
+        if self.flushing.1 == 0 {
+            (self.flushed, self.flushing) = (self.flushing.0, (clocks.pass, KEPT_BYTES_MAX));
+        }
         let excused = excused || self.is_behind;
         for item in items {
             match item.said {
@@ -352,12 +361,13 @@ impl Truth {
         (self.backlog, self.is_behind) = (None, false);
     }
 
-    pub(crate) fn set_backlog(&mut self, pass: u64) {
+    pub(crate) fn set_backlog(&mut self, pass: u64, short: u64) {
         let passes = self.backlog.unwrap_or(0) + 1;
         self.backlog = Some(passes);
-        // For who is read slower than it sends nobody waits longer than W, and three passes.
-        let known = self.drained.max(self.last.max(self.noted) - 1);
-        self.is_behind |= passes > 3 && pass > known + self.settle_us;
+        // For who is read slower than it sends nobody waits longer than W, and three passes; but for all that was there when
+        // the reader was short.
+        let known = self.drained.max(self.flushed).max(self.last.max(self.noted) - 1);
+        self.is_behind |= passes > 3 && pass > known + self.settle_us && known >= short;
     }
 
     /// Buttons by number.
