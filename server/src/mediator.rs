@@ -34,8 +34,6 @@ pub enum Output {
     TellAll(String, Vec<ClientId>),
     /// Send this to one client.
     Tell(ClientId, String),
-    /// End a client that does not keep to the rules (close code 1008).
-    Close(ClientId, &'static str),
     /// Open this slot's device, now and whenever it returns.
     Want(SlotId),
     /// Leave this slot's device alone.

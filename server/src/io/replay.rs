@@ -23,7 +23,7 @@ use super::signals;
 use crate::http::Access;
 use crate::mediator::Output;
 use crate::record::Record;
-use crate::replay::{Pace, Player, Speed};
+use crate::replay::{Player, ReplayClock, Speed};
 
 /// Messages for all that are told before every client has had its turn, as live.
 const TOLD_MAX: usize = 256;
@@ -71,7 +71,7 @@ pub struct Replay<R> {
     options: Options,
     records: R,
     /// None until it begins.
-    pace: Option<Pace>,
+    clock: Option<ReplayClock>,
     /// The next record, and when it is due.
     next: Option<(Record, KernelTime)>,
     is_over: bool,
@@ -107,7 +107,7 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
             player,
             options,
             records,
-            pace: None,
+            clock: None,
             next: None,
             is_over: false,
             told: VecDeque::new(),
@@ -152,7 +152,7 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
             if self.stopping.is_none() {
                 self.play(now)?;
             }
-            self.tell(now);
+            self.tell();
             self.peers.serve(now);
             if self.stopping.is_some_and(|deadline| deadline <= now || self.peers.clients() == 0) {
                 return Ok(());
@@ -173,7 +173,7 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
     /// Whether the next record, or the end, can be looked at without waiting for a time.
     fn is_starving(&self) -> bool {
         let is_played = self.is_over && !self.peers.all_told();
-        let has_begun = self.pace.is_some() || self.may_begin();
+        let has_begun = self.clock.is_some() || self.may_begin();
         self.stopping.is_none() && has_begun && self.next.is_none() && !is_played
     }
 
@@ -204,30 +204,30 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
 
     /// Takes records that are due, as long as clients are ready for more.
     fn play(&mut self, now: KernelTime) -> Result<(), ReplayError<E>> {
-        if self.pace.is_none() {
+        if self.clock.is_none() {
             if !self.may_begin() {
                 return Ok(());
             }
             ::log::info!("replay: begins, {}", self.options.speed);
-            self.pace = Some(Pace::new(self.options.speed, now));
+            self.clock = Some(ReplayClock::new(self.options.speed, now));
         }
         let may_go_on = self.told.is_empty() && self.may_go_on();
-        let Some(pace) = self.pace.as_mut().filter(|_| may_go_on) else { return Ok(()) };
+        let Some(clock) = self.clock.as_mut().filter(|_| may_go_on) else { return Ok(()) };
         for _ in 0..RECORDS_MAX {
             if self.next.is_none() && !self.is_over {
                 match self.records.next().transpose().map_err(ReplayError::Read)? {
                     Some(record) => {
-                        let due = pace.due(&record);
+                        let due = clock.due(&record);
                         self.next = Some((record, due));
                     }
                     None => {
                         self.is_over = true;
-                        self.player.handle_end(now);
+                        self.player.handle_end();
                     }
                 }
             }
             let Some((record, _)) = self.next.take_if(|(_, due)| *due <= now) else { break };
-            self.player.play(&record, now);
+            self.player.play(&record);
             self.told.extend(std::iter::from_fn(|| self.player.poll_output()));
             if self.said + SAY_US <= now {
                 self.said = now;
@@ -245,7 +245,7 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
         Ok(())
     }
 
-    fn tell(&mut self, now: KernelTime) {
+    fn tell(&mut self) {
         self.told.extend(std::iter::from_fn(|| self.player.poll_output()));
         let may_go_on = self.may_go_on();
         let mut all = 0;
@@ -261,7 +261,6 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
                     all += 1;
                 }
                 Output::Tell(client, text) => self.peers.tell(client, text),
-                Output::Close(client, reason) => self.peers.close(client, CloseCode::Policy, reason, now),
                 _ => {}
             }
         }

@@ -1,8 +1,6 @@
 //! What clients ask for. In: their requests, and their leaving. Out: answers, records, and slots wanted or not. Guarantee: a
-//! `connect` is answered once, when every slot of its pool is decided or its time is up, and what its client sent behind it
-//! is answered behind it, in order.
-
-use std::collections::{BTreeMap, VecDeque};
+//! `connect` is answered once, when every slot of its pool is decided or its time is up. What its client sent behind it comes
+//! when that is answered: a client's session has one request under way at a time.
 
 use buzzer_core::time::{KernelTime, Micros};
 
@@ -15,8 +13,6 @@ use crate::v1::{self, Request};
 
 /// How long a `connect` may take.
 const CONNECT_US: Micros = Micros::from_ms(5000);
-/// Requests of one client that may wait behind its `connect`.
-const REQUESTS_MAX: usize = 64;
 /// What a client sent is quoted up to this length in the log.
 const QUOTE_CHARS_MAX: usize = 64;
 /// What a client was answered, likewise: it may name all pools.
@@ -26,8 +22,6 @@ const ANSWER_CHARS_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Connects {
     pending: Vec<Pending>,
-    /// Their clients, with the requests that wait behind.
-    waiting: BTreeMap<ClientId, VecDeque<(String, Request)>>,
 }
 
 #[derive(Debug)]
@@ -51,16 +45,8 @@ impl Connects {
 }
 
 impl Mediator {
-    /// A client sent a message.
+    /// A client sent a message; what it sent before is answered.
     pub fn handle_request(&mut self, client: ClientId, by: &str, request: Request, now: KernelTime) {
-        if let Some(queue) = self.connects.waiting.get_mut(&client) {
-            if queue.len() >= REQUESTS_MAX {
-                self.out.push_back(Output::Close(client, "too many requests behind a connect"));
-            } else {
-                queue.push_back((by.to_owned(), request));
-            }
-            return;
-        }
         match request {
             Request::ListPools => {
                 let available = self.pools.iter().filter(|spec| self.pools.is_available(spec));
@@ -82,7 +68,6 @@ impl Mediator {
 
     /// A client is gone. What it asked for goes on.
     pub fn handle_client_gone(&mut self, client: ClientId) {
-        self.connects.waiting.remove(&client);
         for pending in &mut self.connects.pending {
             pending.askers.retain(|asker| *asker != client);
         }
@@ -101,7 +86,6 @@ impl Mediator {
         if self.pools.is_served(&spec) && (spec.slots.is_none() || self.state.is_connected(&spec.id)) {
             return self.connected(&[client], by, &spec, now);
         }
-        self.connects.waiting.insert(client, VecDeque::new());
         if let Some(pending) = self.connects.pending.iter_mut().find(|pending| pending.pool == spec.id) {
             pending.askers.push(client);
             return;
@@ -130,8 +114,6 @@ impl Mediator {
             };
             let timed_out = self.pools.is_undecided(&spec);
             let Pending { by, askers, pool, .. } = self.connects.pending.remove(place);
-            let waiting: Vec<_> =
-                askers.iter().filter_map(|asker| self.connects.waiting.remove_entry(asker)).collect();
             if self.pools.is_served(&spec) {
                 self.connected(&askers, &by, &spec, now);
             } else {
@@ -139,11 +121,6 @@ impl Mediator {
                 self.refuse(&askers, &by, pool.as_str(), &trouble, now);
                 if !self.state.is_connected(&pool) {
                     self.out.extend(spec.slots.iter().flatten().map(|slot| Output::Unwant(*slot)));
-                }
-            }
-            for (client, requests) in waiting {
-                for (by, request) in requests {
-                    self.handle_request(client, &by, request, now);
                 }
             }
         }

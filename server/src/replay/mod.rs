@@ -2,8 +2,8 @@
 //! order, at the recorded pace or a multiple of it. Guarantee: pure, and through the live server's own fold and messages, so
 //! the same log gives the same bytes on every run; nothing is recorded, and no client changes what was.
 
-pub mod pace;
+pub mod clock;
 pub mod player;
 
-pub use pace::{Pace, Speed};
+pub use clock::{ReplayClock, Speed};
 pub use player::{Player, PoolKnown};

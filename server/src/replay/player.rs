@@ -1,11 +1,11 @@
 //! Who is told what in a replay. In: records, clients' requests, the time. Out: [`Output`]s as from the mediator. Guarantee:
 //! messages for all are the news of [`State::apply`], as live; a request is answered from the state at this point of the
-//! recording and changes nothing.
+//! recording and changes nothing. What a client sent behind a `connect` comes when that is answered, as live.
 //!
 //! A v1 client begins with `connect`, and without its success may give up. So a `connect` of a pool that is not connected yet
 //! waits, as live, and gets the outcome that the recording has: success just before the pool's first event, or the error of then.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use buzzer_core::time::{KernelTime, Micros};
 
@@ -18,8 +18,6 @@ use crate::v1::{self, Request};
 
 /// How long a `connect` may take, as live.
 const CONNECT_US: Micros = Micros::from_ms(5000);
-/// Requests of one client that may wait behind its `connect`, as live.
-const REQUESTS_MAX: usize = 64;
 
 /// A pool that the recording tells of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +35,6 @@ pub struct Player {
     /// In the order in which the recording names them.
     pools: Vec<PoolKnown>,
     pending: Vec<Pending>,
-    /// Clients whose `connect` is under way, with the requests that wait behind it.
-    waiting: BTreeMap<ClientId, VecDeque<Request>>,
     out: VecDeque<Output>,
 }
 
@@ -52,13 +48,7 @@ struct Pending {
 impl Player {
     /// A replay of a recording that tells of these pools.
     pub fn new(pools: Vec<PoolKnown>) -> Self {
-        Self {
-            state: State::default(),
-            pools,
-            pending: Vec::new(),
-            waiting: BTreeMap::new(),
-            out: VecDeque::new(),
-        }
+        Self { state: State::default(), pools, pending: Vec::new(), out: VecDeque::new() }
     }
 
     /// The state at this point of the recording.
@@ -82,7 +72,7 @@ impl Player {
     }
 
     /// The next record.
-    pub fn play(&mut self, record: &Record, now: KernelTime) {
+    pub fn play(&mut self, record: &Record) {
         let mut news: Vec<News> = Vec::new();
         self.state.apply(record, |item| news.push(item));
         let askers = match &record.fact {
@@ -100,13 +90,13 @@ impl Player {
             Fact::Connect { pool, .. } => self.result(pool),
             _ => return,
         };
-        self.answer(&askers, &answer, now);
+        self.answer(&askers, &answer);
     }
 
     /// The recording is at its end.
-    pub fn handle_end(&mut self, now: KernelTime) {
+    pub fn handle_end(&mut self) {
         let askers = self.take_pending(|_| true);
-        self.answer(&askers, &v1::connect_error("the recording has ended"), now);
+        self.answer(&askers, &v1::connect_error("the recording has ended"));
     }
 
     /// Time has passed.
@@ -114,25 +104,16 @@ impl Player {
         let askers = self.take_pending(|pending| pending.deadline <= now);
         let text =
             "timed out: the recording connects this pool later; connect again, or replay faster (--speed)";
-        self.answer(&askers, &v1::connect_error(text), now);
+        self.answer(&askers, &v1::connect_error(text));
     }
 
     /// A client is gone.
     pub fn handle_client_gone(&mut self, client: ClientId) {
-        self.waiting.remove(&client);
         self.pending.retain(|pending| pending.client != client);
     }
 
-    /// A client sent a message.
+    /// A client sent a message; what it sent before is answered.
     pub fn handle_request(&mut self, client: ClientId, request: Request, now: KernelTime) {
-        if let Some(queue) = self.waiting.get_mut(&client) {
-            if queue.len() >= REQUESTS_MAX {
-                self.out.push_back(Output::Close(client, "too many requests behind a connect"));
-            } else {
-                queue.push_back(request);
-            }
-            return;
-        }
         let answer = match request {
             Request::ListPools => {
                 let ids: Vec<&str> = self.pools.iter().map(|pool| pool.id.as_str()).collect();
@@ -149,7 +130,6 @@ impl Player {
             Request::Connect { pool } => match self.connect(&pool) {
                 Ok(answer) => answer,
                 Err(pool) => {
-                    self.waiting.insert(client, VecDeque::new());
                     self.pending.push(Pending { client, pool, deadline: now + CONNECT_US });
                     return;
                 }
@@ -187,15 +167,9 @@ impl Player {
         taken.map(|pending| pending.client).collect()
     }
 
-    /// Answers a `connect`, and then what waited behind it.
-    fn answer(&mut self, askers: &[ClientId], answer: &str, now: KernelTime) {
-        let waiting: Vec<_> = askers.iter().filter_map(|asker| self.waiting.remove_entry(asker)).collect();
+    /// Answers a `connect`.
+    fn answer(&mut self, askers: &[ClientId], answer: &str) {
         self.out.extend(askers.iter().map(|asker| Output::Tell(*asker, answer.to_owned())));
-        for (client, requests) in waiting {
-            for request in requests {
-                self.handle_request(client, request, now);
-            }
-        }
     }
 }
 
@@ -237,7 +211,7 @@ mod tests {
 
     fn play(player: &mut Player, fact: Fact) {
         let seq = player.state.seq() + 1;
-        player.play(&Record { seq, at_us: 0, fact }, NOW);
+        player.play(&Record { seq, at_us: 0, fact });
     }
 
     fn ask(player: &mut Player, client: u64, text: &str) {
@@ -270,11 +244,11 @@ mod tests {
         let mut player = player(3);
         play(&mut player, attach());
         ask(&mut player, 7, CONNECT);
-        ask(&mut player, 7, r#"{"list":"pools"}"#);
-        assert_eq!(told(&mut player), [""; 0], "it waits, and what comes behind it");
+        ask(&mut player, 8, r#"{"list":"pools"}"#);
+        let pools = r#"8 {"response":"pools","pools":["desk"]}"#;
+        assert_eq!(told(&mut player), [pools], "it waits, and nobody else");
         play(&mut player, refuse());
-        let pools = r#"7 {"response":"pools","pools":["desk"]}"#;
-        assert_eq!(told(&mut player), [format!("7 {}", error("not plugged in")), pools.into()]);
+        assert_eq!(told(&mut player), [format!("7 {}", error("not plugged in"))]);
         ask(&mut player, 7, CONNECT);
         ask(&mut player, 8, r#"{"list":"buzzers"}"#);
         assert_eq!(told(&mut player), [r#"8 {"response":"buzzers","pools":[]}"#]);
@@ -300,7 +274,7 @@ mod tests {
         player.handle_timeout(NOW + CONNECT_US);
         assert!(told(&mut player)[0].contains("timed out: the recording connects this pool later"));
         ask(&mut player, 7, CONNECT);
-        player.handle_end(NOW);
+        player.handle_end();
         assert_eq!(told(&mut player), [format!("7 {}", error("the recording has ended"))]);
         play(&mut player, attach());
         play(&mut player, refuse());
@@ -309,14 +283,9 @@ mod tests {
     }
 
     #[test]
-    fn requests_behind_a_connect_are_bounded_and_go_with_their_client() {
+    fn a_connect_goes_with_its_client() {
         let mut player = player(9);
-        for _ in 0..=REQUESTS_MAX {
-            ask(&mut player, 7, CONNECT);
-        }
-        assert_eq!(told(&mut player), [""; 0]);
         ask(&mut player, 7, CONNECT);
-        assert_eq!(told(&mut player), [r#"Close(ClientId(7), "too many requests behind a connect")"#]);
         player.handle_client_gone(ClientId(7));
         assert_eq!(player.poll_timeout(), None);
         play(&mut player, connect());

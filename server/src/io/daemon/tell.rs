@@ -6,7 +6,6 @@ use buzzer_core::io::reader::Lacks;
 use buzzer_core::io::source::ReaderRequest;
 use buzzer_core::quote::kernel_words;
 use buzzer_core::time::KernelTime;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{Daemon, EVENTS_MAX};
 use crate::mediator::Output;
@@ -74,7 +73,6 @@ impl Daemon {
                     all += 1;
                 }
                 Output::Tell(client, text) => self.peers.tell(client, text),
-                Output::Close(client, reason) => self.peers.close(client, CloseCode::Policy, reason, now),
                 Output::Detach(device) => {
                     self.ask_reader(ReaderRequest::Detach(DeviceId::new(device)));
                 }

@@ -51,7 +51,7 @@ impl fmt::Display for Speed {
 
 /// The clock of a replay.
 #[derive(Clone, Debug)]
-pub struct Pace {
+pub struct ReplayClock {
     speed: Speed,
     /// The boot that is played.
     boot: String,
@@ -61,7 +61,7 @@ pub struct Pace {
     last: KernelTime,
 }
 
-impl Pace {
+impl ReplayClock {
     /// A replay whose first record is due at `begin`.
     pub const fn new(speed: Speed, begin: KernelTime) -> Self {
         Self { speed, boot: String::new(), origin: None, last: begin }
@@ -109,12 +109,12 @@ mod tests {
             ("max", [7; 6]),
             ("0", [7; 6]),
         ] {
-            let mut pace = Pace::new(speed.parse().unwrap(), KernelTime::from_us(7));
+            let mut clock = ReplayClock::new(speed.parse().unwrap(), KernelTime::from_us(7));
             let due: Vec<u64> = facts
                 .iter()
                 .zip(1..)
                 .map(|((at_us, fact), seq)| Record { seq, at_us: *at_us, fact: fact.clone() })
-                .map(|record| pace.due(&record).as_us())
+                .map(|record| clock.due(&record).as_us())
                 .collect();
             assert_eq!(due, want, "{speed}");
         }
