@@ -4,7 +4,6 @@
 
 use buzzer_core::quote::kernel_words;
 use std::collections::{BTreeSet, VecDeque};
-use std::io;
 use std::os::fd::OwnedFd;
 
 use buzzer_core::io::sys;
@@ -14,6 +13,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
+use super::accepting::{AGAIN_US, Accepting};
 use super::listen::{self, ListenError};
 use super::share::Share;
 use super::virtual_pool::{Arrival, Greeting, Step};
@@ -31,8 +31,6 @@ const BUZZERS_PER_COST: usize = 32;
 /// What a pool's attachments may cost: a full house twice over at once, then a small one each half second. A program that
 /// attaches and leaves without end adds less than 1 KiB/s to the log.
 const PACE: Pace = Pace::new(2 * ATTACHMENTS_MAX as u32, Micros::from_ms(500));
-/// When accepting is tried again that could not be done now.
-const AGAIN_US: Micros = Micros::from_ms(100);
 
 /// All virtual pools' sockets.
 #[derive(Debug)]
@@ -45,11 +43,9 @@ pub struct Attachments {
     arrivals: Slab<(Arrival, usize)>,
     /// What has come of all greetings.
     greetings_bytes: usize,
-    /// Ready: pools whose sockets may have somebody, and arrivals.
-    to_accept: VecDeque<usize>,
+    accepting: Accepting,
+    /// Arrivals that are ready.
     to_advance: VecDeque<usize>,
-    /// Nobody can be accepted before this time.
-    starved: Option<KernelTime>,
     deadlines: BTreeSet<(KernelTime, usize)>,
     /// Attached and arriving.
     count: usize,
@@ -93,9 +89,8 @@ impl Attachments {
             pools: listening,
             arrivals: Slab::new(),
             greetings_bytes: 0,
-            to_accept: VecDeque::new(),
+            accepting: Accepting::new("attachments"),
             to_advance: VecDeque::new(),
-            starved: None,
             deadlines: BTreeSet::new(),
             count: 0,
         })
@@ -104,30 +99,27 @@ impl Attachments {
     /// When [`Attachments::handle_deadlines`] wants to be called.
     pub fn next_deadline(&self) -> Option<KernelTime> {
         let first = self.deadlines.first().map(|(deadline, _)| *deadline);
-        first.into_iter().chain(self.starved).min()
+        first.into_iter().chain(self.accepting.deadline()).min()
     }
 
     /// Whether there is work for the next turn.
     pub fn is_busy(&self) -> bool {
-        !self.to_advance.is_empty() || !self.to_accept.is_empty() && self.starved.is_none()
+        !self.to_advance.is_empty() || self.accepting.is_busy()
     }
 
     /// An attachment is gone.
     pub const fn forget_one(&mut self) {
         self.count = self.count.saturating_sub(1);
-        // A descriptor is free.
-        self.starved = None;
+        self.accepting.set_free();
     }
 
     /// A token of ours is ready. It is only noted: the work has its turn.
     pub fn handle_ready(&mut self, token: Token) {
         let place = token.0 - self.first_token;
-        let (queue, place) = match place.checked_sub(self.pools.len()) {
-            None => (&mut self.to_accept, place),
-            Some(key) => (&mut self.to_advance, key),
-        };
-        if !queue.contains(&place) {
-            queue.push_back(place);
+        match place.checked_sub(self.pools.len()) {
+            None => self.accepting.set_ready(place),
+            Some(key) if self.to_advance.contains(&key) => {}
+            Some(key) => self.to_advance.push_back(key),
         }
     }
 
@@ -213,30 +205,17 @@ impl Attachments {
     fn accept(&mut self, now: KernelTime) {
         let mut share = Share::default();
         // What an arrival has sent is looked at before one more could take its place.
-        while self.starved.is_none()
-            && (self.count < ATTACHMENTS_MAX || self.to_advance.is_empty())
-            && let Some(pool) = self.to_accept.front().copied()
-            && share.has_time()
+        while (self.count < ATTACHMENTS_MAX || self.to_advance.is_empty())
+            && let Some((pool, (stream, _))) =
+                self.accepting.next(now, &mut share, |pool| self.pools[pool].0.accept())
         {
-            match self.pools[pool].0.accept() {
-                Ok((stream, _)) => {
-                    if self.count >= ATTACHMENTS_MAX {
-                        self.give_up_the_oldest();
-                    }
-                    if self.count >= ATTACHMENTS_MAX {
-                        let _ = Arrival::new(stream).refuse("too many attachments");
-                    } else {
-                        self.admit(stream, pool, now);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.to_accept.pop_front();
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    ::log::warn!("attachments wait, for none can be accepted: {error}");
-                    self.starved = Some(now + AGAIN_US);
-                }
+            if self.count >= ATTACHMENTS_MAX {
+                self.give_up_the_oldest();
+            }
+            if self.count >= ATTACHMENTS_MAX {
+                let _ = Arrival::new(stream).refuse("too many attachments");
+            } else {
+                self.admit(stream, pool, now);
             }
         }
     }
@@ -256,9 +235,7 @@ impl Attachments {
 
     /// Refuses who has not greeted in time.
     pub fn handle_deadlines(&mut self, asked: KernelTime) {
-        if self.starved.is_some_and(|until| until <= asked) {
-            self.starved = None;
-        }
+        self.accepting.handle_deadline(asked);
         let mut share = Share::default();
         while let Some((_, key)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= asked)
             && share.has_time()
@@ -284,7 +261,7 @@ impl Attachments {
         }
         self.arrivals.clear();
         self.greetings_bytes = 0;
-        self.to_accept.clear();
+        self.accepting.clear();
         self.to_advance.clear();
         self.deadlines.clear();
     }

@@ -1,5 +1,6 @@
 //! Everything below may make a system call; nothing outside this folder may.
 
+mod accepting;
 pub mod addresses;
 pub mod attachments;
 pub mod client;

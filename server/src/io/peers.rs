@@ -20,6 +20,7 @@ use slab::Slab;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use self::waiting::Waiting;
+use super::accepting::{AGAIN_US, Accepting};
 use super::client::{Client, Scratch, Standing};
 use super::handshake::Handshake;
 use super::share::Share;
@@ -46,10 +47,7 @@ pub struct Peers {
     /// When something must be done about a peer.
     deadlines: BTreeSet<(KernelTime, usize)>,
     waiting: Waiting,
-    /// Listeners that may have somebody.
-    to_accept: VecDeque<usize>,
-    /// Nobody can be accepted before this time, or before somebody is gone.
-    starved: Option<KernelTime>,
+    accepting: Accepting,
     to_advance: VecDeque<usize>,
     to_read: VecDeque<usize>,
     to_serve: VecDeque<usize>,
@@ -111,8 +109,7 @@ impl Peers {
             client_ids: 0,
             deadlines: BTreeSet::new(),
             waiting: Waiting::default(),
-            to_accept: VecDeque::new(),
-            starved: None,
+            accepting: Accepting::new("connections"),
             to_advance: VecDeque::new(),
             to_read: VecDeque::new(),
             to_serve: VecDeque::new(),
@@ -162,14 +159,16 @@ impl Peers {
 
     /// Whether there is work for the next turn.
     pub fn is_busy(&self) -> bool {
-        let may_accept = !self.to_accept.is_empty() && self.starved.is_none();
-        may_accept || !self.to_advance.is_empty() || !self.to_read.is_empty() || self.has_unsent()
+        self.accepting.is_busy()
+            || !self.to_advance.is_empty()
+            || !self.to_read.is_empty()
+            || self.has_unsent()
     }
 
     /// When [`Peers::handle_deadlines`] wants to be called.
     pub fn next_deadline(&self) -> Option<KernelTime> {
         let first = self.deadlines.first().map(|(deadline, _)| *deadline);
-        first.into_iter().chain(self.starved).min()
+        first.into_iter().chain(self.accepting.deadline()).min()
     }
 
     /// Clients that are gone since the last call.
@@ -181,10 +180,7 @@ impl Peers {
     pub fn handle_ready(&mut self, token: Token, writable: bool) {
         let place = token.0 - self.first_token;
         if place < self.listeners.len() {
-            if !self.to_accept.contains(&place) {
-                self.to_accept.push_back(place);
-            }
-            return;
+            return self.accepting.set_ready(place);
         }
         let key = place - self.listeners.len();
         // A slot can be taken anew within one batch of events: a stranger's readiness is only a look in vain.
@@ -204,20 +200,9 @@ impl Peers {
         }
     }
 
-    /// Ends one client.
-    pub fn close(&mut self, id: ClientId, code: CloseCode, reason: &'static str, now: KernelTime) {
-        let Some(key) = self.clients.get(&id).copied() else { return };
-        if let Speaks::WebSocket(client, _) = &mut self.peers[key].speaks {
-            let standing = client.close(code, reason.into());
-            self.stand(key, standing, now);
-        }
-    }
-
     /// Does what was due at this time, which is from before readiness was asked for.
     pub fn handle_deadlines(&mut self, asked: KernelTime) {
-        if self.starved.is_some_and(|until| until <= asked) {
-            self.starved = None;
-        }
+        self.accepting.handle_deadline(asked);
         let mut share = Share::default();
         while let Some((_, key)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= asked)
             && share.has_time()
@@ -227,7 +212,7 @@ impl Peers {
                 // What it sent in time may not have been looked at yet.
                 Speaks::Http(handshake, peer) if self.peers[key].reading && handshake.is_asking() => {
                     self.peers[key].speaks = Speaks::Http(handshake, peer);
-                    self.set_deadline(key, Some(asked + arrival::AGAIN_US));
+                    self.set_deadline(key, Some(asked + AGAIN_US));
                 }
                 Speaks::Http(handshake, peer) => self.step(key, handshake.time_out(), peer, asked),
                 Speaks::WebSocket(client, id) => {
@@ -313,8 +298,7 @@ impl Peers {
     fn remove(&mut self, key: usize) {
         self.set_deadline(key, None);
         self.waiting.set(key, 0);
-        // A descriptor is free.
-        self.starved = None;
+        self.accepting.set_free();
         let peer = self.peers.remove(key);
         match peer.speaks {
             Speaks::WebSocket(_, id) => {

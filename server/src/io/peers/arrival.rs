@@ -1,10 +1,10 @@
 //! Who comes. In: listening sockets that are ready, and connections that have not said yet what they want. Out: clients, or an
 //! answer and an end. Guarantee: a head has 5 s; where all places are taken the oldest goes ([`Admission`]), and a newcomer that
-//! cannot be accepted now waits in the kernel and is accepted as soon as a descriptor is free.
+//! cannot be accepted now waits ([`Accepting`]).
 //!
 //! [`Admission`]: crate::admission::Admission
+//! [`Accepting`]: crate::io::accepting::Accepting
 
-use std::io;
 use std::net::SocketAddr;
 
 use buzzer_core::time::{KernelTime, Micros};
@@ -21,33 +21,15 @@ use crate::outbox::ClientId;
 
 /// A request head must come within this time.
 const HEAD_US: Micros = Micros::from_ms(5000);
-/// When something is tried again that could not be done now.
-pub(super) const AGAIN_US: Micros = Micros::from_ms(100);
 
 impl Peers {
     /// Accepts who has come.
     pub fn accept(&mut self, now: KernelTime) {
         let mut share = Share::default();
-        while self.starved.is_none()
-            && let Some(listener) = self.to_accept.front().copied()
-            && share.has_time()
+        while let Some((_, (stream, address))) =
+            self.accepting.next(now, &mut share, |listener| self.listeners[listener].accept())
         {
-            match self.listeners[listener].accept() {
-                Ok((stream, address)) => self.admit(stream, address, now),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.to_accept.pop_front();
-                }
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
-                    ) => {}
-                Err(error) => {
-                    // Out of descriptors, most likely.
-                    ::log::warn!("connections wait, for none can be accepted: {error}");
-                    self.starved = Some(now + AGAIN_US);
-                }
-            }
+            self.admit(stream, address, now);
         }
     }
 

@@ -97,7 +97,7 @@ impl Peers {
     /// Accepts nobody any more and ends everybody, each in its turn.
     pub fn end_all(&mut self, code: CloseCode, reason: &'static str) {
         self.ended = Some((code, reason.into()));
-        self.to_accept.clear();
+        self.accepting.clear();
         for listener in &mut self.listeners {
             let _ = self.registry.deregister(listener);
         }
