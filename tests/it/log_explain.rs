@@ -226,6 +226,7 @@ fn two_boots_are_never_one_race() {
         let daemon = home.serve();
         let before = home.journal().presses().len();
         let mut desk = Attachment::open(&home.socket("desk"), "desk", &[1, 2]);
+        home.journal().wait_attached(before + 1);
         desk.hit(buzzer);
         wait_presses(&home, before + 1);
         wait_until(sys::now() + FINAL_US);
