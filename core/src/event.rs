@@ -151,9 +151,9 @@ pub enum Kind {
     Press {
         /// The buzzer.
         buzzer: Buzzer,
-        /// Place in its device's own stream among events of one stamp: presses of one device with equal stamp
+        /// The number of its report among its device's reports of one stamp: presses of one device with equal stamp
         /// and different rank are in a certain order (receipt stamps); with equal rank they are a tie.
-        rank: u16,
+        rank: u32,
         /// What is to be known about it.
         flags: Flags,
         /// By how much more than its device's uncertainty it may be older than its time says, µs: the whole

@@ -67,7 +67,7 @@ pub struct Judge {
     /// The last time that counted, and whether it was the frame's own.
     last: KernelTime,
     last_is_own: bool,
-    rank: u16,
+    rank: u32,
 }
 
 /// A judged frame.
@@ -78,7 +78,7 @@ pub struct Judged {
     /// [`Flags::STALE_STAMP`], that and [`Flags::LATE`], or nothing.
     pub flags: Flags,
     /// Place among the device's own frames of equal time.
-    pub rank: u16,
+    pub rank: u32,
     /// The interval before `at` in which it must have happened, if its own stamp is not to be trusted.
     pub back_us: Micros,
     /// The stamp is old because the reader was kept from running for so long.
@@ -271,7 +271,7 @@ pub(crate) mod tests {
         Clock { pass, read, late: 0 }
     }
 
-    fn judged(judge: &mut Judge, own: u64, clock: Clock) -> (u64, bool, u16) {
+    fn judged(judge: &mut Judge, own: u64, clock: Clock) -> (u64, bool, u32) {
         let judged = judge.judge(KernelTime::from_us(own), &clock);
         (judged.at.as_us(), judged.flags.has(Flags::STALE_STAMP), judged.rank)
     }

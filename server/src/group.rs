@@ -77,7 +77,7 @@ impl Group {
                     ordered.uncounted.push(event);
                     continue;
                 };
-                let entrant = Entrant { pool, buzzer: buzzer.0, device: event.device.get(), rank };
+                let entrant = Entrant { pool, buzzer: buzzer.0, device: event.device.get(), frame: rank };
                 let list = if flags.is_without_stamp() { &mut flagged } else { &mut clean };
                 list.push(Placed { event, entrant, tied: false });
                 pressed.insert(event.device);

@@ -191,6 +191,7 @@ impl Mediator {
             Kind::Press { flags, back_us, .. } => (flags, u64::from(back_us)),
             _ => (Flags::NONE, 0),
         };
+        let frame = press.entrant.frame;
         let uncertainty_us = self.state.uncertainty_us(device) + back_us;
         Fact::Press {
             pool: press.entrant.pool,
@@ -201,6 +202,7 @@ impl Mediator {
             flags: flags.names().map(str::to_owned).collect(),
             contests: self.contests.of(at_us, device, uncertainty_us),
             tie: draw.filter(|_| press.tied),
+            frame,
         }
     }
 

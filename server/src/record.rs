@@ -99,8 +99,8 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since_us: Option<u64>,
     },
-    /// Presses of one stamp were put in order by a draw: by SHA-256 of seed, pool, a zero byte and the buzzer's
-    /// number in decimal, smallest first. Those presses name this record's `seq` as their `tie`.
+    /// Presses of one stamp were put in order by a draw ([`crate::draw`] has the rule). Those presses name this record's
+    /// `seq` as their `tie`.
     Draw {
         /// 8 random bytes in hex.
         seed: String,
@@ -130,6 +130,10 @@ pub enum Fact {
         /// The `seq` of the draw that placed it among presses of the same stamp.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tie: Option<u64>,
+        /// The number of its report among its device's reports of this stamp. Of one device the lower comes first; equal
+        /// ones are a tie.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        frame: u32,
     },
     /// A button was down already when its device was connected: it counts only after a release.
     Held {

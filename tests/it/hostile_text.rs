@@ -45,6 +45,7 @@ fn facts() -> Vec<Fact> {
         flags,
         contests: vec![],
         tie: None,
+        frame: 0,
     };
     vec![
         Fact::Start {

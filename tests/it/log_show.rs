@@ -186,6 +186,7 @@ fn set_clock() -> Vec<(u64, Fact, &'static str)> {
         flags: Vec::new(),
         contests: Vec::new(),
         tie: None,
+        frame: 0,
     };
     let attach = || Fact::Attach {
         device: 1,

@@ -312,7 +312,7 @@ fn one_report_with_several_presses_is_a_tie_that_the_log_lets_anyone_check() {
             pool: "desk".parse().unwrap(),
             buzzer,
             device: 1,
-            rank: 0,
+            frame: 0,
         };
         let order = buzzer_server::draw::order(seed, &[1, 2, 3, 4].map(entrant));
         assert_eq!(order.iter().map(|place| *place as u16 + 1).collect::<Vec<_>>(), drawn);

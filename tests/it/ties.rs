@@ -1,7 +1,9 @@
-//! No bias in ties. In: reports of a Buzz! hub in which several handsets were hit, 10 000 for each of three fixed seeds.
-//! Out: how often each handset came first. Guarantee: the way is the real one (decode, debounce, stamp, order, group, draw,
+//! No bias in ties. In: reports of a Buzz! hub in which several handsets were hit, 10 000 for each of three fixed seeds; and
+//! two boxes of which one has an order of its own within the tie. Out: how often each came first, and in which order. Guarantee: the way is the real one (decode, debounce, stamp, order, group, draw,
 //! mediator); seeds are fixed, so the test is the same in every run; chi-square with p > 0.001 means that a fair draw would
 //! be further from equal in more than one of a thousand such tests.
+
+use std::collections::BTreeMap;
 
 use buzzer_core::decode::Record as Input;
 use buzzer_core::event::{Buzzer, DeviceId, Event, Kind};
@@ -10,6 +12,7 @@ use buzzer_core::order::Order;
 use buzzer_core::stamp::Stamps;
 use buzzer_core::stream::{Stream, StreamOptions};
 use buzzer_core::time::{KernelTime, Micros};
+use buzzer_server::draw::{self, Entrant};
 use buzzer_server::mediator::{Announced, Mediator, Output};
 use buzzer_server::pool::PoolSpec;
 use buzzer_server::record::Fact;
@@ -23,6 +26,8 @@ const RED: u16 = 0x2c0;
 /// Critical values of chi-square for p = 0.001: four handsets have 3 degrees of freedom, two have 1.
 const CRITICAL_4: f64 = 16.266;
 const CRITICAL_2: f64 = 10.828;
+/// Three orders have 2 degrees of freedom.
+const CRITICAL_3: f64 = 13.816;
 
 /// splitmix64: what the draws get instead of the kernel's randomness.
 struct Seeds(u64);
@@ -148,5 +153,29 @@ fn each_handset_of_a_hub_wins_a_tie_as_often_as_any_other() {
                 "seed {seed}: handsets {handsets:?} won {wins:?}: {chi_square:.1}"
             );
         }
+    }
+}
+
+#[test]
+fn a_box_with_an_order_of_its_own_wins_no_more_often_than_another() {
+    let draws = 100_000;
+    let entrant = |device, buzzer, frame| Entrant { pool: "stage".parse().unwrap(), buzzer, device, frame };
+    // Box A with 1; box B with 3 and then 4, in a later report of the same µs. In which order they were read changes nothing.
+    let mut entrants = [entrant(1, 1, 0), entrant(2, 3, 0), entrant(2, 4, 1)];
+    for turn in 0..3 {
+        let mut seeds = Seeds(SEEDS[turn]);
+        let mut orders = BTreeMap::new();
+        for _ in 0..draws {
+            let order = draw::order(seeds.next().to_be_bytes(), &entrants);
+            let order: Vec<u16> = order.into_iter().map(|place| entrants[place].buzzer).collect();
+            *orders.entry(order).or_insert(0u32) += 1;
+        }
+        let mut chi_square = 0.0;
+        for (order, share) in [([1, 3, 4], 0.5), ([3, 1, 4], 0.25), ([3, 4, 1], 0.25)] {
+            let expected = f64::from(draws) * share;
+            chi_square += (f64::from(orders[&order[..]]) - expected).powi(2) / expected;
+        }
+        assert!(orders.len() == 3 && chi_square < CRITICAL_3, "{orders:?}: {chi_square:.1}");
+        entrants.rotate_left(1);
     }
 }

@@ -169,6 +169,7 @@ mod tests {
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             contests: contests.to_vec(),
             tie,
+            frame: 0,
         }
     }
 

@@ -2,9 +2,6 @@
 //! record claims and what follows from the records before it. Guarantee: everything that can be derived is derived again,
 //! with the code that decided it: who was connected, uncertainties, draws, photo finishes, marks, proved and stuck buttons. So
 //! a log that was forged as a whole, chain and all, has to tell a story without a contradiction.
-//!
-//! One thing is not in the log and so not held against it: the order of a device's own frames of one stamp, which only a
-//! socket can have. Such a device's seats in a draw are checked, not which of its buttons sits in which.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
@@ -12,7 +9,7 @@ use std::fmt;
 use crate::button::STUCK_US;
 use crate::contest::Contests;
 use crate::counted::counted;
-use crate::draw;
+use crate::draw::{self, Entrant};
 use crate::pool_id::PoolId;
 use crate::record::{Fact, Record};
 use crate::state::State;
@@ -82,8 +79,6 @@ pub struct Audit {
     chatters: Option<(u32, u16)>,
     /// A release that showed a button to work: the next record has to say so.
     proves: Option<(u32, u16)>,
-    /// Devices that frame and stamp by themselves.
-    sockets: Vec<u32>,
     has_started: bool,
     /// The log lacks its beginning, and nothing has said yet which pools were connected then.
     is_cut: bool,
@@ -102,6 +97,7 @@ struct Told {
     device: u32,
     without_stamp: bool,
     tie: Option<u64>,
+    frame: u32,
 }
 
 impl Told {
@@ -123,7 +119,7 @@ struct Draw {
 #[derive(Debug)]
 struct Drawn {
     told: Told,
-    ticket: [u8; 32],
+    entrant: Entrant,
 }
 
 /// A `press` record's own words.
@@ -136,6 +132,7 @@ struct Press<'a> {
     flags: &'a [String],
     contests: &'a [u64],
     tie: Option<u64>,
+    frame: u32,
 }
 
 impl Audit {
@@ -181,12 +178,9 @@ impl Audit {
             Fact::Expired { boot: Some(boot), connected, part, parts, .. } => {
                 self.check_expired(seq, boot, connected, (*part, *parts));
             }
-            Fact::Attach { device, stamps, .. } => {
+            Fact::Attach { device, .. } => {
                 if self.state.pool_of(*device).is_some() {
                     self.say(seq, format!("device {device} is attached already"));
-                }
-                if stamps != "kernel" {
-                    self.sockets.push(*device);
                 }
             }
             Fact::Detach { device, pool, .. } => self.check_device(seq, *device, pool),
@@ -195,7 +189,17 @@ impl Audit {
                 let (seed, presses, drawn) = (bytes.map(u64::to_be_bytes), *presses, Vec::new());
                 self.draw = Some(Draw { seq, seed, presses, drawn });
             }
-            Fact::Press { pool, buzzer, device, uncertainty_us, final_at_us, flags, contests, tie } => {
+            Fact::Press {
+                pool,
+                buzzer,
+                device,
+                uncertainty_us,
+                final_at_us,
+                flags,
+                contests,
+                tie,
+                frame,
+            } => {
                 let press = Press {
                     pool,
                     buzzer: *buzzer,
@@ -205,6 +209,7 @@ impl Audit {
                     flags,
                     contests,
                     tie: *tie,
+                    frame: *frame,
                 };
                 self.check_press(seq, record.at_us, &press);
             }
@@ -415,7 +420,8 @@ impl Audit {
             self.say(seq, format!("told after a press of {} µs, and not marked late", self.latest_us));
         }
         self.latest_us = self.latest_us.max(at_us);
-        let told = Told { seq, at_us, device: press.device, without_stamp, tie: press.tie };
+        let Press { device, tie, frame, .. } = *press;
+        let told = Told { seq, at_us, device, without_stamp, tie, frame };
         self.check_tie(seq, press, told, is_late);
         self.check_contests(seq, press, told);
         if is_late {
@@ -428,8 +434,9 @@ impl Audit {
         if let Some(tie) = press.tie {
             match &mut self.draw {
                 Some(draw) if draw.seq == tie => {
-                    let ticket = draw::ticket(draw.seed.unwrap_or_default(), press.pool, press.buzzer);
-                    draw.drawn.push(Drawn { told, ticket });
+                    let (pool, buzzer) = (press.pool.clone(), press.buzzer);
+                    let entrant = Entrant { pool, buzzer, device: told.device, frame: told.frame };
+                    draw.drawn.push(Drawn { told, entrant });
                 }
                 _ => self.say(seq, format!("its draw, seq {tie}, does not stand directly before it")),
             }
@@ -437,9 +444,8 @@ impl Audit {
         }
         let Some(last) = self.last_press else { return };
         let same = last.at_us == told.at_us && last.without_stamp == told.without_stamp && !is_late;
-        // One stamp is one report, if the kernel gave it.
-        let by_kernel = !self.sockets.contains(&told.device);
-        if same && last.tie.is_none() && (last.device != told.device || by_kernel) {
+        let in_order = last.device == told.device && last.frame < told.frame;
+        if same && last.tie.is_none() && !in_order {
             self.say(seq, format!("it has the stamp of seq {}, and neither was drawn", last.seq));
         }
     }
@@ -485,25 +491,15 @@ impl Audit {
             a.told.at_us == b.told.at_us && a.told.without_stamp == b.told.without_stamp
         };
         for tied in drawn.chunk_by(alike) {
-            if let Some(wrong) = self.first_misplaced(tied) {
-                self.say(wrong, format!("the draw of seq {seq} gave this place to another press"));
+            let entrants: Vec<Entrant> = tied.iter().map(|drawn| drawn.entrant.clone()).collect();
+            if !draw::is_tie(&entrants) {
+                self.say(tied[0].told.seq, format!("the draw of seq {seq} had nothing to decide here"));
+            }
+            let order = draw::order(seed.unwrap_or_default(), &entrants);
+            if let Some((_, wrong)) = order.iter().enumerate().zip(tied).find(|((place, is), _)| place != *is)
+            {
+                self.say(wrong.told.seq, format!("the draw of seq {seq} gave this place to another press"));
             }
         }
-    }
-
-    /// The first of these that is not where its ticket puts it.
-    fn first_misplaced(&self, tied: &[Drawn]) -> Option<u64> {
-        let mut by_ticket: Vec<&Drawn> = tied.iter().collect();
-        by_ticket.sort_by_key(|drawn| drawn.ticket);
-        let misplaced = by_ticket.iter().zip(tied).find(|(drawn, told)| {
-            // Two devices may serve one buzzer: the same ticket. And a socket fills its seats in its own order.
-            let is_same_seat = drawn.told.device == told.told.device
-                || tied
-                    .iter()
-                    .any(|other| other.told.device == drawn.told.device && other.ticket == told.ticket);
-            let own_order = told.told.without_stamp || self.sockets.contains(&told.told.device);
-            !(drawn.ticket == told.ticket || is_same_seat && own_order)
-        });
-        misplaced.map(|(_, told)| told.told.seq)
     }
 }

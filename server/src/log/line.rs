@@ -251,6 +251,7 @@ mod tests {
             flags: Vec::new(),
             contests: vec![5],
             tie: None,
+            frame: 0,
         };
         Record { seq: 7, at_us: 81_234_567, fact }
     }

@@ -213,6 +213,7 @@ mod tests {
             flags: vec!["late".into(), "stale_stamp".into()],
             contests: vec![7, 9],
             tie: Some(12),
+            frame: 0,
         };
         assert_eq!(
             of(&press),

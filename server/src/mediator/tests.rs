@@ -361,13 +361,12 @@ fn a_tie_is_drawn_and_its_draw_is_logged_before_its_presses() {
     let outputs = rig.take();
     let draw = rig.mediator.state().seq() - 2;
     assert_eq!(outputs[0], "record draw of 2");
-    // SHA-256 of eight zero bytes, "table", a zero byte and the number decides.
     let expected: Vec<u16> = {
         let entrant = |buzzer: u16| crate::draw::Entrant {
             pool: "table".parse().unwrap(),
             buzzer,
             device: buzzer.into(),
-            rank: 0,
+            frame: 0,
         };
         crate::draw::order([0; 8], &[entrant(1), entrant(2)]).into_iter().map(|at| at as u16 + 1).collect()
     };

@@ -21,7 +21,7 @@ pub(crate) struct Clocks {
 #[derive(Clone, Debug)]
 pub(crate) struct Press {
     pub(crate) at: u64,
-    pub(crate) rank: u16,
+    pub(crate) rank: u32,
     pub(crate) stale: bool,
     pub(crate) recovered: bool,
     pub(crate) suspect: bool,
@@ -92,7 +92,7 @@ pub(crate) struct Truth {
     last: u64,
     /// Whether that was a true stamp.
     last_is_own: bool,
-    rank: u16,
+    rank: u32,
     pressed_at: Option<u64>,
     /// Intervals in which presses may be missing.
     pub(crate) gaps: Vec<(u64, u64)>,

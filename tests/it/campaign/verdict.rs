@@ -66,7 +66,7 @@ struct Told {
     device: u32,
     pool: String,
     buzzer: u16,
-    rank: u16,
+    rank: u32,
     late: bool,
     /// Stale or recovered: ordered by another time than its own.
     unstamped: bool,
@@ -179,7 +179,7 @@ fn press(
     count: &mut Count,
     unstamped_at: &mut u64,
 ) -> Result<Told, String> {
-    let Fact::Press { pool, buzzer, device, uncertainty_us, final_at_us, flags, contests, tie } =
+    let Fact::Press { pool, buzzer, device, uncertainty_us, final_at_us, flags, contests, tie, frame } =
         &record.fact
     else {
         return Err("no press".to_owned());
@@ -202,6 +202,7 @@ fn press(
         wanted.extend(is.then_some(name));
     }
     ensure!(*flags == wanted, "the flags should be {wanted:?}: {record:?}; {due:?}");
+    ensure!(*frame == due.rank, "its report is the one of number {}: {record:?}; {due:?}", due.rank);
     ensure!(record.at_us == due.at, "it should be at {}: {record:?}; {due:?}", due.at);
     let interval_us = source.life.uncertainty_us + due.back_us;
     ensure!(*uncertainty_us == interval_us, "its interval is {interval_us} long: {record:?}; {due:?}");
@@ -339,30 +340,25 @@ fn ties(presses: &[Told], draws: &HashMap<u64, (String, u32, u64)>, count: &mut 
     Ok(())
 }
 
-/// Smallest SHA-256 of seed, pool, a zero byte, buzzer first; one device's own order stays within its places.
+/// Place by place: of the presses that nothing of their own device precedes the smallest SHA-256 of seed, pool, a zero byte,
+/// buzzer, a zero byte and the place comes next; where two devices draw the same for one buzzer, the smallest with a zero
+/// byte and the device behind that. All places behind the 128th are one draw, with the number 129.
 fn is_drawn(seed: [u8; 8], same: &[Told]) -> bool {
-    let ticket = |press: &Told| -> Vec<u8> {
-        let text = [&seed[..], press.pool.as_bytes(), &[0], press.buzzer.to_string().as_bytes()].concat();
-        Sha256::digest(text).to_vec()
-    };
-    if same.iter().all(|press| press.rank == 0) {
-        return same.iter().map(ticket).is_sorted();
-    }
-    // The places that each device drew. Two presses of one buzzer draw the same: whose is whose does not matter then.
-    let mut places: Vec<(Vec<u8>, u32)> = same.iter().map(|press| (ticket(press), press.device)).collect();
-    places.sort();
-    let mut rest = same;
-    for equal in places.chunk_by(|a, b| a.0 == b.0) {
-        let (here, behind) = rest.split_at(equal.len());
-        let mut devices: Vec<u32> = here.iter().map(|press| press.device).collect();
-        devices.sort_unstable();
-        if !devices.iter().eq(equal.iter().map(|(_, device)| device)) {
-            return false;
-        }
-        rest = behind;
-    }
-    let mut ranks: HashMap<u32, u16> = HashMap::new();
-    same.iter().all(|press| ranks.insert(press.device, press.rank).unwrap_or(0) <= press.rank)
+    (0..same.len()).all(|at| {
+        let rest = &same[at..];
+        let lot = |press: &Told| {
+            let place = (at + 1).min(129).to_string();
+            let buzzer = press.buzzer.to_string();
+            let text =
+                [&seed[..], press.pool.as_bytes(), &[0], buzzer.as_bytes(), &[0], place.as_bytes()].concat();
+            let device = [&text[..], &[0], press.device.to_string().as_bytes()].concat();
+            (Sha256::digest(text), Sha256::digest(device))
+        };
+        let may_be_next =
+            |press: &&Told| !rest.iter().any(|other| other.device == press.device && other.rank < press.rank);
+        let least = rest.iter().filter(may_be_next).map(lot).min();
+        may_be_next(&&rest[0]) && least == Some(lot(&rest[0]))
+    })
 }
 
 /// Each press names those of other devices that it may in truth precede, and no others.

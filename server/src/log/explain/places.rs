@@ -1,11 +1,11 @@
 //! Who came where. In: a window. Out: its presses with place, margins and doubts, and its ties. Guarantee: the order is
 //! the one that was told, never a new one; a margin is between stamps of one boot only; doubts go both ways, so the press that may have
-//! been beaten says so too; every draw is drawn again from its seed.
+//! been beaten says so too; every draw is drawn again from its seed, by the rule by which it was drawn.
 
 use serde::Serialize;
 
 use super::window::{Entry, Window};
-use crate::draw;
+use crate::draw::{self, Entrant};
 use crate::pool_id::PoolId;
 use crate::record::Fact;
 
@@ -40,6 +40,8 @@ pub struct Place {
     pub contested_by: Vec<u64>,
     /// The draw that placed it.
     pub tie: Option<u64>,
+    /// The number of its report among its device's reports of this stamp.
+    pub frame: u32,
     /// Whether no press can come any more that contests it.
     #[serde(rename = "final")]
     pub is_final: bool,
@@ -56,19 +58,33 @@ pub struct Tie {
     /// 8 random bytes in hex.
     pub seed: String,
     /// The presses, in the order that was told.
-    pub presses: Vec<Ticket>,
+    pub presses: Vec<u64>,
+    /// The first places that were drawn, each with those that might take it.
+    pub places: Vec<DrawnPlace>,
     /// Whether the seed gives this order.
     pub holds: bool,
 }
 
-/// What a press drew.
+/// A place in a tie.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Ticket {
+pub struct DrawnPlace {
+    /// From 1, within the tie.
+    pub place: usize,
+    /// Who might take it, the smallest first.
+    pub lots: Vec<Lot>,
+}
+
+/// What a press drew for a place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Lot {
     /// The press.
     pub seq: u64,
-    /// The SHA-256 of seed, pool, a zero byte and the buzzer, in hex; the smallest comes first.
+    /// The SHA-256 of seed, pool, a zero byte, the buzzer, a zero byte and the place, in hex.
     pub sha256: String,
 }
+
+/// Places of a tie that are shown with what was drawn for them.
+const DRAWN_PLACES_MAX: usize = 8;
 
 /// All presses of a window. Whatever was recorded until `known_us` in the boot `known_boot` is known.
 pub fn of(window: &Window, (known_boot, known_us): (u32, u64)) -> Vec<Place> {
@@ -77,7 +93,7 @@ pub fn of(window: &Window, (known_boot, known_us): (u32, u64)) -> Vec<Place> {
     let mut count = 0;
     for entry in &window.entries {
         let at_us = entry.record.at_us;
-        let Fact::Press { pool, buzzer, device, uncertainty_us, final_at_us, flags, contests, tie } =
+        let Fact::Press { pool, buzzer, device, uncertainty_us, final_at_us, flags, contests, tie, frame } =
             &entry.record.fact
         else {
             continue;
@@ -102,6 +118,7 @@ pub fn of(window: &Window, (known_boot, known_us): (u32, u64)) -> Vec<Place> {
             contests: contests.clone(),
             contested_by: Vec::new(),
             tie: *tie,
+            frame: *frame,
             is_final: entry.boot < known_boot || final_at_us.saturating_add(settle_us) <= known_us,
             boot: entry.boot,
         });
@@ -130,32 +147,37 @@ pub fn ties(window: &Window, places: &[Place]) -> Vec<Tie> {
         let whole = u32::try_from(tied.len()) == Ok(presses);
         // One draw may serve two stamps, when a late press stands within its group.
         for same in tied.chunk_by(|a, b| a.at_us == b.at_us && is_without_stamp(a) == is_without_stamp(b)) {
-            ties.push(tie(window, seq, &seed, same, whole));
+            ties.push(tie(seq, &seed, same, whole));
         }
     }
     ties
 }
 
-fn tie(window: &Window, seq: u64, seed: &str, tied: &[&Place], whole: bool) -> Tie {
+fn tie(seq: u64, seed: &str, tied: &[&Place], whole: bool) -> Tie {
     let bytes = u64::from_str_radix(seed, 16).map(u64::to_be_bytes);
-    let ticket = |place: &Place| draw::ticket(bytes.clone().unwrap_or_default(), &place.pool, place.buzzer);
-    let mut by_ticket: Vec<&&Place> = tied.iter().collect();
-    by_ticket.sort_by_key(|place| ticket(place));
-    // A device keeps the places it drew. Where frames of one device can have one stamp it fills them in the order of its own
-    // stream, which the log does not hold; the kernel gives one stamp to one report only.
-    let own_order = |place: &Place| {
-        let kernel = window.roster.get(place.device).is_some_and(|device| device.stamps == "kernel");
-        !kernel || is_without_stamp(place)
+    let drawn_with = bytes.clone().unwrap_or_default();
+    let entrant = |place: &&Place| {
+        let Place { pool, buzzer, device, frame, .. } = place;
+        Entrant { pool: pool.clone(), buzzer: *buzzer, device: *device, frame: *frame }
     };
-    let same = |drawn: &Place, told: &Place| {
-        drawn.device == told.device && (drawn.seq == told.seq || own_order(told))
-    };
-    let holds = by_ticket.iter().zip(tied).all(|(drawn, told)| same(drawn, told));
-    let hex = |place: &Place| ticket(place).iter().map(|byte| format!("{byte:02x}")).collect();
+    let entrants: Vec<Entrant> = tied.iter().map(entrant).collect();
+    let holds = draw::order(drawn_with, &entrants).into_iter().eq(0..tied.len());
+    let told: Vec<usize> = (0..tied.len()).collect();
+    let places = told.iter().take(DRAWN_PLACES_MAX).filter_map(|before| {
+        let (place, candidates) = (before + 1, draw::candidates(&entrants, &told[..*before]));
+        let ticket = |index: &usize| draw::ticket(drawn_with, &entrants[*index], place);
+        let mut lots: Vec<_> = candidates.iter().map(|index| (ticket(index), tied[*index].seq)).collect();
+        lots.sort_unstable();
+        let hex = |ticket: draw::Ticket| ticket.iter().map(|byte| format!("{byte:02x}")).collect();
+        let lots: Vec<Lot> = lots.into_iter().map(|(ticket, seq)| Lot { seq, sha256: hex(ticket) }).collect();
+        // A place that only one may take is not drawn.
+        (lots.len() > 1).then_some(DrawnPlace { place, lots })
+    });
     Tie {
         seq,
         seed: seed.to_owned(),
-        presses: tied.iter().map(|place| Ticket { seq: place.seq, sha256: hex(place) }).collect(),
+        places: places.collect(),
+        presses: tied.iter().map(|place| place.seq).collect(),
         holds: whole && bytes.is_ok() && holds,
     }
 }

@@ -51,37 +51,29 @@ fn press(buzzer: u16) -> Fact {
         flags: Vec::new(),
         contests: Vec::new(),
         tie: None,
+        frame: 0,
     }
 }
 
-fn contesting(fact: Fact, seqs: &[u64]) -> Fact {
-    match fact {
-        Fact::Press { pool, buzzer, device, uncertainty_us, final_at_us, flags, tie, .. } => {
-            let contests = seqs.to_vec();
-            Fact::Press { pool, buzzer, device, uncertainty_us, final_at_us, flags, contests, tie }
-        }
-        other => other,
+fn contesting(mut fact: Fact, seqs: &[u64]) -> Fact {
+    if let Fact::Press { contests, .. } = &mut fact {
+        *contests = seqs.to_vec();
     }
+    fact
 }
 
-fn flagged(fact: Fact, flag: &str) -> Fact {
-    match fact {
-        Fact::Press { pool, buzzer, device, uncertainty_us, final_at_us, contests, tie, .. } => {
-            let flags = vec![flag.to_owned()];
-            Fact::Press { pool, buzzer, device, uncertainty_us, final_at_us, flags, contests, tie }
-        }
-        other => other,
+fn flagged(mut fact: Fact, flag: &str) -> Fact {
+    if let Fact::Press { flags, .. } = &mut fact {
+        *flags = vec![flag.to_owned()];
     }
+    fact
 }
 
-fn drawn(fact: Fact, draw: u64) -> Fact {
-    match fact {
-        Fact::Press { pool, buzzer, device, uncertainty_us, final_at_us, flags, contests, .. } => {
-            let tie = Some(draw);
-            Fact::Press { pool, buzzer, device, uncertainty_us, final_at_us, flags, contests, tie }
-        }
-        other => other,
+fn drawn(mut fact: Fact, draw: u64) -> Fact {
+    if let Fact::Press { tie, .. } = &mut fact {
+        *tie = Some(draw);
     }
+    fact
 }
 
 fn detach(device: u32, certain: bool) -> Fact {
@@ -162,7 +154,7 @@ fn a_photo_finish_a_tie_and_what_was_around_read_like_this() {
         (100 * S - 400_000, refuse),
         (100 * S, press(12)),
         (100 * S + 3120, contesting(press(21), &[8])),
-        (100 * S + 104_220, Fact::Draw { seed: "0102030405060708".into(), presses: 2 }),
+        (100 * S + 104_220, Fact::Draw { seed: "0102030405060709".into(), presses: 2 }),
         (100 * S + 104_220, drawn(press(11), 10)),
         (100 * S + 104_220, drawn(press(13), 10)),
         (100 * S + 45_000, ignored),
@@ -187,12 +179,14 @@ place  buzzer         to first    to previous  seq  how sure
 again  stage 12    +350.001 ms    +245.781 ms   14  certain
 
 Tie      stage 11, stage 13 have one stamp; the hardware cannot tell them apart. The draw (seq 10,
-         seed 0102030405060708) decides: the smallest SHA-256 of seed, pool, a zero byte and buzzer
-         comes first. To check it:
-  printf '%b%s%b%s' '\0001\0002\0003\0004\0005\0006\0007\0010' 'stage' '\0000' 11 | sha256sum
-    2386ca6c12840484ad46efbab5859a445cba1d128e67d51f459dcebbfaf68c22  stage 11
-  printf '%b%s%b%s' '\0001\0002\0003\0004\0005\0006\0007\0010' 'stage' '\0000' 13 | sha256sum
-    2680509a7f36c0bd490bb2d312e75071482d4cad693263c4ffcde4853f74652d  stage 13
+         seed 0102030405060709) decides, place by place: of those that may come next the smallest
+         SHA-256 of seed, pool, a zero byte, buzzer, a zero byte and place in this tie does. To
+         check it:
+  place 1
+  printf '%b%s%b%s%b%s' '\0001\0002\0003\0004\0005\0006\0007\0011' 'stage' '\0000' 11 '\0000' 1 | sha256sum
+    472ac24dee055d7d7f45dbdce9dcc28167dfcfbd2a043fbd5be50d1ead8f8081  stage 11
+  printf '%b%s%b%s%b%s' '\0001\0002\0003\0004\0005\0006\0007\0011' 'stage' '\0000' 13 '\0000' 1 | sha256sum
+    fa5e1d43a08a11de6cb14820fc4a012a970f777d8222aed735dd7f02a766d872  stage 13
 
 Who was there
   stage: "Buzz! hub" (usb-1.1), buzzers 11 to 14; stamped by the kernel, a press may be up to
@@ -354,6 +348,35 @@ fn short(story: &Story) -> String {
     [&[verdict][..], &story.why].concat().join(" | ")
 }
 
+#[test]
+fn a_draw_is_checked_by_the_rule_by_which_it_was_made() {
+    let second = |mut fact: Fact| {
+        if let Fact::Press { frame, .. } = &mut fact {
+            *frame = 1;
+        }
+        fact
+    };
+    // Of device 2 buzzer 23 came first, then 24 in a later report of the same µs.
+    let mut held = Vec::new();
+    for order in [[12, 23, 24], [23, 12, 24], [23, 24, 12], [24, 23, 12], [24, 12, 23], [12, 24, 23]] {
+        let told = order.map(|buzzer| drawn(if buzzer == 24 { second(press(24)) } else { press(buzzer) }, 5));
+        let seed = Fact::Draw { seed: "00000000000000ff".into(), presses: 3 };
+        let story = last([seed].into_iter().chain(told).map(|fact| (RACE, fact)));
+        if story.ties[0].holds {
+            held.push(order);
+            assert!(story.ties[0].places[0].lots.len() == 2, "{:?}: 24 cannot be first", story.ties);
+            let text = page::text(&story, &TimeZone::UTC);
+            assert!(
+                text.replace("\n         ", " ").contains(
+                    "What a device reported later (stage 24) comes behind what it reported before."
+                ),
+                "{text}"
+            );
+        }
+    }
+    assert!(matches!(held[..], [[.., 24] | [23, 24, 12]]), "one order is right: {held:?}");
+}
+
 fn gap(device: u32, since_us: u64) -> Fact {
     Fact::Gap { device, pool: "stage".parse().unwrap(), since_us }
 }
@@ -364,14 +387,11 @@ const RACE: u64 = 100 * S;
 fn what_bars_a_verdict_and_what_only_makes_it_uncertain() {
     let lost = "presses made in that time may be missing";
     let unread = "presses that it had not handed over are lost";
-    let seed = || Fact::Draw { seed: "0102030405060708".into(), presses: 2 };
-    let not_final = match press(11) {
-        Fact::Press { pool, buzzer, device, uncertainty_us, flags, contests, tie, .. } => {
-            let final_at_us = RACE + 9000;
-            Fact::Press { pool, buzzer, device, uncertainty_us, final_at_us, flags, contests, tie }
-        }
-        other => other,
-    };
+    let seed = || Fact::Draw { seed: "0102030405060709".into(), presses: 2 };
+    let mut not_final = press(11);
+    if let Fact::Press { final_at_us, .. } = &mut not_final {
+        *final_at_us = RACE + 9000;
+    }
     for (facts, want) in [
         (vec![(RACE, press(11))], "stage 11 by alone, certain".to_owned()),
         (vec![(RACE, press(11)), (RACE + 5, press(11))], "stage 11 by alone, certain".into()),
