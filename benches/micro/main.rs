@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use buzzer_core::debounce::Contacts;
+use buzzer_core::debounce::{Contacts, Moment};
 use buzzer_core::decode::{Decoder, Edge, RECORD_BYTES, Record};
 use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Kind};
 use buzzer_core::keys::{KeyBits, KeyCode, KeyMap};
@@ -147,7 +147,8 @@ fn main() {
     let mut contacts = Contacts::new(&keys(), &KeyBits::NONE, DEBOUNCE);
     let debounce = |at: KernelTime| {
         for (down, at) in [(true, at), (false, at + HOLD)] {
-            black_box(contacts.edge(black_box(Edge { key: KEY, down, after_gap: false }), at));
+            let when = Some(Moment { own: at, at, is_false: false });
+            black_box(contacts.edge(black_box(Edge { key: KEY, down, after_gap: false }), when));
         }
     };
     sheet.step(&mut criterion, "debounce", debounce, || ());

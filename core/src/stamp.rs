@@ -81,6 +81,8 @@ pub struct Judged {
     pub rank: u32,
     /// The interval before `at` in which it must have happened, if its own stamp is not to be trusted.
     pub back_us: Micros,
+    /// The frame's own stamp is that of something before it: it says nothing of when the frame was made.
+    pub is_false: bool,
     /// The stamp is old because the reader was kept from running for so long.
     pub stall_us: Option<Micros>,
 }
@@ -230,17 +232,19 @@ impl Judge {
         let known = self.known_up_to();
         let shown_late = known.since(own) <= WAKE_US_MAX;
         let is_late = self.stamps == Stamps::Kernel && shown_late && at.since(own) <= WAKE_US_MAX;
+        // A stamp that the device's last one has passed is that of what was read together with it, and true.
+        let is_false = self.stamps == Stamps::Kernel && !is_late && !self.is_passed(own);
         let late = if is_late { Flags::LATE } else { Flags::NONE };
         let back_us = at.since(if shown_late { own.min(known) } else { known });
         // Two of one device, read together: the stream's order is certain though neither time is.
         let rank = if at == self.last { self.rank.saturating_add(1) } else { 0 };
-        Judged { flags: Flags::STALE_STAMP.with(late), back_us, rank, ..Judged::at(at) }
+        Judged { flags: Flags::STALE_STAMP.with(late), back_us, rank, is_false, ..Judged::at(at) }
     }
 }
 
 impl Judged {
     const fn at(at: KernelTime) -> Self {
-        Self { at, flags: Flags::NONE, rank: 0, back_us: Micros::ZERO, stall_us: None }
+        Self { at, flags: Flags::NONE, rank: 0, back_us: Micros::ZERO, is_false: false, stall_us: None }
     }
 }
 

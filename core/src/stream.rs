@@ -2,7 +2,7 @@
 //! of those reads. Out: [`Event`]s with the time that counts, in stream order. Guarantee: how the bytes are cut into
 //! reads makes no difference; garbage ends the stream and nothing before it is lost.
 
-use crate::debounce::{Contacts, Verdict};
+use crate::debounce::{Contacts, Moment, Verdict};
 use crate::decode::{Decoder, Edge, Fed, RECORD_BYTES, Record};
 use crate::event::{DeviceId, Event, Flags, Garbage, Kind};
 use crate::keys::{KeyBits, KeyMap};
@@ -22,7 +22,7 @@ pub struct StreamOptions {
     pub keys: KeyMap,
     /// Keys that are down already.
     pub held: KeyBits,
-    /// A press counts if its contact was open for so long before it.
+    /// A press counts if its contact was open for so long before it, by the frames' own stamps.
     pub debounce_us: Micros,
     /// The settle window W, from which the slack for stamps follows.
     pub settle_us: Micros,
@@ -151,7 +151,7 @@ impl Stream {
         let (device, contacts) = (self.device, &mut self.contacts);
         out(Event { at: judged.at, device, more: false, kind: Kind::Gap { since } });
         self.decoder.resync(actual, |edge| {
-            if let Some(event) = event(device, contacts, edge, judged, false) {
+            if let Some(event) = event(device, contacts, (edge, None), judged, false) {
                 out(event);
             }
         });
@@ -171,6 +171,7 @@ impl Stream {
                     return Ok(());
                 }
                 let judged = self.judge.judge(own, clock);
+                let when = Moment { own, at: judged.at, is_false: judged.is_false };
                 if let Some(late) = judged.stall_us {
                     let kind = Kind::ReaderStall { late_us: saturate(late) };
                     out(Event { at: judged.at, device: self.device, more: false, kind });
@@ -184,7 +185,9 @@ impl Stream {
                 let cut = self.stamps == Stamps::Kernel && self.decoder.is_cut();
                 let mut stale = judged.flags.has(Flags::STALE_STAMP);
                 for edge in self.decoder.edges() {
-                    let Some(event) = event(self.device, &mut self.contacts, *edge, judged, multiple) else {
+                    let Some(event) =
+                        event(self.device, &mut self.contacts, (*edge, Some(when)), judged, multiple)
+                    else {
                         continue;
                     };
                     // Said once a report; bounce, of which there may be any amount, is not worth a word of its own.
@@ -207,11 +210,11 @@ impl Stream {
 fn event(
     device: DeviceId,
     contacts: &mut Contacts,
-    edge: Edge,
+    (edge, when): (Edge, Option<Moment>),
     judged: Judged,
     multiple: bool,
 ) -> Option<Event> {
-    let kind = match contacts.edge(edge, judged.at)? {
+    let kind = match contacts.edge(edge, when)? {
         Verdict::Press { buzzer, proved } => {
             let suspect = if multiple && !proved { Flags::SUSPECT } else { Flags::NONE };
             let flags = judged.flags.with(suspect);
@@ -335,6 +338,58 @@ mod tests {
         assert!(told[1..].iter().all(|kind| matches!(kind, Kind::Press { .. })), "{told:?}");
         assert_eq!(feed(&frame(&[0], false)), [stale, Kind::Release { buzzer: Buzzer(1) }]);
         assert_eq!(feed(&frame(&[], false)), [], "nothing was said");
+    }
+
+    #[test]
+    fn presses_that_are_read_together_with_stamps_that_cannot_be_true_are_no_bounce() {
+        let options = StreamOptions {
+            device: DeviceId::new(1),
+            stamps: Stamps::Kernel,
+            since: KernelTime::ZERO,
+            keys: KeyMap::new([(KeyCode::new(704).unwrap(), Buzzer(1))]),
+            held: KeyBits::NONE,
+            debounce_us: Micros::from_ms(15),
+            settle_us: Micros::ZERO,
+        };
+        let frame = |us: u64, down: bool| {
+            let at = KernelTime::from_us(us);
+            [Record::key(at, KeyCode::new(704).unwrap(), down), Record::report(at)]
+                .map(Record::to_bytes)
+                .concat()
+        };
+        // Five presses 120 ms apart, each with 1 ms of bounce, and nothing explains that they show only now.
+        let presses = (0..5).map(|n| 1_000_000 + 120_000 * n);
+        let bytes: Vec<u8> = presses
+            .flat_map(|us| {
+                [(0, true), (300, false), (600, true), (50_000, false)].map(|(d, down)| frame(us + d, down))
+            })
+            .flatten()
+            .collect();
+        let (mut stream, mut counts) = (Stream::new(&options), [0; 3]);
+        stream.set_drained(KernelTime::from_us(900_000));
+        let out = &mut |event: Event| match event.kind {
+            Kind::Press { flags, .. } => {
+                assert!(flags.has(Flags::STALE_STAMP));
+                counts[0] += 1;
+            }
+            Kind::Release { .. } => counts[1] += 1,
+            Kind::Ignored { .. } => counts[2] += 1,
+            _ => {}
+        };
+        stream.feed(&bytes, &clock(2_000_000), out).unwrap();
+        assert_eq!(counts, [5, 5, 10]);
+        // Another program took the device's clock 5 ms after a release: the next press, much later, has that stamp.
+        let (mut stream, mut presses) = (Stream::new(&options), Vec::new());
+        for (us, read, down) in [(10_000, 10_050, true), (80_000, 80_050, false), (85_000, 700_000, true)] {
+            let out = &mut |event: Event| {
+                if let Kind::Press { flags, .. } = event.kind {
+                    presses.push((event.at.as_us(), flags));
+                }
+            };
+            stream.feed(&frame(us, down), &clock(read), out).unwrap();
+            stream.set_drained(KernelTime::from_us(read));
+        }
+        assert_eq!(presses, [(10_000, Flags::NONE), (700_000, Flags::STALE_STAMP)]);
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Attachment {
         self.send(&frame(sys::now(), key(buzzer), false));
     }
 
-    /// A buzzer goes down and up, now. Only the first of two within the debounce time counts.
+    /// A buzzer goes down and up, now. Of two within a debounce time, where there is one, only the first counts.
     pub fn hit(&mut self, buzzer: u16) {
         let now = sys::now();
         self.send(&[frame(now, key(buzzer), true), frame(now, key(buzzer), false)].concat());

@@ -8,6 +8,7 @@ use buzzer_server::record::{Fact, Record as LogRecord};
 use buzzer_tests::harness::attachment::{frame, key};
 use buzzer_tests::harness::client::connected;
 use buzzer_tests::{Attachment, Home};
+use rustix::process::Signal;
 
 #[test]
 fn presses_before_the_connect_are_dropped_and_key_state_is_kept() {
@@ -201,6 +202,38 @@ fn bounce_is_summed_in_the_log_and_told_to_nobody() {
     let ignored = home.journal().wait_for("bounce", |fact| matches!(fact, Fact::Ignored { .. }));
     assert!(matches!(ignored.fact, Fact::Ignored { buzzer: 1, edges: 4, .. }), "{ignored:?}");
     assert_eq!(home.journal().presses(), [1, 2]);
+}
+
+#[test]
+fn presses_that_were_made_while_the_daemon_was_stopped_all_count() {
+    let future = sys::now() + Micros::from_ms(3_600_000);
+    for (pool, first) in [
+        ("", KernelTime::ZERO),
+        ("debounce_us = 15000", KernelTime::from_us(7)),
+        // Stamps that cannot be true, and are all ordered by when they were read.
+        ("stamps = \"sender\"", future),
+    ] {
+        let home = Home::desk(&format!("autoconnect = true\n{pool}"));
+        let mut daemon = home.serve();
+        let mut desk = home.attach(1);
+        daemon.signal(Signal::STOP);
+        let at = |ms| if first == KernelTime::ZERO { first } else { first + Micros::from_ms(ms) };
+        for n in 0..5 {
+            desk.send(&frame(at(120 * n), key(1), true));
+            desk.send(&frame(at(120 * n + 50), key(1), false));
+        }
+        daemon.signal(Signal::CONT);
+        home.journal().wait_presses(5);
+        // What debounce ignored is summed until the device goes.
+        drop(desk);
+        home.journal().wait_for("its end", |fact| matches!(fact, Fact::Detach { .. }));
+        let records = home.journal().records();
+        assert!(
+            !records.iter().any(|record| matches!(record.fact, Fact::Ignored { .. })),
+            "{pool}: {records:?}"
+        );
+        assert_eq!(home.journal().presses(), [1; 5], "{pool}");
+    }
 }
 
 #[test]

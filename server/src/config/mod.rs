@@ -96,7 +96,7 @@ pub struct LogConfig {
 pub struct OrderConfig {
     /// The settle window W, at most [`SETTLE_US_MAX`].
     pub settle_us: Micros,
-    /// Debounce of everything that does not set its own, at most [`DEBOUNCE_US_MAX`].
+    /// Debounce of everything that does not set its own, but of pools with receipt stamps; at most [`DEBOUNCE_US_MAX`].
     pub debounce_us: Micros,
 }
 
@@ -107,7 +107,7 @@ pub struct PoolConfig {
     pub id: PoolId,
     /// Whether it connects without a client asking.
     pub autoconnect: bool,
-    /// Its own debounce or, where it sets none, that of `[order]`.
+    /// Its own debounce or, where it sets none, that of `[order]`; with receipt stamps: or none.
     pub debounce_us: Micros,
     /// Where its buzzers come from.
     pub source: PoolSource,

@@ -12,7 +12,7 @@ use super::document::{self, Place, Refusal, Table};
 use super::{DEBOUNCE_US_MAX, SOCKET_PATH_BYTES_MAX, UNCERTAINTY_US_MAX, absolute_path, micros};
 use super::{DeviceEntry, MatchConfig, PoolConfig, PoolId, PoolSource, VirtualStamps};
 
-/// Every `[[pool]]`; `debounce_us` is for those that set none.
+/// Every `[[pool]]`; `debounce_us` is for those that set none and whose presses have stamps of their own.
 pub(super) fn pools(place: &Place<'_>, debounce_us: Micros) -> Result<Vec<PoolConfig>, Refusal> {
     let mut pools = Vec::new();
     let mut ids: BTreeMap<PoolId, String> = BTreeMap::new();
@@ -49,15 +49,17 @@ fn pool(table: &Table<'_>, debounce_us: Micros) -> Result<PoolConfig, Refusal> {
     ];
     table.only(&KEYS)?;
     const ID: &str = "a pool id of 1 to 64 printable ASCII characters";
-    Ok(PoolConfig {
-        id: match table.is_out("id") {
-            true => table.key.parse().map_err(|_| table.refuse("a table that cannot be named"))?,
-            false => table.need("id", ID)?.parsed(ID, |text| text.parse().ok())?,
-        },
-        autoconnect: table.get("autoconnect").map_or(Ok(false), |place| place.boolean())?,
-        debounce_us: micros(table, "debounce_us", DEBOUNCE_US_MAX)?.unwrap_or(debounce_us),
-        source: source(table)?,
-    })
+    let id = match table.is_out("id") {
+        true => table.key.parse().map_err(|_| table.refuse("a table that cannot be named"))?,
+        false => table.need("id", ID)?.parsed(ID, |text| text.parse().ok())?,
+    };
+    let autoconnect = table.get("autoconnect").map_or(Ok(false), |place| place.boolean())?;
+    let own_us = micros(table, "debounce_us", DEBOUNCE_US_MAX)?;
+    let source = source(table)?;
+    // What is read together has one time there, so a debounce that nobody asked for would eat presses.
+    let is_receipt = matches!(source, PoolSource::Virtual { stamps: VirtualStamps::Receipt, .. });
+    let default_us = if is_receipt { Micros::ZERO } else { debounce_us };
+    Ok(PoolConfig { id, autoconnect, debounce_us: own_us.unwrap_or(default_us), source })
 }
 
 fn source(table: &Table<'_>) -> Result<PoolSource, Refusal> {

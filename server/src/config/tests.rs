@@ -40,7 +40,8 @@ fn the_example_parses() {
     let pool = |name, autoconnect, source| PoolConfig {
         id: id(name),
         autoconnect,
-        debounce_us: Micros::from_us(15_000),
+        // Receipt stamps have no debounce that nobody asked for.
+        debounce_us: if name == "table" { Micros::ZERO } else { Micros::from_us(15_000) },
         source,
     };
     let stage = DeviceEntry {
@@ -63,6 +64,21 @@ fn the_example_parses() {
         ..Config::defaults("/var/lib/buzzerd".into())
     };
     assert_eq!(parsed(EXAMPLE), expected);
+}
+
+#[test]
+fn a_pool_with_receipt_stamps_has_only_the_debounce_that_it_sets_itself() {
+    for (stamps, order_us, own, want_us) in [
+        ("", 20_000, "", 0),
+        ("stamps = \"receipt\"\n", 20_000, "debounce_us = 7\n", 7),
+        ("stamps = \"sender\"\n", 20_000, "", 20_000),
+        ("stamps = \"sender\"\n", 20_000, "debounce_us = 0\n", 0),
+    ] {
+        let text = format!(
+            "[order]\ndebounce_us = {order_us}\n[[pool]]\nid = \"a\"\nsocket = \"/run/a.sock\"\n{stamps}{own}"
+        );
+        assert_eq!(parsed(&text).pools[0].debounce_us, Micros::from_us(want_us), "{text}");
+    }
 }
 
 #[test]

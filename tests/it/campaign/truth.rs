@@ -24,6 +24,10 @@ pub(crate) struct Press {
     pub(crate) rank: u32,
     pub(crate) stale: bool,
     pub(crate) recovered: bool,
+    /// The frame's own stamp.
+    own: u64,
+    /// That stamp is from before the frame: the kernel's one defect.
+    borrowed: bool,
     pub(crate) suspect: bool,
     /// By how much its interval is longer than the device's uncertainty.
     pub(crate) back_us: u64,
@@ -45,8 +49,8 @@ pub(crate) struct Release {
 #[derive(Debug, Default)]
 pub(crate) struct Button {
     state: Know,
-    /// When the contact opened for the last time, if that is known.
-    open_since: Option<u64>,
+    /// When the contact opened for the last time, if that is known: by its frame's stamp, and as it was ordered.
+    open_since: Option<(u64, u64)>,
     /// The press before was counted; `None` before the first edge and after a gap.
     counted: Option<bool>,
     proved: bool,
@@ -243,6 +247,8 @@ impl Truth {
             rank: 0,
             stale: false,
             recovered: false,
+            own,
+            borrowed: false,
             suspect: false,
             back_us: 0,
             physical: None,
@@ -268,12 +274,13 @@ impl Truth {
             Stamps::Sender => clean,
             Stamps::Kernel => {
                 let age = clocks.pass.saturating_sub(own);
+                let borrowed = !passed && (at - own > 50_000 || known > own + 50_000);
                 if own < self.known_up_to() || passed {
-                    return stale;
+                    return Press { borrowed, ..stale };
                 }
                 if age > 50_000 && self.backlog.is_none() {
                     if clocks.ran_late_us + 50_000 < age {
-                        return stale;
+                        return Press { borrowed, ..stale };
                     }
                     self.stalls.push(own);
                 }
@@ -292,7 +299,10 @@ impl Truth {
         let debounce_us = self.debounce_us;
         let button = &mut self.buttons[usize::from(key)];
         if down {
-            let bounces = !after_gap && button.open_since.is_some_and(|since| press.at - since < debounce_us);
+            // For how long it was open, the senders' clocks know; a clock that does not go on says nothing.
+            let moved = if press.borrowed { press.at } else { press.own };
+            let open_us = |(own, at)| if own > 0 && moved > own { moved - own } else { press.at - at };
+            let bounces = !after_gap && button.open_since.is_some_and(|since| open_us(since) < debounce_us);
             button.counted = Some(!bounces);
             if bounces {
                 button.ignored += 1;
@@ -303,7 +313,8 @@ impl Truth {
             button.pressed += 1;
             return true;
         }
-        button.open_since = Some(press.at);
+        // What was asked for may have been open for long.
+        button.open_since = (!press.recovered).then_some((press.own, press.at));
         let counted = button.counted.filter(|_| !after_gap);
         if counted == Some(false) {
             button.ignored += 1;
@@ -338,6 +349,8 @@ impl Truth {
             rank,
             stale: false,
             recovered: true,
+            own: 0,
+            borrowed: false,
             suspect: false,
             back_us,
             physical: None,

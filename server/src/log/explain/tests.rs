@@ -200,7 +200,7 @@ What else happened
   -400.000 ms  seq 7: 10.0.0.7:51234 could not connect pool "stag": no such pool; known: stage; it
                changed nothing
    +45.000 ms  seq 13: stage 12: 3 edges within 33.000 ms did not count; bounce or a flickering
-               contact: it had not been open for the debounce time
+               contact: by its stamps it had not been open for the debounce time
 
 The log
   chain        whole, from seq 1 to 15

@@ -62,7 +62,7 @@ fn one(entry: &Entry, decisive: Option<&Decisive>, places: &[Place]) -> Option<U
         Fact::Ignored { pool, buzzer, edges, .. }
             if !places.iter().any(|place| (&place.pool, place.buzzer) == (pool, *buzzer)) =>
         {
-            let why = "its contact had not been open for the debounce time".to_owned();
+            let why = "by its stamps its contact had not been open for the debounce time".to_owned();
             (pool, *buzzer, *edges, why, true)
         }
         _ => return None,
