@@ -214,7 +214,7 @@ fn presses_that_were_made_while_the_daemon_was_stopped_all_count() {
         ("stamps = \"sender\"", future),
     ] {
         let home = Home::desk(&format!("autoconnect = true\n{pool}"));
-        let mut daemon = home.serve();
+        let daemon = home.serve();
         let mut desk = home.attach(1);
         daemon.signal(Signal::STOP);
         let at = |ms| if first == KernelTime::ZERO { first } else { first + Micros::from_ms(ms) };
