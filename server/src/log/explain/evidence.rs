@@ -222,7 +222,11 @@ fn finding(entry: &Entry, roster: &Roster, decisive: Option<&Decisive>) -> Optio
             };
             let (whose, edges) = (buttons(pool, *buzzer, *others), counted((*edges).into(), "edge"));
             let what = format!("{whose}: {edges}{within} did not count");
-            (what, "bounce or a flickering contact: by its stamps it had not been open for the debounce time", false)
+            (
+                what,
+                "bounce or a flickering contact: by its stamps it had not been open for the debounce time",
+                false,
+            )
         }
         Fact::Gap { device, since_us, .. } => {
             let within = up_to_here(at_us, *since_us);
