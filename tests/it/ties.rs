@@ -162,8 +162,8 @@ fn a_box_with_an_order_of_its_own_wins_no_more_often_than_another() {
     let entrant = |device, buzzer, frame| Entrant { pool: "stage".parse().unwrap(), buzzer, device, frame };
     // Box A with 1; box B with 3 and then 4, in a later report of the same µs. In which order they were read changes nothing.
     let mut entrants = [entrant(1, 1, 0), entrant(2, 3, 0), entrant(2, 4, 1)];
-    for turn in 0..3 {
-        let mut seeds = Seeds(SEEDS[turn]);
+    for seed in SEEDS {
+        let mut seeds = Seeds(seed);
         let mut orders = BTreeMap::new();
         for _ in 0..draws {
             let order = draw::order(seeds.next().to_be_bytes(), &entrants);

@@ -178,10 +178,8 @@ impl Audit {
             Fact::Expired { boot: Some(boot), connected, part, parts, .. } => {
                 self.check_expired(seq, boot, connected, (*part, *parts));
             }
-            Fact::Attach { device, .. } => {
-                if self.state.pool_of(*device).is_some() {
-                    self.say(seq, format!("device {device} is attached already"));
-                }
+            Fact::Attach { device, .. } if self.state.pool_of(*device).is_some() => {
+                self.say(seq, format!("device {device} is attached already"));
             }
             Fact::Detach { device, pool, .. } => self.check_device(seq, *device, pool),
             Fact::Draw { seed, presses } => {
