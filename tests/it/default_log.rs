@@ -40,6 +40,8 @@ fn a_log_that_nobody_names_is_that_of_the_daemon_that_answers() {
     let nobody = tempfile::tempdir().expect("a directory");
     let daemon = home.serve();
     assert_eq!(daemon.address(), "127.0.0.1:7400".parse().expect("an address"), "the default");
+    // An idle daemon signs what it has: both looks are to find that.
+    home.journal().wait_checkpoints(1);
     let pid = daemon.pid().to_string();
     let beside = ["nsenter", "--net", "--mount", "--target", &pid].map(str::to_owned);
     for arguments in [&["fingerprint"][..], &["show", "--json"], &["verify"], &["explain"], &["export"]] {
