@@ -1,16 +1,20 @@
 """Checks a log of buzzerd: python3 verify.py DIRECTORY, or python3 verify.py FILE.jsonl... in the order of their names."""
-import hashlib, os, re, sys
+import glob, hashlib, os, re, sys
 
 SEGMENT = re.compile(r"(?!000000)[0-9]{6}-([1-9][0-9]{0,18})\.jsonl")
 NUMBER = "(0|[1-9][0-9]{0,19})"
 LOST = f'{{"v":1,"seq":[0-9]+,"at_us":{NUMBER},"kind":"lost","first_seq":{NUMBER},"last_seq":{NUMBER},'.encode()
-files = sys.argv[1:]
+CHECKPOINT = re.compile(r"buzzerd-checkpoint 1\nlog: .*\nseq: (%s)\nhead: ([0-9a-f]{64})\n" % NUMBER)
+files, signed = sys.argv[1:], {}
 if len(files) == 1 and os.path.isdir(files[0]):
     names = sorted(os.listdir(files[0]))
     of_log = list(filter(SEGMENT.fullmatch, names)) or ["log.jsonl"]  # one file is what an export has
     for name in names:
         if name.lower().endswith(".jsonl") and name not in of_log:
             sys.exit(f"{name}: it is no part of the log, and no other file may be called so")
+    for path in glob.glob(os.path.join(glob.escape(files[0]), "checkpoints", "*.txt")):  # who signed is for ssh-keygen
+        said = CHECKPOINT.match(open(path, encoding="latin-1").read()) or sys.exit(f"{path}: it is no checkpoint")
+        signed.setdefault(int(said[1]), set()).add(said[3])
     files = [os.path.join(files[0], name) for name in of_log]
 for file in files:
     if os.path.islink(file) or not os.path.isfile(file) or not os.path.getsize(file):
@@ -29,8 +33,10 @@ def lines():
 
 
 head, seq, count, all_lines = "0" * 64, 0, 0, lines()
-begins = seq_in_name(files[0]) if files else sys.exit(__doc__)
-if begins and begins > 1:  # older files were removed: a record further on names the hash that the rest follows from
+begins = (seq_in_name(files[0]) if files else sys.exit(__doc__)) or 1
+if begins > 1:  # older files were removed: a record further on names the hash that the rest follows from
+    lost = re.match(LOST, next(lines())[2])
+    begins = int(lost[2]) if lost else begins
     words = rb'"kind":"expired",.*"last_seq":%d,"last_hash":"([0-9a-f]{64})"' % (begins - 1)
     for hash in (found[1] for _, _, line in lines() for found in [re.search(words, line)] if found):
         head, seq = hash.decode(), begins - 1
@@ -49,6 +55,11 @@ for file, number, line in all_lines:
         sys.exit(place + f"seq {seq} was due here")
     if number == 1 and seq_in_name(file) not in (None, seq):
         sys.exit(place + f"it has seq {seq}, and its file is called otherwise")
+    if signed.get(seq) == {head}:
+        del signed[seq]
+for seq in sorted(signed):
+    if seq >= begins:
+        sys.exit(f"checkpoints: one is about seq {seq}, and this log has another record there, or none")
 spoken = ["0123456789ABCDEFGHJKMNPQRSTVWXYZ"[int(head[:20], 16) >> 75 - 5 * at & 31] for at in range(16)]
 print(f"{count} lines, each as it was written, if the last is the last that was; {head}")
 print("-".join("".join(spoken[at : at + 4]) for at in (0, 4, 8, 12)) + f"@{seq}")
