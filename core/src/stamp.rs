@@ -140,7 +140,7 @@ impl Judge {
         self.short = pass;
     }
 
-    /// So many bytes were read in this pass. Whatever a source says of its times, what the kernel kept for it has an end.
+    /// So many bytes were read in this pass. A source can name any time, but what the kernel keeps for it has an end.
     pub const fn count(&mut self, bytes: usize, pass: KernelTime) {
         let (since, left) = self.flushing;
         self.flushing = (since, left.saturating_sub(bytes));

@@ -52,7 +52,7 @@ fn a_log_that_nobody_names_is_that_of_the_daemon_that_answers() {
         assert_eq!(String::from_utf8_lossy(&output.stdout), named.stdout, "{arguments:?}: {said}");
         assert!(!named.stdout.is_empty(), "{arguments:?}");
     }
-    // A log that is named is that one, whoever answers.
+    // A path on the command line counts before the daemon that answers.
     let output = run(&beside, &["fingerprint", "/var/lib"], nobody.path());
     assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
     daemon.stop();

@@ -67,7 +67,7 @@ fn what_is_no_log_is_refused_by_every_command() {
     refused_by_all(&nothing, "cannot be read: No such file");
     fs::create_dir(&nothing).expect("a directory");
     refused_by_all(&nothing, "no log is here");
-    // A directory is no segment, whatever it is called.
+    // A directory with a segment's name is no segment.
     let unreadable = dir.path().join("unreadable");
     fs::create_dir_all(unreadable.join("000001-1.jsonl")).expect("a directory");
     refused_by_all(&unreadable, "no log is here");

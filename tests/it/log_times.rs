@@ -51,7 +51,7 @@ fn a_time_that_came_twice_is_asked_back_with_both_readings() {
                 assert_eq!(said.stdout, "", "{command:?}");
             }
         }
-        // With the date it is asked back whatever the log has.
+        // A time with its date is asked back for any log.
         for log in [&over_it, &before_it] {
             run(command, &["--from", "2026-10-25 02:30"], log.path()).refused(2, readings);
         }

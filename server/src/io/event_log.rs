@@ -292,10 +292,6 @@ impl EventLog {
     /// # Errors
     /// What is to be told if the disk does not take it: it stays in the journal then.
     pub fn finish(mut self, last_seq: u64) -> Result<(), String> {
-        // The next start finds the journal by it. A writer that hangs in the kernel may have it.
-        if let Some(mut lock) = self.lock.try_lock() {
-            lock.look();
-        }
         self.wake_writer();
         if self.writer.finish(last_seq, FINISH) {
             // Nobody needs it any more.
@@ -304,6 +300,7 @@ impl EventLog {
             }
             let _ = std::fs::remove_dir(&self.journal_dir);
             let words = Lock { pid: std::process::id(), journal: None, boot: None };
+            // All may be durable, and the writer hangs in the kernel with it.
             if let Some(mut lock) = self.lock.try_lock() {
                 let _ = lock.write(&words);
             }

@@ -109,7 +109,8 @@ fn run(
             expire(&mut writer, &std::mem::take(&mut expired));
         }
         sign(&writer, told);
-        if look_at <= now {
+        // At the end once more: the next start finds a journal that is left by it.
+        if is_stopping || look_at <= now {
             look_at = now + LOCK_LOOK_US;
             lock.lock().look();
         }
