@@ -152,7 +152,7 @@ pub enum Kind {
         /// The buzzer.
         buzzer: Buzzer,
         /// The number of its report among its device's reports of one stamp: presses of one device with equal stamp
-        /// and different rank are in a certain order (receipt stamps); with equal rank they are a tie.
+        /// and different rank are in a certain order (receipt stamps); with equal rank they are a tie. The log calls it `frame`.
         rank: u32,
         /// What is to be known about it.
         flags: Flags,
