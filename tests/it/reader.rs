@@ -14,6 +14,7 @@ use buzzer_core::event::{Buzzer, DeviceId, Flags, Gone, Kind};
 use buzzer_core::io::source::{Attachment, ReaderRequest};
 use buzzer_core::io::sys;
 use buzzer_core::keys::{KeyBits, KeyMap};
+use buzzer_core::order::WAITING_MAX;
 use buzzer_core::ring::RING_EVENTS;
 use buzzer_core::stamp::Stamps;
 use buzzer_core::time::{KernelTime, Micros};
@@ -239,7 +240,10 @@ fn a_full_heap_pushes_back_and_neither_stalls_nor_starves_an_idle_device() {
                 }
             }
             assert!(answered);
-            assert_eq!(stopped, 1, "one flood, one word");
+            // Before the heap is full again, what half of it holds has left: a server that is quicker than the senders for a
+            // moment sees two floods, never one for every pass.
+            let events = 2 * 2 * HITS + 2;
+            assert!(stopped <= 1 + events / (WAITING_MAX as u32 / 2), "{stopped} words for {events} events");
         });
     }
 }
