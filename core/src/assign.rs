@@ -16,7 +16,7 @@ use crate::keys::{KeyCode, KeyMap};
 use crate::kind::{self, Kind};
 use crate::profile::{known_model, recognise};
 use crate::time::Micros;
-use crate::uncertainty::Uncertainty;
+use crate::delay::Delay;
 
 /// What becomes of one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +49,8 @@ pub struct Found {
     /// A name that lasts, for a pool that has no other: profile and USB port, `buzz-wired-1.2`. At most 64
     /// printable ASCII bytes; without configuration no two slots ever share one.
     pub label: String,
-    /// By how much its presses may be older than their stamps.
-    pub uncertainty: Uncertainty,
+    /// How long before their stamps its presses were made.
+    pub delay: Delay,
 }
 
 /// Every slot and the device at it.
@@ -149,12 +149,12 @@ impl Slots {
             Claims::Listed(claims) => claims.get(slot.index()),
             Claims::Known { .. } => None,
         };
-        let configured = claim.and_then(|claim| claim.uncertainty_us);
+        let configured = claim.map(|claim| claim.delay).unwrap_or_default();
         let is_named = claim.is_some_and(|claim| claim.buzzers.is_some());
         let left_out = identity.keys.iter().filter(|key| !is_named && keys.buzzer(*key).is_none()).collect();
-        let uncertainty = Uncertainty::of(&identity, configured);
+        let delay = Delay::of(&identity, configured);
         let profile = profile.map(|profile| profile.name());
-        Some(Found { identity, profile, keys, left_out, label, uncertainty })
+        Some(Found { identity, profile, keys, left_out, label, delay })
     }
 
     /// The debounce time of this slot.

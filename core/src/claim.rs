@@ -7,6 +7,7 @@ use std::fmt;
 use wildmatch::WildMatch;
 
 use crate::advice::{self, Aim};
+use crate::delay;
 use crate::event::Buzzer;
 use crate::identity::Identity;
 use crate::keys::{KeyCode, KeyMap};
@@ -131,8 +132,8 @@ pub struct Claim {
     pub buzzers: Option<Vec<(KeyCode, Buzzer)>>,
     /// A press counts if its contact was open for so long before it.
     pub debounce_us: Micros,
-    /// By how much a press may be older than its stamp. `None`: as [`crate::uncertainty`] derives it.
-    pub uncertainty_us: Option<Micros>,
+    /// What is set of how long before its stamp a press was made; the rest is as [`crate::delay`] derives it.
+    pub delay: delay::Configured,
 }
 
 impl Claim {
@@ -230,7 +231,7 @@ mod tests {
             matcher: Match::default(),
             buzzers: None,
             debounce_us: Micros::ZERO,
-            uncertainty_us: None,
+            delay: delay::Configured::default(),
         };
         let button = device(3, (1, 1), "", &[28, 57]);
         assert!(claim.fits(&button));

@@ -156,7 +156,7 @@ pub enum Kind {
         rank: u32,
         /// What is to be known about it.
         flags: Flags,
-        /// By how much more than its device's uncertainty it may be older than its time says, µs: the whole
+        /// By how much more than its device's longest delay it may be older than its time says, µs: the whole
         /// interval in which it must have happened, for a press without a stamp of its own.
         back_us: u32,
     },

@@ -13,12 +13,7 @@ pub mod cadence;
 pub mod claim;
 pub mod debounce;
 pub mod decode;
-pub mod delay {
-    //! How long before its stamp a press was made: what was measured, and what follows for two presses.
-    pub mod chance;
-    mod curves;
-    pub mod models;
-}
+pub mod delay;
 pub mod endpoint;
 pub mod event;
 pub mod identity;
@@ -35,5 +30,4 @@ pub mod roster;
 pub mod stamp;
 pub mod stream;
 pub mod time;
-pub mod uncertainty;
 pub mod wake;

@@ -259,6 +259,7 @@ impl Buttons {
 mod tests {
     use super::*;
     use crate::pool_id::PoolId;
+    use crate::record::DeviceDelay;
 
     #[test]
     fn a_button_is_held_then_stuck_then_free_again() {
@@ -276,7 +277,7 @@ mod tests {
             place: String::new(),
             stamps: "kernel".into(),
             buzzers: vec![4],
-            uncertainty_us: 0,
+            delay: DeviceDelay::default(),
         };
         apply(&mut buttons, 1, attach);
         apply(&mut buttons, 100, Fact::Held { pool: pool.clone(), buzzer: 4, device: 1 });
@@ -303,7 +304,7 @@ mod tests {
             place: String::new(),
             stamps: "kernel".into(),
             buzzers: buzzers.to_vec(),
-            uncertainty_us: 0,
+            delay: DeviceDelay::default(),
         };
         let ignored = |buzzer, since_us, down| {
             let pool = pool.clone();

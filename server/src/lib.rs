@@ -9,7 +9,6 @@
 pub mod admission;
 pub mod button;
 pub mod config;
-pub mod contest;
 pub mod counted;
 pub mod diagnostics;
 pub mod doctor;
@@ -24,6 +23,7 @@ pub mod outbox;
 pub mod outgoing;
 pub mod pace;
 pub mod pages;
+pub mod photo;
 pub mod pool;
 pub mod pool_id;
 pub mod record;

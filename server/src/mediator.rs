@@ -16,12 +16,12 @@ use buzzer_core::time::{KernelTime, Micros};
 
 use self::notes::Notes;
 use self::requests::Connects;
-use crate::contest::Contests;
+use crate::photo::{self, Photo, Photos, Rival, Sureness};
 use crate::group::{Group, Ordered, Placed};
 use crate::outbox::ClientId;
 use crate::pool::{PoolSpec, Pools};
 use crate::pool_id::PoolId;
-use crate::record::{Fact, Record};
+use crate::record::{DeviceDelay, Fact, Record};
 use crate::state::{News, State};
 use crate::v1;
 
@@ -57,8 +57,8 @@ pub struct Announced {
     pub stamps: &'static str,
     /// Its buzzers, ascending.
     pub buzzers: Vec<u16>,
-    /// A press may in truth be this much earlier than its stamp says, µs.
-    pub uncertainty_us: u64,
+    /// How long before its stamp a press was made.
+    pub delay: DeviceDelay,
 }
 
 /// The state machine.
@@ -68,7 +68,7 @@ pub struct Mediator {
     pools: Pools,
     announced: BTreeMap<u32, Announced>,
     group: Group,
-    contests: Contests,
+    photos: Photos,
     connects: Connects,
     /// What is told as a sum.
     notes: Notes,
@@ -85,7 +85,7 @@ impl Mediator {
             pools: Pools::new(specs),
             announced: BTreeMap::new(),
             group: Group::default(),
-            contests: Contests::default(),
+            photos: Photos::default(),
             connects: Connects::default(),
             notes: Notes::default(),
             latest: KernelTime::ZERO,
@@ -156,26 +156,17 @@ impl Mediator {
             draw = Some(self.record(first.event.at, Fact::Draw { seed, presses }));
         }
         let mut late = Vec::new();
-        // Presses of one tie are no contest, so all of them ask before any is told. A group may hold more than one tie.
-        for tie in group.presses.chunk_by(Placed::is_tied_with) {
-            let facts: Vec<(&Event, Fact)> =
-                tie.iter().map(|press| (&press.event, self.press(press.clone(), draw))).collect();
-            for (event, fact) in facts {
-                let at = event.at;
-                let Fact::Press { device, pool, flags, .. } = &fact else { continue };
-                let (device, pool, is_late) =
-                    (*device, pool.clone(), flags.iter().any(|flag| flag == "late"));
-                let press = self.record(at, fact);
-                self.contests.tell(at.as_us(), device, press);
-                if is_late {
-                    // What is ordered by the time it was read was late by its own stamp.
-                    let back = match event.kind {
-                        Kind::Press { back_us, .. } => Micros::from_us(back_us.into()),
-                        _ => Micros::ZERO,
-                    };
-                    let behind_us = self.latest.since(at - back).as_us();
-                    late.push((at, Fact::Late { device, pool, press, behind_us }));
-                }
+        for placed in group.presses {
+            let (at, device, pool) = (placed.event.at, placed.entrant.device, placed.entrant.pool.clone());
+            let (flags, back_us) = match placed.event.kind {
+                Kind::Press { flags, back_us, .. } => (flags, back_us),
+                _ => (Flags::NONE, 0),
+            };
+            let press = self.press(placed, flags, back_us, draw);
+            if flags.has(Flags::LATE) {
+                // What is ordered by the time it was read was late by its own stamp.
+                let behind_us = self.latest.since(at - Micros::from_us(back_us.into())).as_us();
+                late.push((at, Fact::Late { device, pool, press, behind_us }));
             }
         }
         // Behind all of them, so that the presses of a draw stand together.
@@ -185,25 +176,32 @@ impl Mediator {
         group.after.into_iter().for_each(|event| self.handle_other(event));
     }
 
-    fn press(&self, press: Placed, draw: Option<u64>) -> Fact {
-        let (at_us, device) = (press.event.at.as_us(), press.entrant.device);
-        let (flags, back_us) = match press.event.kind {
-            Kind::Press { flags, back_us, .. } => (flags, u64::from(back_us)),
-            _ => (Flags::NONE, 0),
-        };
-        let frame = press.entrant.frame;
-        let uncertainty_us = self.state.uncertainty_us(device) + back_us;
-        Fact::Press {
-            pool: press.entrant.pool,
-            buzzer: press.entrant.buzzer,
+    /// Tells a press and gives its `seq`.
+    fn press(&mut self, placed: Placed, flags: Flags, back_us: u32, draw: Option<u64>) -> u64 {
+        let (at, device, frame) = (placed.event.at, placed.entrant.device, placed.entrant.frame);
+        let delay = self.state.delay(device);
+        let own_us = [delay.min_us, delay.max_us.saturating_add(back_us.into())];
+        let press = photo::Press { at_us: at.as_us(), device, frame, delay, own_us };
+        let Photo { rivals, more } = self.photos.of(&press);
+        let photo = rivals.into_iter().map(|(seq, _, sureness)| Rival {
+            seq,
+            chance_permille: (sureness == Sureness::Reversed).then_some(1000),
+        });
+        let fact = Fact::Press {
+            pool: placed.entrant.pool,
+            buzzer: placed.entrant.buzzer,
             device,
-            uncertainty_us,
-            final_at_us: at_us + self.state.uncertainty_us_max(),
+            delay_us: own_us,
+            final_at_us: self.state.final_at_us(at.as_us(), own_us),
             flags: flags.names().map(str::to_owned).collect(),
-            contests: self.contests.of(at_us, device, uncertainty_us),
-            tie: draw.filter(|_| press.tied),
+            photo: photo.collect(),
+            photo_more: more,
+            tie: draw.filter(|_| placed.tied),
             frame,
-        }
+        };
+        let seq = self.record(at, fact);
+        self.photos.tell(seq, press);
+        seq
     }
 
     /// Everything that is no press.
@@ -257,10 +255,10 @@ impl Mediator {
     fn handle_attached(&mut self, device: u32, at: KernelTime) {
         // Whoever hands a device to the reader announces it first.
         let Some(announced) = self.announced.remove(&device) else { return };
-        let Announced { pool, name, place, stamps, buzzers, uncertainty_us } = announced;
+        let Announced { pool, name, place, stamps, buzzers, delay } = announced;
         let stamps = stamps.to_owned();
         let counted = pool.clone();
-        self.record(at, Fact::Attach { device, pool: counted, name, place, stamps, buzzers, uncertainty_us });
+        self.record(at, Fact::Attach { device, pool: counted, name, place, stamps, buzzers, delay });
         if let Some((_, slot)) = self.pools.slot_of(device) {
             slot.device = Some((device, true));
             if !self.state.is_connected(&pool) && !self.connects.is_under_way(&pool) {

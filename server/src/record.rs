@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::photo::Rival;
 use crate::pool_id::PoolId;
 
 /// One fact.
@@ -55,9 +56,9 @@ pub enum Fact {
         stamps: String,
         /// Its buzzers, ascending.
         buzzers: Vec<u16>,
-        /// A press may in truth be this much earlier than its stamp says, µs.
-        #[serde(default)]
-        uncertainty_us: u64,
+        /// How long before its stamp a press was made.
+        #[serde(flatten)]
+        delay: DeviceDelay,
     },
     /// A device serves no longer.
     Detach {
@@ -115,18 +116,21 @@ pub enum Fact {
         buzzer: u16,
         /// The device it came from.
         device: u32,
-        /// It may in truth be this much earlier than `at_us`, µs.
-        #[serde(default)]
-        uncertainty_us: u64,
-        /// Until then a press may still come that contests this one.
+        /// How long before `at_us` it was made, µs, shortest and longest. The shortest is negative where the stamp may be too
+        /// early.
+        delay_us: [i64; 2],
+        /// Until then a press may still come that was in truth made before this one.
         #[serde(default)]
         final_at_us: u64,
         /// `late`, `stale_stamp`, `recovered`, `suspect`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         flags: Vec<String>,
-        /// The `seq`s of presses of other devices that this one may in truth precede: a photo finish.
+        /// The presses told before that this one may in truth precede: a photo finish.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        contests: Vec<u64>,
+        photo: Vec<Rival>,
+        /// Whether there may be more of them.
+        #[serde(default, skip_serializing_if = "is_false")]
+        photo_more: bool,
         /// The `seq` of the draw that placed it among presses of the same stamp.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tie: Option<u64>,
@@ -391,6 +395,46 @@ pub enum Fact {
         #[serde(default = "once", skip_serializing_if = "is_once")]
         parts: u32,
     },
+}
+
+/// How long before its stamp a press of a device was made, and what that stands on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceDelay {
+    /// The shortest and the longest, µs.
+    pub delay_us: [u64; 2],
+    /// `configured`, `model`, `bus`, `unknown`, `receipt`, `program`.
+    pub delay_basis: String,
+    /// Two presses that came the same way differ by no more, µs. Absent: by the longest without the shortest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width_us: Option<u64>,
+    /// In this time the device looks at all its contacts, µs; 0: at one moment. Absent: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scan_us: Option<u64>,
+    /// The time between two polls, µs. Absent: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poll_us: Option<u64>,
+    /// USB vendor and product: `054c:0002`. Absent: a program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+impl From<&buzzer_core::delay::Delay> for DeviceDelay {
+    fn from(delay: &buzzer_core::delay::Delay) -> Self {
+        let us = |span: buzzer_core::time::Micros| span.as_us();
+        Self {
+            delay_us: [us(delay.us.min_us), us(delay.us.max_us)],
+            delay_basis: delay.basis.name().to_owned(),
+            width_us: (delay.width_us != delay.us.width_us()).then(|| us(delay.width_us)),
+            scan_us: delay.scan_us.map(us),
+            poll_us: delay.poll_us.map(us),
+            model: delay.model.map(|(vendor, product)| format!("{vendor:04x}:{product:04x}")),
+        }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 const fn once() -> u32 {

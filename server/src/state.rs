@@ -5,8 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::button::Buttons;
+use crate::photo::Delay;
 use crate::pool_id::PoolId;
-use crate::record::{Fact, Record};
+use crate::record::{DeviceDelay, Fact, Record};
 
 /// What the world is told because of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +45,8 @@ pub struct State {
     devices: BTreeMap<u32, Device>,
     /// How many devices serve each buzzer of a pool.
     served: BTreeMap<PoolId, BTreeMap<u16, usize>>,
-    /// The largest uncertainty of a device whose presses count; asked for with every press.
-    uncertainty_us_max: u64,
+    /// The longest delay of a device whose presses count; asked for with every press.
+    delay_us_max: i64,
     buttons: Buttons,
 }
 
@@ -54,7 +55,10 @@ pub struct State {
 struct Device {
     pool: PoolId,
     buzzers: Vec<u16>,
-    uncertainty_us: u64,
+    name: String,
+    /// As its record says it.
+    said: DeviceDelay,
+    delay: Delay,
 }
 
 impl State {
@@ -129,14 +133,30 @@ impl State {
         }
     }
 
-    /// By how much a press of this device may be earlier than its stamp says, µs.
-    pub fn uncertainty_us(&self, device: u32) -> u64 {
-        self.devices.get(&device).map_or(0, |device| device.uncertainty_us)
+    /// How long before its stamp a press of this device was made.
+    pub fn delay(&self, device: u32) -> Delay {
+        self.devices.get(&device).map(|device| device.delay).unwrap_or_default()
     }
 
-    /// The largest uncertainty of the devices of connected pools, µs.
-    pub const fn uncertainty_us_max(&self) -> u64 {
-        self.uncertainty_us_max
+    /// Until when a press may still come that was made before one of this stamp and delay, µs.
+    pub fn final_at_us(&self, at_us: u64, own_us: [i64; 2]) -> u64 {
+        at_us.saturating_add(self.delay_us_max.saturating_sub(own_us[0]).max(0).cast_unsigned())
+    }
+
+    /// Devices of one model at one polling interval have one class: the number of the first of them that is here.
+    fn delay_of(&self, device: u32, name: &str, said: &DeviceDelay) -> Delay {
+        let is_twin = |other: &Device| said.model.is_some() && other.said == *said && other.name == name;
+        let twin = self.devices.values().find(|other| is_twin(other));
+        let us = |us: u64| i64::try_from(us).unwrap_or(i64::MAX);
+        let [min_us, max_us] = said.delay_us.map(us);
+        Delay {
+            min_us,
+            max_us,
+            width_us: said.width_us.map_or_else(|| max_us.saturating_sub(min_us), us),
+            scan_us: said.scan_us.map(us),
+            poll_us: said.poll_us.map(us),
+            class: twin.map_or(device, |twin| twin.delay.class),
+        }
     }
 
     /// Every button of attached devices.
@@ -160,7 +180,7 @@ impl State {
         );
         if changes {
             let counting = self.devices.values().filter(|device| self.is_connected(&device.pool));
-            self.uncertainty_us_max = counting.map(|device| device.uncertainty_us).max().unwrap_or(0);
+            self.delay_us_max = counting.map(|device| device.delay.max_us).max().unwrap_or(0);
         }
     }
 
@@ -186,12 +206,16 @@ impl State {
                     self.boot.clone_from(boot);
                 }
             }
-            Fact::Attach { device, pool, buzzers, uncertainty_us, .. } => {
+            Fact::Attach { device, pool, name, buzzers, delay, .. } => {
                 let before = self.buzzers(pool);
-                let (pool, uncertainty_us) = (pool.clone(), *uncertainty_us);
-                let attached = Device { pool: pool.clone(), buzzers: buzzers.clone(), uncertainty_us };
+                let attached = Device {
+                    pool: pool.clone(),
+                    buzzers: buzzers.clone(),
+                    name: name.clone(),
+                    said: delay.clone(),
+                    delay: self.delay_of(*device, name, delay),
+                };
                 self.add_device(*device, attached);
-                let pool = &pool;
                 if self.is_connected(pool) {
                     for buzzer in self.buzzers(pool).difference(&before) {
                         tell(News::Connected { pool: pool.clone(), buzzer: *buzzer });
@@ -284,7 +308,7 @@ mod tests {
             place: String::new(),
             stamps: "kernel".into(),
             buzzers: buzzers.to_vec(),
-            uncertainty_us: 0,
+            delay: DeviceDelay::default(),
         }
     }
 

@@ -11,7 +11,7 @@ use buzzer_server::log::{self, ChainHash, SegmentName};
 use buzzer_server::mediator::{Announced, Mediator, Output};
 use buzzer_server::outbox::ClientId;
 use buzzer_server::pool::PoolSpec;
-use buzzer_server::record::Fact;
+use buzzer_server::record::{DeviceDelay, Fact};
 use buzzer_server::state::State;
 use buzzer_server::v1;
 
@@ -155,7 +155,12 @@ impl Session {
             place: format!("usb-1.{device}/input0 event{device}"),
             stamps,
             buzzers: (1..=buzzers).collect(),
-            uncertainty_us: [8000, 1000, 4000, 0][pool],
+            delay: DeviceDelay {
+                delay_us: [0, [8000, 1000, 4000, 0][pool]],
+                delay_basis: "configured".into(),
+                scan_us: (stamps != "kernel").then_some(0),
+                ..DeviceDelay::default()
+            },
         };
         self.mediator.handle_announced(device, announced);
         self.event(device, Kind::Attached, false);

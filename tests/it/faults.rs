@@ -47,11 +47,11 @@ fn a_late_press_has_a_record_a_warning_and_an_advised_window() {
     let Fact::Late { press: seq, behind_us, device, .. } = late.fact else { unreachable!() };
     assert_eq!((seq, late.seq, late.at_us), (press.seq, press.seq + 1, press.at_us));
     assert_eq!(behind_us, now.since(early).as_us());
-    let Fact::Press { device: of, flags, contests, .. } = press.fact else { unreachable!() };
+    let Fact::Press { device: of, flags, photo, .. } = press.fact else { unreachable!() };
     assert_eq!(
-        (of, flags, contests.len()),
+        (of, flags, photo.len()),
         (device, vec!["late".to_owned()], 1),
-        "it contests what was told"
+        "a photo finish with what was told"
     );
     let said = daemon.wait_said("a press came to light only after later ones had been told");
     let health = health(&daemon);

@@ -5,7 +5,7 @@
 use std::fs;
 
 use buzzer_server::log::{ChainHash, encode};
-use buzzer_server::record::{Fact, Record};
+use buzzer_server::record::{DeviceDelay, Fact, Record};
 use buzzer_tests::{Attachment, Home, log};
 use serde_json::Value;
 
@@ -34,16 +34,17 @@ fn facts() -> Vec<Fact> {
         place: text(),
         stamps: text(),
         buzzers: vec![1, 2],
-        uncertainty_us: 3,
+        delay: DeviceDelay { delay_us: [0, 3], delay_basis: text(), model: Some(text()), ..DeviceDelay::default() },
     };
     let press = |buzzer, flags| Fact::Press {
         pool: pool(),
         buzzer,
         device: 1,
-        uncertainty_us: 0,
+        delay_us: [0, 0],
         final_at_us: 0,
         flags,
-        contests: vec![],
+        photo: vec![],
+        photo_more: false,
         tie: None,
         frame: 0,
     };

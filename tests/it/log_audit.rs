@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use buzzer_server::log::audit::{Audit, Discrepancy};
 use buzzer_server::log::{Verifier, decode};
+use buzzer_server::photo::Rival;
 use buzzer_server::record::{Fact, Record};
 use buzzer_tests::Session;
 
@@ -62,8 +63,8 @@ fn renumber(log: &mut [Record]) {
         record.seq = seq;
     }
     for record in log {
-        if let Fact::Press { contests, tie, .. } = &mut record.fact {
-            contests.iter_mut().chain(tie).for_each(|seq| *seq = new.get(seq).copied().unwrap_or(*seq));
+        if let Fact::Press { photo, tie, .. } = &mut record.fact {
+            photo.iter_mut().map(|rival| &mut rival.seq).chain(tie).for_each(|seq| *seq = new.get(seq).copied().unwrap_or(*seq));
         }
     }
 }
@@ -137,8 +138,8 @@ fn a_claim_that_does_not_follow_is_found() {
     forged(
         "a photo finish that is hidden",
         |log, at| match &mut log[at].fact {
-            Fact::Press { contests, flags, .. } if !contests.is_empty() => {
-                contests.clear();
+            Fact::Press { photo, flags, .. } if !photo.is_empty() => {
+                photo.clear();
                 // A late press may stand in a group of another stamp, and which one that is no record says.
                 flags.is_empty()
             }
@@ -149,8 +150,8 @@ fn a_claim_that_does_not_follow_is_found() {
     forged(
         "a photo finish that was none",
         |log, at| match &mut log[at].fact {
-            Fact::Press { contests, .. } if contests.is_empty() => {
-                contests.push(3);
+            Fact::Press { photo, .. } if photo.is_empty() => {
+                photo.push(Rival { seq: 3, chance_permille: None });
                 true
             }
             _ => false,
@@ -160,8 +161,8 @@ fn a_claim_that_does_not_follow_is_found() {
     forged(
         "a press that is surer than its device",
         |log, at| match &mut log[at].fact {
-            Fact::Press { uncertainty_us, .. } if *uncertainty_us > 0 => {
-                *uncertainty_us -= 1;
+            Fact::Press { delay_us, .. } if delay_us[1] > 0 => {
+                delay_us[1] -= 1;
                 // One without a stamp has a span of its own on top, which only the reader knew.
                 !matches!(&log[at].fact, Fact::Press { flags, .. } if flags.iter().any(|flag| flag != "late" && flag != "suspect"))
             }

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 /// A home whose attachments stamp their presses themselves, each up to 5 ms late. Every edge counts. A busy machine has a
 /// long time to see what belongs together.
 fn home() -> Home {
-    let pool = "stamps = \"sender\"\nautoconnect = true\nuncertainty_us = 5000\ndebounce_us = 0";
+    let pool = "stamps = \"sender\"\nautoconnect = true\ndelay_us = [0, 5000]\ndebounce_us = 0";
     Home::desk(&format!("{pool}\n[order]\nsettle_us = {SETTLE_US}"))
 }
 
@@ -112,8 +112,9 @@ fn a_photo_finish_is_told_both_ways_and_beside_a_daemon_that_runs() {
     let doubts = |key: &str| -> Vec<Value> {
         json["places"].as_array().unwrap().iter().map(|place| place[key].clone()).collect()
     };
-    assert_eq!(doubts("contests"), [json!([]), json!([seqs[0]]), json!([])]);
-    assert_eq!(doubts("contested_by"), [json!([seqs[1]]), json!([]), json!([])]);
+    let rival = |seq: &u64| json!({ "seq": seq, "chance_permille": null });
+    assert_eq!(doubts("photo"), [json!([]), json!([rival(&seqs[0])]), json!([])]);
+    assert_eq!(doubts("photo_by"), [json!([rival(&seqs[1])]), json!([]), json!([])]);
     assert_eq!(doubts("to_first_us"), [0, 1200, 9000]);
     assert_eq!(json["chain"]["is_written"], true);
     let text = String::from_utf8(explain(&log, &[]).stdout).unwrap();
@@ -294,8 +295,8 @@ fn damage_before_in_and_behind_the_window() {
 
 /// Seqs of another place in the log mean nothing.
 fn without_seqs(mut fact: Fact) -> Fact {
-    if let Fact::Press { contests, tie, .. } = &mut fact {
-        contests.clear();
+    if let Fact::Press { photo, tie, .. } = &mut fact {
+        photo.clear();
         *tie = None;
     }
     fact

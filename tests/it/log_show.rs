@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-use buzzer_server::record::{Fact, Record};
+use buzzer_server::record::{DeviceDelay, Fact, Record};
 use buzzer_tests::harness::log_command::{log_command, written};
 use buzzer_tests::{Attachment, Home, PATIENCE, log};
 use serde_json::Value;
@@ -181,10 +181,11 @@ fn set_clock() -> Vec<(u64, Fact, &'static str)> {
         pool: pool(),
         buzzer,
         device: 1,
-        uncertainty_us: 0,
+        delay_us: [0, 0],
         final_at_us: 0,
         flags: Vec::new(),
-        contests: Vec::new(),
+        photo: Vec::new(),
+        photo_more: false,
         tie: None,
         frame: 0,
     };
@@ -195,7 +196,7 @@ fn set_clock() -> Vec<(u64, Fact, &'static str)> {
         place: "here".into(),
         stamps: "sender".into(),
         buzzers: vec![1, 2],
-        uncertainty_us: 0,
+        delay: DeviceDelay::default(),
     };
     let connect = || Fact::Connect { pool: pool(), by: "autoconnect".into() };
     let anchor = |wall_us, synced| Fact::Anchor { wall_us, bracket_us: 1, synced };

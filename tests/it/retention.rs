@@ -15,7 +15,7 @@ use buzzer_server::log::{ChainHash, Line, SegmentName, Verifier, encode};
 use buzzer_server::mediator::{Announced, Mediator, Output};
 use buzzer_server::pool::PoolSpec;
 use buzzer_server::pool_id::PoolId;
-use buzzer_server::record::{Fact, Record};
+use buzzer_server::record::{DeviceDelay, Fact, Record};
 use buzzer_server::state::State;
 use buzzer_tests::harness::sim_disk::{SimDir, SimFile};
 use buzzer_tests::harness::verifiers::{self, no_python};
@@ -132,8 +132,9 @@ impl Running {
     fn play(&mut self, days: u64) {
         if self.mediator.state().devices().next().is_none() {
             let (name, place) = (String::new(), String::new());
-            let (stamps, buzzers, uncertainty_us) = ("receipt", vec![1], 700);
-            let announced = Announced { pool: desk(), name, place, stamps, buzzers, uncertainty_us };
+            let (stamps, buzzers) = ("receipt", vec![1]);
+            let delay = DeviceDelay { delay_us: [0, 700], ..DeviceDelay::default() };
+            let announced = Announced { pool: desk(), name, place, stamps, buzzers, delay };
             self.mediator.handle_announced(1, announced);
             self.event(Kind::Attached);
         }

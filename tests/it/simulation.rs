@@ -14,7 +14,7 @@ use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::log;
 use buzzer_server::mediator::{Announced, Mediator, Output};
 use buzzer_server::pool::PoolSpec;
-use buzzer_server::record::{Fact, Record};
+use buzzer_server::record::{DeviceDelay, Fact, Record};
 use buzzer_server::state::State;
 use buzzer_server::v1;
 use buzzer_tests::harness::attachment::{frame, key};
@@ -65,7 +65,7 @@ impl World {
                     place: String::new(),
                     stamps: "kernel",
                     buzzers: (1..=8).map(|n| device as u16 * 10 + n).collect(),
-                    uncertainty_us: 0,
+                    delay: DeviceDelay::default(),
                 },
             );
             world.streams.push(Stream::new(&StreamOptions {

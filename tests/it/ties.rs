@@ -15,7 +15,7 @@ use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::draw::{self, Entrant};
 use buzzer_server::mediator::{Announced, Mediator, Output};
 use buzzer_server::pool::PoolSpec;
-use buzzer_server::record::Fact;
+use buzzer_server::record::{DeviceDelay, Fact};
 use buzzer_server::state::State;
 use buzzer_tests::harness::clock::Still;
 
@@ -66,7 +66,7 @@ impl Hub {
                 place: String::new(),
                 stamps: "kernel",
                 buzzers: vec![1, 2, 3, 4],
-                uncertainty_us: 19_000,
+                delay: DeviceDelay { delay_us: [0, 19_000], ..DeviceDelay::default() },
             },
         );
         let stream = Stream::new(&StreamOptions {
@@ -108,9 +108,9 @@ impl Hub {
         let mut presses = Vec::new();
         while let Some(output) = self.mediator.poll_output() {
             if let Output::Record(record) = output
-                && let Fact::Press { buzzer, tie, contests, .. } = record.fact
+                && let Fact::Press { buzzer, tie, photo, .. } = record.fact
             {
-                assert!(tie.is_some() && contests.is_empty(), "one report is a tie and no contest");
+                assert!(tie.is_some() && photo.is_empty(), "one report is a tie and no photo finish");
                 presses.push(buzzer);
             }
         }

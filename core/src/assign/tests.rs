@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::claim::{Claim, Glob, Match};
+use crate::delay::Configured;
 use crate::event::Buzzer;
 use crate::identity::tests::device;
 
@@ -13,7 +14,7 @@ fn claim(vendor: u16, phys: &str, keys: &[u16]) -> Claim {
     let matcher = Match { vendor: Some(vendor), phys: Some(Glob::new(phys)), ..Match::default() };
     let buzzers = (!keys.is_empty()).then(|| pairs.collect());
     let entry = "pool \"a\"".to_owned();
-    Claim { entry, matcher, buzzers, debounce_us: Micros::ZERO, uncertainty_us: None }
+    Claim { entry, matcher, buzzers, debounce_us: Micros::ZERO, delay: Configured::default() }
 }
 
 fn slot(number: u32) -> Verdict {

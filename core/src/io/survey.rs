@@ -13,7 +13,7 @@ use crate::identity::Identity;
 use crate::keys::KeyCode;
 use crate::profile::recognise;
 use crate::roster::inhibited;
-use crate::uncertainty::Uncertainty;
+use crate::delay::{Configured, Delay};
 
 /// One device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +30,8 @@ pub struct Row {
     pub buzzers: Vec<Buzzer>,
     /// Its keys that are no buzzers, where it has a slot and no configuration names those that are.
     pub left_out: Vec<KeyCode>,
-    /// By how much its presses may be older than their stamps.
-    pub uncertainty: Uncertainty,
+    /// How long before their stamps its presses were made.
+    pub delay: Delay,
     /// What is in the way of using it, and the cure. Permissions are looked at for devices that serve a slot.
     pub trouble: Option<String>,
     /// Why it serves no slot though an entry means it or its unit, with the lines that change it.
@@ -75,8 +75,8 @@ fn row(slots: &Slots, verdicts: &[Verdict], devices: &[Identity], index: usize, 
         }
         None => None,
     };
-    let uncertainty =
-        found.as_ref().map_or_else(|| Uncertainty::of(&identity, None), |found| found.uncertainty);
+    let delay =
+        found.as_ref().map_or_else(|| Delay::of(&identity, Configured::default()), |found| found.delay);
     Row {
         profile: recognise(&identity).map(|profile| profile.name()),
         label: found.as_ref().map(|found| found.label.clone()),
@@ -84,7 +84,7 @@ fn row(slots: &Slots, verdicts: &[Verdict], devices: &[Identity], index: usize, 
         left_out: found.map(|found| found.left_out).unwrap_or_default(),
         identity,
         verdict,
-        uncertainty,
+        delay,
         trouble,
         remark,
     }
@@ -95,6 +95,7 @@ mod tests {
     use super::*;
     use crate::claim::{Claim, Match, SlotId};
     use crate::identity::tests::device;
+    use crate::delay::Span;
     use crate::io::sysfs::tests::plug;
     use crate::time::Micros;
     use std::fs;
@@ -128,18 +129,19 @@ mod tests {
             ("event6", None, None, false),
         ];
         assert_eq!(brief, want);
-        let spans: Vec<_> = rows.iter().map(|row| row.uncertainty.us.as_us()).collect();
-        assert_eq!(spans, [19_000, 19_000, 19_000, 21_000], "with a slot or without");
+        let spans: Vec<_> = rows.iter().map(|row| row.delay.us.max_us.as_us()).collect();
+        assert_eq!(spans, [100_000; 4], "with a slot or without");
         assert_eq!(rows[3].verdict, Verdict::Unclaimed);
 
         let matcher = Match { vendor: Some(0x054c), ..Match::default() };
-        let uncertainty_us = Some(Micros::from_us(7));
+        let us = Span::new(Micros::from_us(3), Micros::from_us(7));
+        let delay = Configured { delay_us: Some(us), scan_us: None };
         let entry = "pool \"a\"".to_owned();
-        let claim = Claim { entry, matcher, buzzers: None, debounce_us: Micros::ZERO, uncertainty_us };
+        let claim = Claim { entry, matcher, buzzers: None, debounce_us: Micros::ZERO, delay };
         let rows = survey(Claims::Listed(vec![claim]), root.path(), &input).unwrap().rows;
         let verdicts: Vec<_> = rows.iter().map(|row| row.verdict.clone()).collect();
-        assert_eq!(rows[0].uncertainty.us, Micros::from_us(7), "the slot's claim says so");
-        assert_eq!(rows[1].uncertainty.us, Micros::from_ms(19), "which is not this device's");
+        assert_eq!(rows[0].delay.us, us, "the slot's claim says so");
+        assert_eq!(rows[1].delay.us.max_us, Micros::from_ms(100), "which is not this device's");
         let slot = SlotId::new(0);
         let other = Verdict::Ambiguous(slot);
         assert_eq!(verdicts, [Verdict::Slot(slot), other.clone(), other, Verdict::Unclaimed]);

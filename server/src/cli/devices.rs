@@ -11,6 +11,7 @@ use buzzer_core::assign::remarks::Remark;
 use buzzer_core::identity::Identity;
 pub(crate) use buzzer_core::io::survey::Row;
 use buzzer_core::io::survey::{Survey, survey};
+use buzzer_core::time::Micros;
 use buzzer_core::quote::{Plain, Toml};
 use buzzer_server::config::Config;
 use buzzer_server::io::hardware::{self, INPUT_DIR, SYSFS_ROOT};
@@ -109,21 +110,21 @@ fn need_sysfs(root: &Path) -> anyhow::Result<()> {
 /// Who plays on the slower device is first less often than told, so those that differ are named.
 fn unlike(devices: &[Device]) -> Option<String> {
     let playing = || devices.iter().filter(|device| device.pool.is_some());
-    let least = playing().min_by_key(|device| device.row.uncertainty.us)?;
-    let most = playing().max_by_key(|device| device.row.uncertainty.us)?;
-    let radios = playing().filter(|device| device.row.uncertainty.wireless).count();
+    let least = playing().min_by_key(|device| device.row.delay.us.max_us)?;
+    let most = playing().max_by_key(|device| device.row.delay.us.max_us)?;
+    let radios = playing().filter(|device| device.row.delay.wireless).count();
     let mixed = radios > 0 && radios < playing().count();
-    if !mixed && !least.row.uncertainty.is_unlike(&most.row.uncertainty) {
+    if !mixed && !least.row.delay.is_unlike(&most.row.delay) {
         return None;
     }
     let span = |device: &Device| {
-        let Row { identity, uncertainty, .. } = &device.row;
-        format!("{} {} us", identity.node, uncertainty.us.as_us())
+        let Row { identity, delay, .. } = &device.row;
+        format!("{} up to {} us", identity.node, delay.us.max_us.as_us())
     };
     let radio = if mixed { ", and only some have a radio" } else { "" };
     Some(format!(
         "! The devices are unequal ({}, {}{radio}): close presses between them will be told as a photo finish. Give all \
-         players the same model, or measure each: buzzerd devices --measure",
+         players the same model",
         span(least),
         span(most),
     ))
@@ -145,7 +146,7 @@ fn write_text(out: &mut String, row: &Row, pool: Option<&str>, lines: &mut Lines
     if !row.left_out.is_empty() {
         writeln!(out, "    no buzzers, unless `buzzers` names them: {}", left_out(row))?;
     }
-    writeln!(out, "    {}", row.uncertainty)?;
+    writeln!(out, "    {}", row.delay)?;
     match (&row.remark, &row.trouble) {
         (Some(remark), _) => out.push_str(&lines.of(remark, "    ")),
         (None, Some(trouble)) => writeln!(out, "    ! {}", Plain(trouble))?,
@@ -206,9 +207,12 @@ fn write_json(out: &mut String, row: &Row, pool: Option<&str>) -> fmt::Result {
         "not_used": pool.is_none().then(|| why_unused(row)),
         "buzzers": row.buzzers.iter().map(|buzzer| buzzer.0).collect::<Vec<_>>(),
         "left_out": row.left_out.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "uncertainty_us": row.uncertainty.us.as_us(),
-        "uncertainty_basis": row.uncertainty.basis.name(),
-        "wireless": row.uncertainty.wireless,
+        "delay_us": [row.delay.us.min_us.as_us(), row.delay.us.max_us.as_us()],
+        "delay_basis": row.delay.basis.name(),
+        "width_us": row.delay.width_us.as_us(),
+        "scan_us": row.delay.scan_us.map(Micros::as_us),
+        "poll_us": row.delay.poll_us.map(Micros::as_us),
+        "wireless": row.delay.wireless,
         "ambiguous": matches!(row.verdict, Verdict::Ambiguous(_)),
         "trouble": row.trouble,
         "advice": row.remark.iter().flat_map(|remark| &remark.advice).map(|advice| &advice.line).collect::<Vec<_>>(),
@@ -223,7 +227,7 @@ pub(crate) mod tests {
     use buzzer_core::endpoint::Endpoint;
     use buzzer_core::identity::BUS_USB;
     use buzzer_core::keys::KeyBits;
-    use buzzer_core::uncertainty::Uncertainty;
+    use buzzer_core::delay::{Configured, Delay};
 
     /// A device of nobody's make that is polled every so many ms.
     pub(crate) fn device(node: &str, pool: Option<&str>, poll_ms: u64, name: &str) -> Device {
@@ -243,7 +247,7 @@ pub(crate) mod tests {
             endpoint: Endpoint::parse(&format!("{poll_ms}ms"), "", "12", "xhci_hcd"),
         };
         let row = Row {
-            uncertainty: Uncertainty::of(&identity, None),
+            delay: Delay::of(&identity, Configured::default()),
             identity,
             profile: None,
             verdict: Verdict::Slot(SlotId::new(0)),

@@ -11,7 +11,6 @@ use buzzer_core::io::evdev_node::{self, OpenError};
 use buzzer_core::io::measure::{self, MeasureError};
 use buzzer_core::io::sys;
 use buzzer_core::time::Micros;
-use buzzer_core::uncertainty::of_measured;
 use buzzer_server::config::{Config, PoolSource};
 use buzzer_server::counted::counted;
 use buzzer_server::io::hardware::{INPUT_DIR, SYSFS_ROOT};
@@ -63,13 +62,12 @@ pub(crate) fn run(
     })?;
     drop(node);
     let cadence = watch.cadence();
-    let advice = cadence.usual_us.map(|usual| of_measured(identity, usual));
     match is_json {
-        true => print_json(&json(device, cadence, advice))?,
-        false => print(&text(device, cadence, advice, seconds))?,
+        true => print_json(&json(device, cadence))?,
+        false => print(&text(device, cadence, seconds))?,
     }
     // A measurement that measured nothing has failed, whatever it printed.
-    advice.map(drop).ok_or_else(|| Failure::Failed(anyhow!(too_little(cadence))))
+    cadence.usual_us.map(drop).ok_or_else(|| Failure::Failed(anyhow!(too_little(cadence))))
 }
 
 fn in_use(path: &Path, by: &str) -> Error {
@@ -89,7 +87,7 @@ fn choose<'a>(config: &Config, devices: &'a [Device], target: Option<&str>) -> R
         return Err(match pool.source {
             PoolSource::Virtual { .. } => anyhow!(
                 "pool {target:?} is virtual: there is no device to measure; say in its [[pool]] what its programs take to \
-                 notice a press: uncertainty_us"
+                 notice a press: delay_us"
             ),
             PoolSource::Hardware(_) => {
                 anyhow!("pool {target:?} is configured, but its device is not plugged in: plug it in")
@@ -137,28 +135,24 @@ fn us(span: Option<Micros>) -> String {
     span.map_or_else(|| "unknown".to_owned(), |span| format!("{} us", span.as_us()))
 }
 
-fn text(device: &Device, cadence: Cadence, advice: Option<Micros>, seconds: u16) -> String {
+fn text(device: &Device, cadence: Cadence, seconds: u16) -> String {
     let Cadence { reports, intervals, smallest_us, usual_us } = cadence;
-    let mut text = format!(
+    format!(
         "{}\n    {} in {seconds} s, {} without a pause\n    smallest interval {}, usual interval {}\n    A device reports only \
          what changes: the poll period shows in the intervals of continuous motion or of buttons hit together, not in those \
-         of single presses (above {} ms they are left out).\n    From the hardware's description: {}\n",
+         of single presses (above {} ms they are left out).\n    It is the period, not the delay: how long before its time a press was made, no report says.\n    From the \
+         hardware's description: {}\n",
         device.row.identity.describe(),
         counted(reports as u64, "report"),
         counted(intervals as u64, "interval"),
         us(smallest_us),
         us(usual_us),
         PAUSE.as_us() / 1000,
-        device.row.uncertainty,
-    );
-    if let Some(advice) = advice {
-        text += "For the configuration, in the [[pool]] or entry of this device:\n";
-        text += &format!("uncertainty_us = {}\n", advice.as_us());
-    }
-    text
+        device.row.delay,
+    )
 }
 
-fn json(device: &Device, cadence: Cadence, advice: Option<Micros>) -> String {
+fn json(device: &Device, cadence: Cadence) -> String {
     let Cadence { reports, intervals, smallest_us, usual_us } = cadence;
     let line = json!({
         "node": format!("{INPUT_DIR}/{}", device.row.identity.node),
@@ -168,7 +162,6 @@ fn json(device: &Device, cadence: Cadence, advice: Option<Micros>) -> String {
         "intervals": intervals,
         "smallest_us": smallest_us.map(Micros::as_us),
         "usual_us": usual_us.map(Micros::as_us),
-        "uncertainty_us": advice.map(Micros::as_us),
     });
     format!("{line}\n")
 }

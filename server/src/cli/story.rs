@@ -5,6 +5,7 @@ use buzzer_server::counted::counted;
 use std::collections::VecDeque;
 
 use buzzer_core::time::Micros;
+use buzzer_server::photo::Rival;
 use buzzer_server::record::{Fact, Record};
 
 /// A race is over when nobody has pressed for so long.
@@ -26,12 +27,12 @@ impl Story {
     /// What there is to say about this record; mostly nothing or one line.
     pub(super) fn lines(&mut self, record: &Record) -> Vec<String> {
         match &record.fact {
-            Fact::Press { buzzer, uncertainty_us, final_at_us, flags, contests, tie, .. } => {
+            Fact::Press { buzzer, delay_us, final_at_us, flags, photo, tie, .. } => {
                 let mut lines = vec![self.press(record, *buzzer, *final_at_us)];
                 if tie.is_some() {
                     lines.push(remark("TIE: drawn by lot, as said above"));
                 }
-                if let Some(text) = self.photo_finish(contests, *uncertainty_us) {
+                if let Some(text) = self.photo_finish(photo, *delay_us) {
                     lines.push(remark(&text));
                 }
                 lines.extend(flags.iter().filter_map(|flag| flag_in_words(flag)).map(remark));
@@ -64,19 +65,19 @@ impl Story {
         format!("{:>4}. buzzer {buzzer}   {gap}", self.place)
     }
 
-    fn photo_finish(&self, contests: &[u64], uncertainty_us: u64) -> Option<String> {
-        let mut rivals: Vec<u16> = contests
+    fn photo_finish(&self, photo: &[Rival], delay_us: [i64; 2]) -> Option<String> {
+        let mut rivals: Vec<u16> = photo
             .iter()
-            .filter_map(|seq| self.presses.iter().find(|(known, ..)| known == seq))
+            .filter_map(|rival| self.presses.iter().find(|(known, ..)| *known == rival.seq))
             .map(|(_, buzzer, _)| *buzzer)
             .collect();
         rivals.dedup();
         let rivals: Vec<String> = rivals.iter().map(u16::to_string).collect();
-        (!contests.is_empty()).then(|| {
+        (!photo.is_empty()).then(|| {
             format!(
                 "PHOTO FINISH with buzzer {}: its time may be up to {} late, so it may have been earlier; the host decides",
                 rivals.join(", "),
-                ms(uncertainty_us),
+                ms(delay_us[1].max(0).cast_unsigned()),
             )
         })
     }
@@ -159,15 +160,16 @@ mod tests {
         story.lines(&Record { seq, at_us, fact }).join("\n")
     }
 
-    fn press(buzzer: u16, final_at_us: u64, flags: &[&str], contests: &[u64], tie: Option<u64>) -> Fact {
+    fn press(buzzer: u16, final_at_us: u64, flags: &[&str], photo: &[u64], tie: Option<u64>) -> Fact {
         Fact::Press {
             pool: "p".parse().unwrap(),
             buzzer,
             device: 1,
-            uncertainty_us: 9500,
+            delay_us: [0, 9500],
             final_at_us,
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
-            contests: contests.to_vec(),
+            photo: photo.iter().map(|seq| Rival { seq: *seq, chance_permille: None }).collect(),
+            photo_more: false,
             tie,
             frame: 0,
         }

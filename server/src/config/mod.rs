@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use buzzer_core::event::Buzzer;
 use buzzer_core::keys::KeyCode;
 use buzzer_core::time::Micros;
-use buzzer_core::uncertainty;
+use buzzer_core::delay::{self, Basis, Delay, Span};
 
 use self::document::{Place, Refusal, Table};
 pub use self::host::{Authority, Host};
@@ -38,8 +38,8 @@ pub const SETTLE_US_MAX: Micros = Micros::from_us(100_000);
 pub const DEBOUNCE_US_DEFAULT: Micros = Micros::from_us(15_000);
 /// The longest debounce: a hand that hits again after a second means it.
 pub const DEBOUNCE_US_MAX: Micros = Micros::from_us(1_000_000);
-/// The largest uncertainty that can be configured: who is a second late was not first.
-pub const UNCERTAINTY_US_MAX: Micros = Micros::from_us(1_000_000);
+/// The longest delay that can be configured: who is a second late was not first.
+pub const DELAY_US_MAX: Micros = Micros::from_us(1_000_000);
 /// The longest wake-up that can be asked for; no processor sleeps deeper.
 pub const CPU_DMA_LATENCY_US_MAX: Micros = Micros::from_us(10_000);
 /// The least that `log.keep_bytes` can ask for: two segments.
@@ -124,8 +124,8 @@ pub enum PoolSource {
         socket: PathBuf,
         /// Whose time counts.
         stamps: VirtualStamps,
-        /// By how much a press may be older than its stamp, at most [`UNCERTAINTY_US_MAX`].
-        uncertainty_us: Micros,
+        /// How long before its stamp a press was made, at most [`DELAY_US_MAX`].
+        delay: Delay,
     },
 }
 
@@ -140,12 +140,20 @@ pub enum VirtualStamps {
 }
 
 impl VirtualStamps {
-    /// By how much a press may be older than its stamp, unless told otherwise: with receipt stamps the reader's own delay;
+    /// How long before its stamp a press was made, unless told otherwise: with receipt stamps the reader's own delay;
     /// a sender says what its stamps are worth, and says nothing if they are exact.
-    pub const fn uncertainty_us(self) -> Micros {
+    pub const fn delay_us(self) -> Span {
         match self {
-            Self::Receipt => uncertainty::RECEIPT,
-            Self::Sender => Micros::ZERO,
+            Self::Receipt => delay::RECEIPT,
+            Self::Sender => Span::new(Micros::ZERO, Micros::ZERO),
+        }
+    }
+
+    /// What that stands on.
+    pub const fn basis(self) -> Basis {
+        match self {
+            Self::Receipt => Basis::Receipt,
+            Self::Sender => Basis::Program,
         }
     }
 }
@@ -158,9 +166,9 @@ pub struct DeviceEntry {
     /// Its keys and their buzzers, by number: no key twice, no number twice in the pool. `None`: the profile of known
     /// hardware, else every key; only where it is the pool's one device.
     pub buzzers: Option<Vec<(KeyCode, Buzzer)>>,
-    /// By how much a press may be older than its stamp: its own or, where it sets none, that of the pool, at most
-    /// [`UNCERTAINTY_US_MAX`]. `None`: as the hardware tells.
-    pub uncertainty_us: Option<Micros>,
+    /// How long before its stamp a press was made, at most [`DELAY_US_MAX`]: its own or, where it sets none, that of the
+    /// pool; nothing: as the hardware tells.
+    pub delay: delay::Configured,
 }
 
 /// What a device must look like. All that is given must fit, and something is given.

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use buzzer_core::delay::{Configured, Delay, Span};
 use buzzer_core::event::Buzzer;
 use buzzer_core::keys::{KeyCode, UnknownKey};
 use buzzer_core::time::Micros;
 
 use super::document::{self, Place, Refusal, Table};
-use super::{DEBOUNCE_US_MAX, SOCKET_PATH_BYTES_MAX, UNCERTAINTY_US_MAX, absolute_path, micros};
+use super::{DEBOUNCE_US_MAX, DELAY_US_MAX, SOCKET_PATH_BYTES_MAX, absolute_path, micros};
 use super::{DeviceEntry, MatchConfig, PoolConfig, PoolId, PoolSource, VirtualStamps};
 
 /// Every `[[pool]]`; `debounce_us` is for those that set none and whose presses have stamps of their own.
@@ -36,7 +37,7 @@ pub(super) fn pools(place: &Place<'_>, debounce_us: Micros) -> Result<Vec<PoolCo
 }
 
 fn pool(table: &Table<'_>, debounce_us: Micros) -> Result<PoolConfig, Refusal> {
-    const KEYS: [&str; 9] = [
+    const KEYS: [&str; 11] = [
         "id",
         "match",
         "buzzers",
@@ -44,6 +45,8 @@ fn pool(table: &Table<'_>, debounce_us: Micros) -> Result<PoolConfig, Refusal> {
         "socket",
         "stamps",
         "debounce_us",
+        "delay_us",
+        "scan_us",
         "uncertainty_us",
         "autoconnect",
     ];
@@ -78,15 +81,15 @@ fn source(table: &Table<'_>) -> Result<PoolSource, Refusal> {
             _ => table.refuse("found none of match, device and socket, expected exactly one of them"),
         });
     };
-    let uncertainty_us = uncertainty_us(table)?;
+    let delay = delay(table)?;
     if *kind == "socket" {
         refuse_key(table, "buzzers", "each attachment to the socket says which buzzers it has")?;
-        return virtual_source(place, table.get("stamps"), uncertainty_us);
+        return virtual_source(place, table.get("stamps"), delay);
     }
     refuse_key(table, "stamps", "only a pool with a socket has it: hardware is stamped by the kernel")?;
     let mut numbers = BTreeMap::new();
     if *kind == "match" {
-        let device = device(place, table.get("buzzers"), uncertainty_us, &mut numbers)?;
+        let device = device(place, table.get("buzzers"), delay, &mut numbers)?;
         return Ok(PoolSource::Hardware(vec![device]));
     }
     refuse_key(table, "buzzers", "each entry of device has its own")?;
@@ -94,13 +97,17 @@ fn source(table: &Table<'_>) -> Result<PoolSource, Refusal> {
         place.filled_list("a list of devices such as [ { match = { phys = \"usb-*-1.1/*\" } } ]")?;
     let devices = entries.iter().map(|place| {
         let entry = place.table("a device such as { match = { phys = \"usb-*-1.1/*\" } }")?;
-        entry.only(&["match", "buzzers", "uncertainty_us"])?;
+        entry.only(&["match", "buzzers", "delay_us", "scan_us", "uncertainty_us"])?;
         let buzzers = match entries.len() {
             1 => entry.get("buzzers"),
             // Two devices that both bring a profile would both be buzzers 1 to 4.
             _ => Some(entry.need("buzzers", "it in each of several devices: no number may be there twice")?),
         };
-        let own = self::uncertainty_us(&entry)?.or(uncertainty_us);
+        let own = self::delay(&entry)?;
+        let own = Configured {
+            delay_us: own.delay_us.or(delay.delay_us),
+            scan_us: own.scan_us.or(delay.scan_us),
+        };
         device(&entry.need("match", MATCH)?, buzzers, own, &mut numbers)
     });
     Ok(PoolSource::Hardware(devices.collect::<Result<_, _>>()?))
@@ -113,14 +120,36 @@ fn refuse_key(table: &Table<'_>, name: &str, why: &str) -> Result<(), Refusal> {
     }
 }
 
-fn uncertainty_us(table: &Table<'_>) -> Result<Option<Micros>, Refusal> {
-    micros(table, "uncertainty_us", UNCERTAINTY_US_MAX)
+/// How long before its stamp a press was made, and the scan time.
+fn delay(table: &Table<'_>) -> Result<Configured, Refusal> {
+    const EXPECTED: &str = "the shortest and the longest delay in microseconds, such as [2000, 14000]";
+    if let Some(old) = table.get("uncertainty_us") {
+        let us = old.whole().filter(|us| *us <= DELAY_US_MAX.as_us()).map_or("N".to_owned(), |us| us.to_string());
+        return Err(old.refuse(format!(
+            "uncertainty_us is no more, a delay has a shortest and a longest value: write delay_us = [0, {us}]"
+        )));
+    }
+    let ends = |place: Place<'_>| {
+        let ends: Vec<Micros> = place
+            .list(EXPECTED)?
+            .iter()
+            .map(|end| Ok(Micros::from_us(end.number(0..=DELAY_US_MAX.as_us(), "microseconds")?)))
+            .collect::<Result<_, Refusal>>()?;
+        match *ends {
+            [min_us, max_us] if min_us <= max_us => Ok(Span::new(min_us, max_us)),
+            _ => Err(place.expected(EXPECTED)),
+        }
+    };
+    Ok(Configured {
+        delay_us: table.get("delay_us").map(ends).transpose()?,
+        scan_us: micros(table, "scan_us", DELAY_US_MAX)?,
+    })
 }
 
 fn virtual_source(
     place: &Place<'_>,
     stamps: Option<Place<'_>>,
-    uncertainty_us: Option<Micros>,
+    configured: Configured,
 ) -> Result<PoolSource, Refusal> {
     const SOCKET: &str = "the absolute path of a socket, at most 107 bytes";
     let stamps = match stamps {
@@ -136,8 +165,8 @@ fn virtual_source(
     if text.len() > SOCKET_PATH_BYTES_MAX || text.ends_with('/') || Path::new(text).file_name().is_none() {
         return Err(place.expected(SOCKET));
     }
-    let uncertainty_us = uncertainty_us.unwrap_or(stamps.uncertainty_us());
-    Ok(PoolSource::Virtual { socket, stamps, uncertainty_us })
+    let delay = Delay::of_program(stamps.basis(), stamps.delay_us());
+    Ok(PoolSource::Virtual { socket, stamps, delay: delay.configured(configured) })
 }
 
 const MATCH: &str = "a table with at least one of vendor, product, name, phys, uniq";
@@ -145,7 +174,7 @@ const MATCH: &str = "a table with at least one of vendor, product, name, phys, u
 fn device(
     matcher: &Place<'_>,
     buzzers: Option<Place<'_>>,
-    uncertainty_us: Option<Micros>,
+    delay: Configured,
     numbers: &mut BTreeMap<Buzzer, String>,
 ) -> Result<DeviceEntry, Refusal> {
     let table = matcher.table(MATCH)?;
@@ -161,7 +190,7 @@ fn device(
     if config == MatchConfig::default() {
         return Err(matcher.expected(MATCH));
     }
-    Ok(DeviceEntry { matcher: config, buzzers, uncertainty_us })
+    Ok(DeviceEntry { matcher: config, buzzers, delay })
 }
 
 fn usb_id(table: &Table<'_>, name: &str) -> Result<Option<u16>, Refusal> {

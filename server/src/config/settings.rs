@@ -2,6 +2,7 @@
 //! on, with the values that hold. Guarantee: no text is longer than [`SETTING_CHARS_MAX`] characters, so whoever puts them
 //! into records can keep lines short.
 
+use buzzer_core::delay::Span;
 use buzzer_core::quote::Toml;
 
 use super::{Config, DeviceEntry, MatchConfig, PoolSource, VirtualStamps};
@@ -21,14 +22,17 @@ pub fn settings(config: &Config) -> Vec<String> {
         set(format!("{pool_key}.autoconnect"), pool.autoconnect.to_string());
         set(format!("{pool_key}.debounce_us"), pool.debounce_us.as_us().to_string());
         match &pool.source {
-            PoolSource::Virtual { socket, stamps, uncertainty_us } => {
+            PoolSource::Virtual { socket, stamps, delay } => {
                 set(format!("{pool_key}.socket"), Toml(&socket.display().to_string()).to_string());
                 let stamps = match stamps {
                     VirtualStamps::Receipt => "\"receipt\"",
                     VirtualStamps::Sender => "\"sender\"",
                 };
                 set(format!("{pool_key}.stamps"), stamps.to_owned());
-                set(format!("{pool_key}.uncertainty_us"), uncertainty_us.as_us().to_string());
+                set(format!("{pool_key}.delay_us"), span(delay.us));
+                if let Some(scan_us) = delay.scan_us {
+                    set(format!("{pool_key}.scan_us"), scan_us.as_us().to_string());
+                }
             }
             PoolSource::Hardware(entries) => {
                 for (entry, number) in entries.iter().zip(1..) {
@@ -41,7 +45,7 @@ pub fn settings(config: &Config) -> Vec<String> {
 }
 
 fn device(key: &str, entry: &DeviceEntry, set: &mut impl FnMut(String, String)) {
-    let DeviceEntry { matcher, buzzers, uncertainty_us } = entry;
+    let DeviceEntry { matcher, buzzers, delay } = entry;
     let MatchConfig { vendor, product, name, phys, uniq } = matcher;
     for (part, id) in [("vendor", vendor), ("product", product)] {
         if let Some(id) = id {
@@ -56,9 +60,16 @@ fn device(key: &str, entry: &DeviceEntry, set: &mut impl FnMut(String, String)) 
     for (code, buzzer) in buzzers.iter().flatten() {
         set(format!("{key}.buzzers.{}", buzzer.0), format!("\"{code}\""));
     }
-    if let Some(uncertainty_us) = uncertainty_us {
-        set(format!("{key}.uncertainty_us"), uncertainty_us.as_us().to_string());
+    if let Some(delay_us) = delay.delay_us {
+        set(format!("{key}.delay_us"), span(delay_us));
     }
+    if let Some(scan_us) = delay.scan_us {
+        set(format!("{key}.scan_us"), scan_us.as_us().to_string());
+    }
+}
+
+fn span(us: Span) -> String {
+    format!("[{}, {}]", us.min_us.as_us(), us.max_us.as_us())
 }
 
 fn cut(text: String) -> String {
@@ -85,7 +96,7 @@ mod tests {
             "pool[1].device[1].buzzers.2 = \"BTN_TRIGGER_HAPPY6\"",
             "pool[2].device[2].match.phys = \"usb-*-1.2/*\"",
             "pool[3].stamps = \"receipt\"",
-            "pool[3].uncertainty_us = 1000",
+            "pool[3].delay_us = [0, 1000]",
         ] {
             assert!(settings.iter().any(|setting| setting == want), "{want}: {settings:#?}");
         }

@@ -45,7 +45,7 @@ use super::wall_clock::WallClock;
 use crate::config::{PoolSource, VirtualStamps};
 use crate::http::Route;
 use crate::mediator::{Announced, Mediator, Output};
-use crate::record::Record;
+use crate::record::{DeviceDelay, Record};
 
 /// Sockets that one look finds ready.
 const READY_MAX: usize = 1024;
@@ -254,7 +254,7 @@ impl Daemon {
 
     fn attach(&mut self, attached: Attached, now: KernelTime) {
         let Attached { pool, greeting, fd, read_ahead } = attached;
-        let PoolSource::Virtual { socket, stamps, uncertainty_us } = &pool.source else { return };
+        let PoolSource::Virtual { socket, stamps, delay } = &pool.source else { return };
         let (stamps, stamps_name) = match stamps {
             VirtualStamps::Receipt => (Stamps::Receipt, "receipt"),
             VirtualStamps::Sender => (Stamps::Sender, "sender"),
@@ -266,7 +266,7 @@ impl Daemon {
             place: socket.display().to_string(),
             stamps: stamps_name,
             buzzers: greeting.keys.buzzers().iter().map(|buzzer| buzzer.0).collect(),
-            uncertainty_us: uncertainty_us.as_us(),
+            delay: DeviceDelay::from(delay),
         };
         self.mediator.handle_announced(device, announced);
         let attachment = Attachment {

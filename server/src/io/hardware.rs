@@ -26,7 +26,7 @@ use crate::log::explain::words::list;
 use crate::mediator::{Announced, Mediator, Output};
 use crate::pool::PoolSpec;
 use crate::pool_id::PoolId;
-use crate::record::Fact;
+use crate::record::{DeviceDelay, Fact};
 
 /// Where device nodes are.
 pub const INPUT_DIR: &str = "/dev/input";
@@ -70,7 +70,7 @@ pub fn claims(config: &Config) -> Claims {
                 matcher: matcher(&entry.matcher),
                 buzzers: entry.buzzers.clone(),
                 debounce_us: pool.debounce_us,
-                uncertainty_us: entry.uncertainty_us,
+                delay: entry.delay,
             })
             .collect(),
     });
@@ -177,7 +177,7 @@ impl Hardware {
                         place: format!("{} {}", identity.node, identity.phys),
                         stamps: "kernel",
                         buzzers: found.keys.buzzers().iter().map(|buzzer| buzzer.0).collect(),
-                        uncertainty_us: found.uncertainty.us.as_us(),
+                        delay: DeviceDelay::from(&found.delay),
                     };
                     mediator.handle_opened(slot, device.get(), announced);
                 }

@@ -7,9 +7,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 
 use crate::button::STUCK_US;
-use crate::contest::Contests;
 use crate::counted::counted;
 use crate::draw::{self, Entrant};
+use crate::photo::{self, Photos, Rival, Sureness};
 use crate::pool_id::PoolId;
 use crate::record::{Fact, Record};
 use crate::state::State;
@@ -37,7 +37,7 @@ pub struct Derived {
     /// Presses: whether they counted, uncertainty, when they are final, photo finishes.
     pub presses: u64,
     /// Those of them that name a press which they may precede.
-    pub contests: u64,
+    pub photos: u64,
     /// Draws.
     pub draws: u64,
     /// Late presses.
@@ -50,9 +50,9 @@ impl Derived {
     const fn take(&mut self, fact: &Fact) {
         self.records += 1;
         match fact {
-            Fact::Press { contests, .. } => {
+            Fact::Press { photo, .. } => {
                 self.presses += 1;
-                self.contests += !contests.is_empty() as u64;
+                self.photos += !photo.is_empty() as u64;
             }
             Fact::Draw { .. } => self.draws += 1,
             Fact::Late { .. } => self.late += 1,
@@ -66,9 +66,7 @@ impl Derived {
 #[derive(Debug, Default)]
 pub struct Audit {
     state: State,
-    contests: Contests,
-    /// Presses of a tie, which are no contest: they are told when the last of them is there.
-    untold: Vec<Told>,
+    photos: Photos,
     /// Presses that came late and have to be said so behind their group.
     late: VecDeque<u64>,
     draw: Option<Draw>,
@@ -100,14 +98,6 @@ struct Told {
     frame: u32,
 }
 
-impl Told {
-    /// Whether a draw put both in their order.
-    fn is_tied_with(&self, other: &Self) -> bool {
-        let same = self.at_us == other.at_us && self.without_stamp == other.without_stamp;
-        same && self.tie.is_some() && self.tie == other.tie
-    }
-}
-
 #[derive(Debug)]
 struct Draw {
     seq: u64,
@@ -127,10 +117,11 @@ struct Press<'a> {
     pool: &'a PoolId,
     buzzer: u16,
     device: u32,
-    uncertainty_us: u64,
+    delay_us: [i64; 2],
     final_at_us: u64,
     flags: &'a [String],
-    contests: &'a [u64],
+    photo: &'a [Rival],
+    photo_more: bool,
     tie: Option<u64>,
     frame: u32,
 }
@@ -187,25 +178,16 @@ impl Audit {
                 let (seed, presses, drawn) = (bytes.map(u64::to_be_bytes), *presses, Vec::new());
                 self.draw = Some(Draw { seq, seed, presses, drawn });
             }
-            Fact::Press {
-                pool,
-                buzzer,
-                device,
-                uncertainty_us,
-                final_at_us,
-                flags,
-                contests,
-                tie,
-                frame,
-            } => {
+            Fact::Press { pool, buzzer, device, delay_us, final_at_us, flags, photo, photo_more, tie, frame } => {
                 let press = Press {
                     pool,
                     buzzer: *buzzer,
                     device: *device,
-                    uncertainty_us: *uncertainty_us,
+                    delay_us: *delay_us,
                     final_at_us: *final_at_us,
                     flags,
-                    contests,
+                    photo,
+                    photo_more: *photo_more,
                     tie: *tie,
                     frame: *frame,
                 };
@@ -403,13 +385,13 @@ impl Audit {
         }
         let has = |flag: &str| press.flags.iter().any(|name| name == flag);
         let (is_late, without_stamp) = (has("late"), has("stale_stamp") || has("recovered"));
-        let device_us = self.state.uncertainty_us(press.device);
+        let delay = self.state.delay(press.device);
+        let ([min_us, max_us], own_us) = (press.delay_us, [delay.min_us, delay.max_us]);
         // Without a stamp of its own it may be older by a span that the log does not name.
-        if press.uncertainty_us < device_us || (press.uncertainty_us > device_us && !without_stamp) {
-            let said_us = press.uncertainty_us;
-            self.say(seq, format!("uncertainty {said_us} µs, but its device has {device_us} µs"));
+        if min_us != delay.min_us || max_us < delay.max_us || (max_us > delay.max_us && !without_stamp) {
+            self.say(seq, format!("a delay of {:?} µs, but its device has {own_us:?} µs", press.delay_us));
         }
-        let final_at_us = at_us.saturating_add(self.state.uncertainty_us_max());
+        let final_at_us = self.state.final_at_us(at_us, press.delay_us);
         if !self.is_cut && press.final_at_us != final_at_us {
             let said_us = press.final_at_us;
             self.say(seq, format!("said to be final at {said_us} µs, but that is {final_at_us} µs"));
@@ -421,7 +403,7 @@ impl Audit {
         let Press { device, tie, frame, .. } = *press;
         let told = Told { seq, at_us, device, without_stamp, tie, frame };
         self.check_tie(seq, press, told, is_late);
-        self.check_contests(seq, press, told);
+        self.check_photo(seq, press, at_us, delay);
         if is_late {
             self.late.push_back(seq);
         }
@@ -448,27 +430,27 @@ impl Audit {
         }
     }
 
-    fn check_contests(&mut self, seq: u64, press: &Press<'_>, told: Told) {
-        if self.untold.last().is_some_and(|before| !before.is_tied_with(&told)) {
-            self.tell_all();
+    fn check_photo(&mut self, seq: u64, said: &Press<'_>, at_us: u64, delay: photo::Delay) {
+        let press = photo::Press { at_us, device: said.device, frame: said.frame, delay, own_us: said.delay_us };
+        let expected = self.photos.of(&press);
+        // The chance comes from a table that the log does not hold; that it is certain, the log proves.
+        let fits = |(rival, (of, _, sureness)): (&Rival, &(u64, photo::Press, Sureness))| {
+            let is_sure = rival.chance_permille == Some(1000);
+            let is_chance = rival.chance_permille.is_none_or(|chance| (1..=1000).contains(&chance));
+            rival.seq == *of && is_chance && is_sure == (*sureness == Sureness::Reversed)
+        };
+        let count = said.photo.len() == expected.rivals.len() && said.photo_more == expected.more;
+        if !count || !said.photo.iter().zip(&expected.rivals).all(fits) {
+            let words = |(seq, _, sureness): &(u64, photo::Press, Sureness)| format!("{seq} {sureness:?}");
+            let expected: Vec<_> = expected.rivals.iter().map(words).collect();
+            let said: Vec<_> = said.photo.iter().map(|rival| rival.seq).collect();
+            self.say(seq, format!("said to be in a photo finish with {said:?}, but that is with {expected:?}"));
         }
-        let expected = self.contests.of(told.at_us, told.device, press.uncertainty_us);
-        if expected != press.contests {
-            let said = press.contests;
-            self.say(seq, format!("said to contest {said:?}, but it contests {expected:?}"));
-        }
-        self.untold.push(told);
-    }
-
-    fn tell_all(&mut self) {
-        for Told { seq, at_us, device, .. } in self.untold.drain(..) {
-            self.contests.tell(at_us, device, seq);
-        }
+        self.photos.tell(seq, press);
     }
 
     /// A record that is no press ends the group.
     fn end_group(&mut self) {
-        self.tell_all();
         self.last_press = None;
         let Some(draw) = self.draw.take() else { return };
         let Draw { seq, seed, presses, drawn } = draw;

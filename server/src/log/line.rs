@@ -240,16 +240,18 @@ fn number<'a>(bytes: &'a [u8], before: &[u8]) -> Option<(u64, &'a [u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::photo::Rival;
 
     fn press() -> Record {
         let fact = Fact::Press {
             pool: "stage".parse().unwrap(),
             buzzer: 3,
             device: 2,
-            uncertainty_us: 9000,
+            delay_us: [0, 9000],
             final_at_us: 81_243_567,
             flags: Vec::new(),
-            contests: vec![5],
+            photo: vec![Rival { seq: 5, chance_permille: None }],
+            photo_more: false,
             tie: None,
             frame: 0,
         };
@@ -260,7 +262,7 @@ mod tests {
     fn a_record_is_one_line_with_version_and_seq_first_and_the_hash_last() {
         let (mut head, mut lines) = (ChainHash::START, Vec::new());
         encode(&press(), &mut head, &mut lines);
-        let body = r#"{"v":1,"seq":7,"at_us":81234567,"kind":"press","pool":"stage","buzzer":3,"device":2,"uncertainty_us":9000,"final_at_us":81243567,"contests":[5]"#;
+        let body = r#"{"v":1,"seq":7,"at_us":81234567,"kind":"press","pool":"stage","buzzer":3,"device":2,"delay_us":[0,9000],"final_at_us":81243567,"photo":[{"seq":5,"chance_permille":null}]"#;
         assert_eq!(head, ChainHash::START.of_next(body.as_bytes()));
         assert_eq!(String::from_utf8(lines.clone()).unwrap(), format!("{body},\"h\":\"{head}\"}}\n"));
         let line = Line::parse(&lines[..lines.len() - 1]).unwrap();

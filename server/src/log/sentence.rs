@@ -7,6 +7,7 @@ use buzzer_core::quote::{Plain, Quoted};
 
 use crate::counted::{counted, more};
 use crate::pool_id::PoolId;
+use crate::log::explain::words::between;
 use crate::record::Fact;
 
 /// What happened.
@@ -26,14 +27,14 @@ fn words(fact: &Fact) -> String {
                 ms(*settle_us)
             )
         }
-        Fact::Attach { device, pool, name, place, stamps, buzzers, uncertainty_us } => format!(
+        Fact::Attach { device, pool, name, place, stamps, buzzers, delay } => format!(
             "{pool}: device {device} {} serves {}, at {}; {stamps} stamps{}",
             Quoted(name),
             numbers("buzzer", buzzers),
             Quoted(place),
-            match uncertainty_us {
-                0 => String::new(),
-                us => format!(", a press up to {} earlier", ms(*us)),
+            match delay.delay_us {
+                [0, 0] => String::new(),
+                us => format!(", a press {} earlier", between(us.map(u64::cast_signed))),
             }
         ),
         Fact::Detach { device, pool, reason, certain } => {
@@ -55,16 +56,18 @@ fn words(fact: &Fact) -> String {
         Fact::Draw { seed, presses } => {
             format!("draw among {} of one stamp, seed {seed}", counted((*presses).into(), "press"))
         }
-        Fact::Press { pool, buzzer, device, uncertainty_us, flags, contests, tie, .. } => {
+        Fact::Press { pool, buzzer, device, delay_us, flags, photo, photo_more, tie, .. } => {
             let mut text = format!("{}  PRESS", button(pool, *buzzer, *device));
-            if *uncertainty_us > 0 {
-                let _ = write!(text, "  up to {} earlier", ms(*uncertainty_us));
+            if *delay_us != [0, 0] {
+                let _ = write!(text, "  {} earlier", between(*delay_us));
             }
             if let Some(draw) = tie {
                 let _ = write!(text, "  drawn (seq {draw})");
             }
-            if !contests.is_empty() {
-                let _ = write!(text, "  photo finish with {}", numbers("seq", contests));
+            if !photo.is_empty() {
+                let seqs: Vec<u64> = photo.iter().map(|rival| rival.seq).collect();
+                let more = if *photo_more { " and more" } else { "" };
+                let _ = write!(text, "  photo finish with {}{more}", numbers("seq", &seqs));
             }
             for flag in flags {
                 let _ = write!(text, "  {}", flag.replace('_', " "));
@@ -201,6 +204,7 @@ fn numbers<T: ToString>(what: &str, numbers: &[T]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::photo::Rival;
 
     #[test]
     fn a_press_says_all_that_a_judge_asks() {
@@ -208,10 +212,11 @@ mod tests {
             pool: "stage".parse().unwrap(),
             buzzer: 3,
             device: 2,
-            uncertainty_us: 8250,
+            delay_us: [0, 8250],
             final_at_us: 0,
             flags: vec!["late".into(), "stale_stamp".into()],
-            contests: vec![7, 9],
+            photo: [7, 9].map(|seq| Rival { seq, chance_permille: None }).into(),
+            photo_more: false,
             tie: Some(12),
             frame: 0,
         };

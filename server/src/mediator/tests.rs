@@ -138,7 +138,7 @@ impl Rig {
             place: "place".into(),
             stamps: "kernel",
             buzzers: buzzers.to_vec(),
-            uncertainty_us: 0,
+            delay: DeviceDelay::default(),
         }
     }
 
@@ -475,10 +475,11 @@ fn a_key_held_at_the_connect_is_recorded_gets_stuck_and_proves_nothing_by_its_re
 }
 
 #[test]
-fn uncertainty_is_that_of_the_device_and_of_what_was_not_seen_and_the_first_is_open_until_the_worst_device() {
+fn a_delay_is_that_of_the_device_and_of_what_was_not_seen_and_the_first_is_open_until_the_slowest_device() {
     let mut rig = Rig::started();
-    for (device, uncertainty_us) in [(1, 500), (2, 9000)] {
-        let announced = Announced { uncertainty_us, ..Rig::announced("table", &[device as u16]) };
+    for (device, delay_us) in [(1, [200, 500]), (2, [0, 9000])] {
+        let delay = DeviceDelay { delay_us, ..DeviceDelay::default() };
+        let announced = Announced { delay, ..Rig::announced("table", &[device as u16]) };
         rig.mediator.handle_announced(device, announced);
         rig.event(device, Kind::Attached);
     }
@@ -490,8 +491,8 @@ fn uncertainty_is_that_of_the_device_and_of_what_was_not_seen_and_the_first_is_o
             [0; 8]
         });
     let Some(Output::Record(record)) = rig.mediator.poll_output() else { panic!("a record") };
-    let Fact::Press { uncertainty_us, final_at_us, .. } = record.fact else { panic!("{record:?}") };
-    assert_eq!((uncertainty_us, final_at_us), (4500, at_us + 9000));
+    let Fact::Press { delay_us, final_at_us, .. } = record.fact else { panic!("{record:?}") };
+    assert_eq!((delay_us, final_at_us), ([200, 4500], at_us + 8800));
 }
 
 #[test]

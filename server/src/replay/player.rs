@@ -176,6 +176,7 @@ impl Player {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::DeviceDelay;
 
     const NOW: KernelTime = KernelTime::from_us(1000);
 
@@ -187,7 +188,7 @@ mod tests {
             place: String::new(),
             stamps: "kernel".into(),
             buzzers: vec![1, 2],
-            uncertainty_us: 0,
+            delay: DeviceDelay::default(),
         }
     }
 

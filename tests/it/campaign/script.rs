@@ -108,7 +108,7 @@ pub(crate) enum Said {
 /// One frame of a device, with the truth about it.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
-    /// When the contact moved: within the device's uncertainty before `made`.
+    /// When the contact moved: within the device's delay before `made`.
     pub(crate) physical: u64,
     /// When the kernel (or the sender) took note of it.
     pub(crate) made: u64,
@@ -143,13 +143,54 @@ pub(crate) enum End {
     Cut,
 }
 
+/// How long before its stamp a press was made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Delay {
+    /// The interval that the program is told.
+    pub(crate) us: [u64; 2],
+    /// What it is told of the width, the scan and the polls.
+    pub(crate) width_us: Option<u64>,
+    pub(crate) scan_us: Option<u64>,
+    pub(crate) poll_us: Option<u64>,
+    /// Devices of one model have one true interval, which the program is not told.
+    pub(crate) model: Option<u64>,
+}
+
+impl Delay {
+    pub(crate) fn own_order_if(is: bool) -> Self {
+        Self { scan_us: is.then_some(0), ..Self::default() }
+    }
+
+    /// A true delay.
+    fn draw(&self, dice: &mut Dice) -> u64 {
+        let [min, max] = self.us;
+        let width = self.width_us.unwrap_or(max - min);
+        let free = max - min - width;
+        let base = min + self.model.map_or(0, |model| free * (model % 4) / 3);
+        base + dice.below(width + 1)
+    }
+}
+
+/// What a device of the table has.
+fn delay(stamps: Stamps, dice: &mut Dice) -> Delay {
+    let plain = Delay::own_order_if(stamps != Stamps::Kernel);
+    let us = dice.pick(&[[0, 0], [0, 0], [0, 1000], [3000, 4000], [0, 9000], [5000, 9000], [9000, 18_000]]);
+    if stamps != Stamps::Kernel || dice.one_in(2) {
+        return Delay { us, ..plain };
+    }
+    // A model that nobody has measured, or one whose scan is known too.
+    let (width_us, model) = (Some(5000), Some(dice.below(4)));
+    let scan_us = dice.one_in(2).then_some(2000);
+    Delay { us: [0, 18_000], width_us, scan_us, poll_us: Some(3000), model }
+}
+
 /// A device from its opening to its end.
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
     pub(crate) slot: u64,
     pub(crate) stamps: Stamps,
     pub(crate) pool: &'static str,
-    pub(crate) uncertainty_us: u64,
+    pub(crate) delay: Delay,
     pub(crate) debounce_us: u64,
     /// The number of its first key; the others follow.
     pub(crate) first_buzzer: u16,
@@ -220,7 +261,7 @@ fn lives(world: World, slot: u64, settle_us: u64, races: &[u64]) -> Vec<Life> {
         slot,
         stamps,
         pool: dice.pick(&["desk", "desk", "desk", "hall", "hall", "spare"]),
-        uncertainty_us: dice.pick(&[0, 0, 1000, 4000, 8000, 9000, 18_000]),
+        delay: delay(stamps, &mut dice),
         debounce_us: if floods { 0 } else { dice.pick(&[0, 5000, 15_000]) },
         first_buzzer: 1 + number as u16 * KEYS_MAX,
         keys,
@@ -402,7 +443,7 @@ fn live(world: World, life: &mut Life, settle_us: u64, edges: &[Edge], until: u6
         if frame.visible >= until {
             break;
         }
-        frame.physical = frame.made - dice.below(life.uncertainty_us + 1);
+        frame.physical = frame.made - life.delay.draw(&mut dice);
         last = (frame.stamp, frame.visible);
         // The kernel cuts a report after 8 values (`input_event_dispose`), each key with its scan code.
         let cut = if world.has(fault::SPLIT) && is_kernel { dice.pick(&[1, 2, 4]) } else { frame.says.len() };

@@ -4,7 +4,7 @@
 
 use buzzer_core::stamp::Stamps;
 
-use super::script::{End, Frame, Life, START, Said, Script, World};
+use super::script::{Delay, End, Frame, Life, START, Said, Script, World};
 use super::verdict::Count;
 use super::{threads, verdict};
 
@@ -90,7 +90,7 @@ fn episode(
         slot: device as u64,
         stamps,
         pool: "desk",
-        uncertainty_us: [0, 12, 100][device],
+        delay: Delay { us: [[0, 0], [3, 12], [40, 100]][device], ..Delay::own_order_if(stamps != Stamps::Kernel) },
         debounce_us: [0, 5000, 5000][device],
         first_buzzer: 10 * device as u16,
         keys: 2,
@@ -206,8 +206,8 @@ fn every_fault_at_every_place_of_every_order_of_small_worlds() {
         }
     }
     println!("{worlds} worlds, {episodes} episodes: {all:?}");
-    let Count { late, stale, recovered, suspect, tied, contests, gaps, stalls, unplugged, ignored, .. } = all;
+    let Count { late, stale, recovered, suspect, tied, photos, gaps, stalls, unplugged, ignored, .. } = all;
     let met =
-        [late, stale, recovered, suspect, tied, contests, gaps, stalls, unplugged, ignored, all.ring_full];
+        [late, stale, recovered, suspect, tied, photos, gaps, stalls, unplugged, ignored, all.ring_full];
     assert!(met.into_iter().all(|met| met > 0), "{all:?}");
 }

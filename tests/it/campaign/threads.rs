@@ -13,7 +13,7 @@ use buzzer_core::stream::{Stream, StreamOptions};
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::mediator::{Announced, Mediator, Output};
 use buzzer_server::pool::PoolSpec;
-use buzzer_server::record::{Fact, Record};
+use buzzer_server::record::{DeviceDelay, Fact, Record};
 use buzzer_server::state::State;
 use buzzer_tests::harness::attachment::key;
 
@@ -286,7 +286,14 @@ impl Threads {
                 place: String::new(),
                 stamps: "kernel",
                 buzzers: (0..life.keys).map(number).collect(),
-                uncertainty_us: life.uncertainty_us,
+                delay: DeviceDelay {
+                    delay_us: life.delay.us,
+                    delay_basis: "configured".to_owned(),
+                    width_us: life.delay.width_us,
+                    scan_us: life.delay.scan_us,
+                    poll_us: life.delay.poll_us,
+                    model: life.delay.model.map(|model| model.to_string()),
+                },
             },
         );
         let held = (0..life.keys).filter(|n| life.held >> n & 1 == 1);

@@ -29,7 +29,7 @@ pub(crate) struct Press {
     /// That stamp is from before the frame: the kernel's one defect.
     borrowed: bool,
     pub(crate) suspect: bool,
-    /// By how much its interval is longer than the device's uncertainty.
+    /// By how much its interval is longer than the device's longest delay.
     pub(crate) back_us: u64,
     /// When the contact moved, if the script knows, and when the kernel took note.
     pub(crate) physical: Option<u64>,

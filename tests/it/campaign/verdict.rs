@@ -1,5 +1,5 @@
 //! Judges what came of a world. In: [`Played`]. Out: nothing, or what is wrong. Guarantee: every rule about order, marks,
-//! ties, contests and faults is worked out again here from the records and the script, with no code of the program but
+//! ties, photo finishes and faults is worked out again here from the records and the script, with no code of the program but
 //! the shapes of its records.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,12 +10,12 @@ use buzzer_server::state::State;
 use buzzer_server::v1;
 use sha2::{Digest, Sha256};
 
-use super::script::Life;
+use super::script::{Delay, Life};
 use super::threads::Played;
 use super::truth::{Button, Truth};
 
-/// Presses that can be contested are remembered up to this number, and one names so many.
-const RECENT_MAX: usize = 1024;
+/// Presses are remembered up to this number, and one names so many.
+const RECENT_MAX: usize = 4096;
 const NAMED_MAX: usize = 64;
 
 /// What a world had in it, so that a campaign can say what it has seen.
@@ -28,7 +28,8 @@ pub(crate) struct Count {
     pub(crate) recovered: u64,
     pub(crate) suspect: u64,
     pub(crate) tied: u64,
-    pub(crate) contests: u64,
+    pub(crate) photos: u64,
+    pub(crate) reversed: u64,
     pub(crate) gaps: u64,
     pub(crate) lost: u64,
     pub(crate) stalls: u64,
@@ -47,7 +48,8 @@ impl std::ops::AddAssign for Count {
         self.recovered += other.recovered;
         self.suspect += other.suspect;
         self.tied += other.tied;
-        self.contests += other.contests;
+        self.photos += other.photos;
+        self.reversed += other.reversed;
         self.gaps += other.gaps;
         self.lost += other.lost;
         self.stalls += other.stalls;
@@ -71,8 +73,11 @@ struct Told {
     /// Stale or recovered: ordered by another time than its own.
     unstamped: bool,
     tie: Option<u64>,
-    contests: Vec<u64>,
-    uncertainty_us: u64,
+    photo: Vec<(u64, Option<u16>)>,
+    photo_more: bool,
+    delay: Delay,
+    own_us: [i64; 2],
+    physical: Option<u64>,
     prompt: bool,
 }
 
@@ -165,7 +170,7 @@ pub(crate) fn judge(played: Played, encoded: bool) -> Result<Count, String> {
     ensure!(buzzes.cloned().eq(wanted), "clients were told other presses than the log has");
     order(&presses)?;
     ties(&presses, &draws, &mut count)?;
-    contests(&presses, &mut count)?;
+    photos(&presses, &mut count)?;
     for (device, id) in devices.iter().zip(0..) {
         whole(device, &mut count).map_err(|what| format!("device {id}: {what}"))?;
     }
@@ -179,14 +184,15 @@ fn press(
     count: &mut Count,
     unstamped_at: &mut u64,
 ) -> Result<Told, String> {
-    let Fact::Press { pool, buzzer, device, uncertainty_us, final_at_us, flags, contests, tie, frame } =
+    let Fact::Press { pool, buzzer, device, delay_us, final_at_us, flags, photo, photo_more, tie, frame } =
         &record.fact
     else {
         return Err("no press".to_owned());
     };
     let connected = devices.iter().filter(|device| device.attached && device.life.pool != "spare");
-    let most = connected.map(|device| device.life.uncertainty_us).max().unwrap_or(0);
-    ensure!(*final_at_us == record.at_us + most, "final_at_us is not {most} after: {record:?}");
+    let most = connected.map(|device| device.life.delay.us[1]).max().unwrap_or(0);
+    let open_us = most.saturating_sub(devices[*device as usize].life.delay.us[0]);
+    ensure!(*final_at_us == record.at_us + open_us, "final_at_us is not {open_us} after: {record:?}");
     let source = &mut devices[*device as usize];
     ensure!(source.attached, "a press of a device that is not attached: {record:?}");
     ensure!(pool.as_str() == source.life.pool && pool.as_str() != "spare", "not its pool: {record:?}");
@@ -204,10 +210,11 @@ fn press(
     ensure!(*flags == wanted, "the flags should be {wanted:?}: {record:?}; {due:?}");
     ensure!(*frame == due.rank, "its report is the one of number {}: {record:?}; {due:?}", due.rank);
     ensure!(record.at_us == due.at, "it should be at {}: {record:?}; {due:?}", due.at);
-    let interval_us = source.life.uncertainty_us + due.back_us;
-    ensure!(*uncertainty_us == interval_us, "its interval is {interval_us} long: {record:?}; {due:?}");
+    let [min_us, max_us] = source.life.delay.us;
+    let interval_us = [min_us as i64, (max_us + due.back_us) as i64];
+    ensure!(*delay_us == interval_us, "its interval is {interval_us:?}: {record:?}; {due:?}");
     if let Some(physical) = due.physical {
-        let interval = due.at - interval_us..=due.at;
+        let interval = due.at - (max_us + due.back_us)..=due.at - min_us;
         ensure!(interval.contains(&physical), "it was made at {physical}: {record:?}; {due:?}");
     }
     ensure!(!(late && due.prompt), "it was in time: {record:?}; {due:?}");
@@ -234,8 +241,11 @@ fn press(
         late,
         unstamped,
         tie: *tie,
-        contests: contests.clone(),
-        uncertainty_us: *uncertainty_us,
+        photo: photo.iter().map(|rival| (rival.seq, rival.chance_permille)).collect(),
+        photo_more: *photo_more,
+        delay: source.life.delay,
+        own_us: interval_us,
+        physical: due.physical,
         prompt: due.prompt,
     })
 }
@@ -361,27 +371,77 @@ fn is_drawn(seed: [u8; 8], same: &[Told]) -> bool {
     })
 }
 
-/// Each press names those of other devices that it may in truth precede, and no others.
-fn contests(presses: &[Told], count: &mut Count) -> Result<(), String> {
-    let mut recent: BTreeMap<(u64, u64), u32> = BTreeMap::new();
-    for same in presses
-        .chunk_by(|a, b| a.tie.is_some() && a.tie == b.tie && a.at == b.at && a.unstamped == b.unstamped)
-    {
-        for press in same {
-            let from = (press.at + 1).saturating_sub(press.uncertainty_us);
-            let others = recent.range((from, 0)..).filter(|(_, device)| **device != press.device);
-            let wanted: Vec<u64> = others.map(|((_, seq), _)| *seq).take(NAMED_MAX).collect();
-            ensure!(press.contests == wanted, "it contests {wanted:?}: {press:?}");
-            count.contests += wanted.len() as u64;
-        }
-        for press in same {
-            if recent.len() == RECENT_MAX {
-                recent.pop_first();
+/// Each press names those that it may in truth precede, and no others; and what is called certain is true.
+fn photos(presses: &[Told], count: &mut Count) -> Result<(), String> {
+    let mut recent: BTreeMap<(u64, u64), &Told> = BTreeMap::new();
+    let mut forgotten: Option<i64> = None;
+    for press in presses {
+        let mut wanted: Vec<(u64, Option<u16>)> = Vec::new();
+        // With an earlier stamp, nothing was made behind it.
+        let from = press.at.saturating_sub(press.own_us[1].unsigned_abs());
+        for told in recent.range((from, 0)..).map(|(_, told)| *told) {
+            if told.device == press.device && told.at == press.at {
+                continue;
             }
-            recent.insert((press.at, press.seq), press.device);
+            let is_late = press.at < told.at;
+            let (first, second) = if is_late { (press, told) } else { (told, press) };
+            let [first_wins, second_wins] = possible(first, second);
+            // The record is that of the press told later: what matters is whether it can have been before.
+            let (was_before, was_behind) = if is_late { (first_wins, second_wins) } else { (second_wins, first_wins) };
+            if was_before {
+                wanted.push((told.seq, (!was_behind).then_some(1000)));
+                count.reversed += u64::from(!was_behind);
+            }
+            if let (Some(a), Some(b)) = (told.physical, press.physical)
+                && (told.device != press.device || told.delay.scan_us != Some(0))
+            {
+                ensure!(was_before || a <= b, "certain, and wrong: {told:?} {press:?}");
+                ensure!(was_behind || b <= a, "reversed, and wrong: {told:?} {press:?}");
+            }
         }
+        let forgets = forgotten.is_some_and(|latest| latest > press.at as i64 - press.own_us[1]);
+        let more = wanted.len() > NAMED_MAX || forgets;
+        wanted.truncate(NAMED_MAX);
+        ensure!((&press.photo, press.photo_more) == (&wanted, more), "it names {wanted:?}, {more}: {press:?}");
+        count.photos += wanted.len() as u64;
+        if recent.len() == RECENT_MAX
+            && let Some((_, gone)) = recent.pop_first()
+        {
+            forgotten = forgotten.max(Some(gone.at as i64 - gone.own_us[0]));
+        }
+        recent.insert((press.at, press.seq), press);
     }
     Ok(())
+}
+
+/// Whether the first, by its stamp, can have been made before the second, and the second before the first.
+fn possible(first: &Told, second: &Told) -> [bool; 2] {
+    let lead = (second.at - first.at) as i64;
+    let [first_min, first_max] = first.own_us;
+    let [second_min, second_max] = second.own_us;
+    let mut second_wins = lead < second_max - first_min;
+    let mut first_wins = lead > second_min - first_max;
+    let is_one = first.device == second.device;
+    let width = (first.delay.width_us.unwrap_or(first.delay.us[1] - first.delay.us[0])) as i64;
+    let path = match (first.delay.scan_us, first.delay.poll_us) {
+        (Some(0), _) if is_one => {
+            return [true, false];
+        }
+        (Some(scan), Some(poll)) if is_one => Some((scan + poll) as i64),
+        _ if is_one => Some(width),
+        _ if first.delay.model.is_some() && first.delay.model == second.delay.model
+            && first.delay.scan_us == second.delay.scan_us => Some(width),
+        _ => None,
+    };
+    // A stamp that is worth less than its device's adds what it is worth less.
+    let extra = second_max - second.delay.us[1] as i64;
+    if path.is_some_and(|path| lead >= path + extra) {
+        second_wins = false;
+    }
+    if is_one || !second_wins {
+        first_wins = true;
+    }
+    [first_wins, second_wins]
 }
 
 /// Each gap is told, and what is told is one gap, or several that follow each other: from the earliest beginning to the

@@ -49,7 +49,7 @@ impl Bench {
                 matcher,
                 buzzers: None,
                 debounce_us: Micros::from_ms(15),
-                uncertainty_us: None,
+                delay: crate::delay::Configured::default(),
             }]),
             input_dir: dir.path().join("dev/input"),
             sysfs_root: dir.path().join("sys"),

@@ -35,10 +35,10 @@ const COLUMNS: [&str; 11] = [
     "pool",
     "buzzer",
     "device",
-    "uncertainty_us",
+    "delay_us",
     "final_at_us",
     "flags",
-    "contests",
+    "photo",
     "tie",
 ];
 

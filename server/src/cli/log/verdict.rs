@@ -142,7 +142,7 @@ impl Verdict {
             "derived_again": self.derived.map(|derived| json!({
                 "records": derived.records,
                 "presses": derived.presses,
-                "photo_finishes": derived.contests,
+                "photo_finishes": derived.photos,
                 "draws": derived.draws,
                 "late": derived.late,
                 "button_marks": derived.marks,
@@ -256,7 +256,7 @@ impl Verdict {
                 "ok  derived again: who was connected, and {}, {}, {}, {}, {}; nothing contradicts",
                 count(derived.presses, "press"),
                 count(derived.draws, "draw"),
-                count(derived.contests, "photo finish"),
+                count(derived.photos, "photo finish"),
                 count(derived.late, "late press"),
                 count(derived.marks, "mark of a button"),
             ),

@@ -5,6 +5,7 @@
 //! [`scan`] finds the part that is asked about, the [`window`], [`places`] says who came where, [`evidence`] what else
 //! happened and what it means, [`uncounted`] who pressed in vain, [`story`] joins them to a verdict.
 
+pub mod chance;
 pub mod evidence;
 pub mod page;
 pub mod places;

@@ -5,11 +5,12 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::chance;
 use super::evidence::Finding;
 use super::places::{DrawnPlace, Place, Tie};
 use super::story::{Chain, DeviceThen, Story, Verdict, buzzers_of, flag_words};
 use super::uncounted::Uncounted;
-use super::words::{label, ms, quoted, signed, wrap};
+use super::words::{between, label, ms, quoted, signed, wrap};
 use crate::counted::{self, counted};
 use crate::pool_id::PoolId;
 
@@ -185,7 +186,11 @@ fn short_label(place: &Place) -> String {
 /// How sure, in a word or two.
 fn tags(place: &Place) -> String {
     let mut tags: Vec<&str> = Vec::new();
-    if !place.contests.is_empty() || !place.contested_by.is_empty() {
+    let rivals = || place.photo.iter().chain(&place.photo_by);
+    if rivals().any(|rival| rival.chance_permille == Some(1000)) {
+        tags.push("reversed");
+    }
+    if place.photo_more || rivals().any(|rival| rival.chance_permille != Some(1000)) {
         tags.push("photo finish");
     }
     if place.tie.is_some() {
@@ -204,29 +209,43 @@ fn tags(place: &Place) -> String {
 /// Why it is not certain, both ways.
 fn notes(place: &Place, story: &Story) -> Vec<String> {
     let mut notes = Vec::new();
-    if !place.contests.is_empty() {
-        let older = match place.uncertainty_us {
-            0 => String::new(),
-            us => format!(": it may be up to {} older than its stamp", ms(us)),
-        };
-        notes.push(format!("may in truth have been before {}{older}", names(&place.contests, story)));
+    notes.extend(place.photo.iter().map(|rival| {
+        let (name, older) = (name(rival.seq, story), older(place.delay_us));
+        match rival.chance_permille {
+            Some(1000) => format!("was certainly pressed before {name}: it is {older}"),
+            chance => format!("may in truth have been before {name}, {}: it is {older}", chance::words(chance)),
+        }
+    }));
+    if place.photo_more {
+        notes.push("may in truth have been before more presses than its record can name".to_owned());
     }
-    if !place.contested_by.is_empty() {
-        notes.push(format!("{} may in truth have been before it", names(&place.contested_by, story)));
-    }
+    notes.extend(place.photo_by.iter().map(|rival| {
+        let name = name(rival.seq, story);
+        match rival.chance_permille {
+            Some(1000) => format!("{name} was certainly pressed before it"),
+            chance => format!("{name} may in truth have been before it, {}", chance::words(chance)),
+        }
+    }));
     notes.extend(place.flags.iter().filter_map(|flag| flag_words(flag, place)));
     notes
 }
 
-fn names(seqs: &[u64], story: &Story) -> String {
-    let name = |seq: &u64| match story.places.iter().find(|place| place.seq == *seq) {
+/// How old a press was when it was stamped.
+fn older(delay_us: [i64; 2]) -> String {
+    match delay_us {
+        [0, 0] => "taken to be as old as its stamp".to_owned(),
+        us => format!("{} older than its stamp", between(us)),
+    }
+}
+
+fn name(seq: u64, story: &Story) -> String {
+    match story.places.iter().find(|place| place.seq == seq) {
         Some(Place { place: Some(place), pool, buzzer, .. }) => {
             format!("{} (place {place})", label(pool, *buzzer))
         }
         Some(place) => format!("{} (seq {seq})", label(&place.pool, place.buzzer)),
         None => format!("seq {seq} (outside of this window)"),
-    };
-    seqs.iter().map(name).collect::<Vec<_>>().join(", ")
+    }
 }
 
 fn draw(page: &mut String, tie: &Tie, places: &[Place]) {
@@ -320,11 +339,18 @@ fn serving(device: &DeviceThen) -> String {
         "sender" => "stamped by its sender",
         other => other,
     };
-    let older = match device.uncertainty_us {
-        0 => "a press is taken to be as old as its stamp".to_owned(),
-        us => format!("a press may be up to {} older than its stamp", ms(us)),
-    };
+    let older = format!("a press is {}{}", older(device.delay.delay_us.map(u64::cast_signed)), basis(device));
     format!("{} ({}), buzzers {}; {stamped}, {older}", quoted(&device.name), device.place, buzzers_of(device))
+}
+
+/// What the delay stands on.
+fn basis(device: &DeviceThen) -> &'static str {
+    match device.delay.delay_basis.as_str() {
+        "configured" => " (configured)",
+        "model" => " (this model was measured)",
+        "bus" | "unknown" => " (not measured)",
+        _ => "",
+    }
 }
 
 fn happened(page: &mut String, story: &Story, zone: &TimeZone) {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::window::{Entry, Window};
 use crate::draw::{self, Entrant};
+use crate::photo::Rival;
 use crate::pool_id::PoolId;
 use crate::record::Fact;
 
@@ -30,19 +31,21 @@ pub struct Place {
     pub to_first_us: Option<i64>,
     /// After the press before it.
     pub to_previous_us: Option<i64>,
-    /// It may in truth be so much earlier than its stamp, µs.
-    pub uncertainty_us: u64,
+    /// How long before its stamp it was made, µs, shortest and longest.
+    pub delay_us: [i64; 2],
     /// `late`, `stale_stamp`, `recovered`, `suspect`.
     pub flags: Vec<String>,
-    /// Presses that this one may in truth precede.
-    pub contests: Vec<u64>,
-    /// Presses that may in truth precede this one.
-    pub contested_by: Vec<u64>,
+    /// Presses told before that this one may in truth precede.
+    pub photo: Vec<Rival>,
+    /// Whether there may be more of them.
+    pub photo_more: bool,
+    /// Presses told later that may in truth precede this one.
+    pub photo_by: Vec<Rival>,
     /// The draw that placed it.
     pub tie: Option<u64>,
     /// The number of its report among its device's reports of this stamp.
     pub frame: u32,
-    /// Whether no press can come any more that contests it.
+    /// Whether no press can come any more that was made before it.
     #[serde(rename = "final")]
     pub is_final: bool,
     /// The boot, counted, as in its entry.
@@ -93,7 +96,7 @@ pub fn of(window: &Window, (known_boot, known_us): (u32, u64)) -> Vec<Place> {
     let mut count = 0;
     for entry in &window.entries {
         let at_us = entry.record.at_us;
-        let Fact::Press { pool, buzzer, device, uncertainty_us, final_at_us, flags, contests, tie, frame } =
+        let Fact::Press { pool, buzzer, device, delay_us, final_at_us, flags, photo, photo_more, tie, frame } =
             &entry.record.fact
         else {
             continue;
@@ -113,22 +116,23 @@ pub fn of(window: &Window, (known_boot, known_us): (u32, u64)) -> Vec<Place> {
             wall_us: entry.wall_us,
             to_first_us: places.first().map_or(Some(0), after),
             to_previous_us: places.last().and_then(after),
-            uncertainty_us: *uncertainty_us,
+            delay_us: *delay_us,
             flags: flags.clone(),
-            contests: contests.clone(),
-            contested_by: Vec::new(),
+            photo: photo.clone(),
+            photo_more: *photo_more,
+            photo_by: Vec::new(),
             tie: *tie,
             frame: *frame,
             is_final: entry.boot < known_boot || final_at_us.saturating_add(settle_us) <= known_us,
             boot: entry.boot,
         });
     }
-    let contests: Vec<(u64, Vec<u64>)> =
-        places.iter().map(|place| (place.seq, place.contests.clone())).collect();
-    for (by, contested) in contests {
-        for seq in contested {
-            if let Ok(at) = places.binary_search_by_key(&seq, |place| place.seq) {
-                places[at].contested_by.push(by);
+    let photos: Vec<(u64, Vec<Rival>)> =
+        places.iter().map(|place| (place.seq, place.photo.clone())).collect();
+    for (seq, photo) in photos {
+        for Rival { seq: of, chance_permille } in photo {
+            if let Ok(at) = places.binary_search_by_key(&of, |place| place.seq) {
+                places[at].photo_by.push(Rival { seq, chance_permille });
             }
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::pool_id::PoolId;
-use crate::record::{Fact, Record};
+use crate::record::{DeviceDelay, Fact, Record};
 
 /// The attached devices, by number. A clone is one counter until the next device comes or goes.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +24,8 @@ pub struct Device {
     pub stamps: String,
     /// Its buzzers, ascending.
     pub buzzers: Vec<u16>,
-    /// How much older than its stamp a press may be, µs.
-    pub uncertainty_us: u64,
+    /// How long before its stamp a press was made.
+    pub delay: DeviceDelay,
 }
 
 impl Roster {
@@ -43,14 +43,14 @@ impl Roster {
     pub fn apply(&mut self, record: &Record) {
         match &record.fact {
             Fact::Start { .. } => self.0 = Arc::default(),
-            Fact::Attach { device, pool, name, place, stamps, buzzers, uncertainty_us } => {
+            Fact::Attach { device, pool, name, place, stamps, buzzers, delay } => {
                 let new = Device {
                     pool: pool.clone(),
                     name: name.clone(),
                     place: place.clone(),
                     stamps: stamps.clone(),
                     buzzers: buzzers.clone(),
-                    uncertainty_us: *uncertainty_us,
+                    delay: delay.clone(),
                 };
                 Arc::make_mut(&mut self.0).insert(*device, new);
             }

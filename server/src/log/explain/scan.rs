@@ -282,8 +282,8 @@ impl Scan {
             }
             Where::In => self.push(entry),
             Where::Behind => {
-                if let (Fact::Press { contests, .. }, Some(window)) = (&entry.record.fact, &mut self.window)
-                    && contests.iter().any(|seq| window.entries.iter().any(|own| own.record.seq == *seq))
+                if let (Fact::Press { photo, .. }, Some(window)) = (&entry.record.fact, &mut self.window)
+                    && photo.iter().any(|rival| window.entries.iter().any(|own| own.record.seq == rival.seq))
                 {
                     window.cut = Some(entry.record.seq);
                 }

@@ -4,12 +4,14 @@
 
 use serde::Serialize;
 
+use super::chance;
 use super::evidence::{self, Decisive, Finding};
 use super::places::{self, Place, Tie};
 use super::uncounted::{self, Uncounted};
 use super::window::{Damage, Found, Window};
 use super::words::{label, list, ms, quoted};
 use crate::pool_id::PoolId;
+use crate::record::DeviceDelay;
 
 /// What is known of the chain, from whoever read the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -84,7 +86,7 @@ pub struct Verdict {
     pub next_seq: Option<u64>,
     /// Whether nobody else can have been first.
     pub certain: bool,
-    /// Whether no press can come any more that contests it.
+    /// Whether no press can come any more that was made before it.
     #[serde(rename = "final")]
     pub is_final: bool,
     /// A draw decided.
@@ -113,8 +115,8 @@ pub struct DeviceThen {
     pub stamps: String,
     /// Its buzzers.
     pub buzzers: Vec<u16>,
-    /// How much older than its stamp a press may be, µs.
-    pub uncertainty_us: u64,
+    /// How long before its stamp a press was made.
+    pub delay: DeviceDelay,
     /// Buttons that were down already.
     pub down: Vec<DownThen>,
 }
@@ -280,19 +282,31 @@ fn verdict(window: &Window, first: &Place, rest: &[Place]) -> (Verdict, Vec<Stri
     let rival = |place: &&Place| (&place.pool, place.buzzer) != (&first.pool, first.buzzer);
     let rivals: Vec<&Place> = rest.iter().filter(rival).collect();
     let mut doubts = Vec::new();
-    let contesting: Vec<&&Place> =
-        rivals.iter().filter(|place| first.contested_by.contains(&place.seq)).collect();
+    let rival_of = |place: &Place| first.photo_by.iter().find(|rival| rival.seq == place.seq);
+    let doubtful = rivals.iter().copied().filter(|place| rival_of(place).is_some());
     let (late, close): (Vec<&Place>, Vec<&Place>) =
-        contesting.into_iter().partition(|place| place.to_first_us.is_some_and(|us| us < 0));
+        doubtful.partition(|place| place.to_first_us.is_some_and(|us| us < 0));
+    let is_sure = |place: &&&Place| rival_of(place).is_some_and(|rival| rival.chance_permille == Some(1000));
+    let (reversed, close): (Vec<&Place>, Vec<&Place>) = close.iter().partition(|place| is_sure(place));
     let names = |places: &[&Place]| {
         let mut names: Vec<String> = places.iter().map(|place| label(&place.pool, place.buzzer)).collect();
         names.dedup();
         names.join(", ")
     };
-    if !close.is_empty() {
+    if !reversed.is_empty() {
         doubts.push(format!(
-            "{} may in truth have been before {name}: photo finish, the host decides",
-            names(&close)
+            "{} was certainly pressed before {name}, though its stamp is later: its button is slower. The order that was \
+             told stays: the host decides",
+            names(&reversed)
+        ));
+    }
+    if !close.is_empty() {
+        let chances: Vec<Option<u16>> =
+            close.iter().map(|place| rival_of(place).and_then(|rival| rival.chance_permille)).collect();
+        doubts.push(format!(
+            "{} may in truth have been before {name}: photo finish, {}; the host decides",
+            names(&close),
+            chance::of_winner(&chances, &name)
         ));
     }
     if !late.is_empty() {
@@ -314,14 +328,17 @@ fn verdict(window: &Window, first: &Place, rest: &[Place]) -> (Verdict, Vec<Stri
             doubts.push(format!("{name}: {words}"));
         }
     }
-    let outside: Vec<u64> = first.contests.clone();
+    let outside: Vec<u64> = first.photo.iter().map(|rival| rival.seq).collect();
     if !outside.is_empty() {
         let seqs: Vec<String> = outside.iter().map(u64::to_string).collect();
-        doubts.push(format!("{name} also contests seq {}, before this window", seqs.join(", ")));
+        doubts.push(format!("{name} may in truth have been before seq {}, before this window", seqs.join(", ")));
+    }
+    if first.photo_more || rivals.iter().any(|place| place.photo_more) {
+        doubts.push("there were more close presses than their records can name".to_owned());
     }
     if let Some(seq) = window.cut {
         doubts.push(format!(
-            "the window ends within a photo finish: seq {seq}, behind it, contests a press in it"
+            "the window ends within a photo finish: seq {seq}, behind it, may have been before a press in it"
         ));
     }
     for (seq, kind) in &window.unknown {
@@ -332,7 +349,7 @@ fn verdict(window: &Window, first: &Place, rest: &[Place]) -> (Verdict, Vec<Stri
     }
     let certain = doubts.is_empty() && first.is_final;
     if !first.is_final {
-        doubts.push("it is provisional: a press may still come that contests it".to_owned());
+        doubts.push("it is provisional: a press may still come that was made before it".to_owned());
     }
     let next = rivals.first();
     let verdict = Verdict {
@@ -353,7 +370,7 @@ pub fn flag_words(flag: &str, place: &Place) -> Option<String> {
     Some(match flag {
         "late" => "it became visible after presses with later stamps had been told".into(),
         "stale_stamp" => "its own stamp could not be true: it is ordered by the time it was read".into(),
-        "recovered" => match place.uncertainty_us {
+        "recovered" => match place.delay_us[1].max(0).cast_unsigned() {
             0 => "it was found after lost events; its true time is unknown".into(),
             us => {
                 format!("it was found after lost events; its true time is unknown, up to {} earlier", ms(us))
@@ -383,7 +400,7 @@ fn pools(window: &Window, decisive: Option<&Decisive>) -> Vec<PoolThen> {
             place: device.place.clone(),
             stamps: device.stamps.clone(),
             buzzers: device.buzzers.clone(),
-            uncertainty_us: device.uncertainty_us,
+            delay: device.delay.clone(),
             down: down(number).collect(),
         });
         then.collect()

@@ -7,7 +7,8 @@ use jiff::tz::TimeZone;
 use super::*;
 use crate::log::explain::page;
 use crate::log::span::Span;
-use crate::record::{Fact, Record};
+use crate::photo::Rival;
+use crate::record::{DeviceDelay, Fact, Record};
 
 /// 22 November 2026, 13:03:00 UTC.
 const WALL_US: u64 = 1_795_352_580_000_000;
@@ -24,7 +25,7 @@ fn start(boot: &str) -> Fact {
     }
 }
 
-fn attach(device: u32, name: &str, buzzers: &[u16], uncertainty_us: u64) -> Fact {
+fn attach(device: u32, name: &str, buzzers: &[u16], max_us: u64) -> Fact {
     Fact::Attach {
         device,
         pool: "stage".parse().unwrap(),
@@ -32,7 +33,7 @@ fn attach(device: u32, name: &str, buzzers: &[u16], uncertainty_us: u64) -> Fact
         place: format!("usb-1.{device}"),
         stamps: "kernel".into(),
         buzzers: buzzers.to_vec(),
-        uncertainty_us,
+        delay: DeviceDelay { delay_us: [0, max_us], delay_basis: "configured".into(), ..DeviceDelay::default() },
     }
 }
 
@@ -46,18 +47,19 @@ fn press(buzzer: u16) -> Fact {
         pool: "stage".parse().unwrap(),
         buzzer,
         device: u32::from(buzzer / 10),
-        uncertainty_us: 9000,
+        delay_us: [0, 9000],
         final_at_us: 0,
         flags: Vec::new(),
-        contests: Vec::new(),
+        photo: Vec::new(),
+        photo_more: false,
         tie: None,
         frame: 0,
     }
 }
 
 fn contesting(mut fact: Fact, seqs: &[u64]) -> Fact {
-    if let Fact::Press { contests, .. } = &mut fact {
-        *contests = seqs.to_vec();
+    if let Fact::Press { photo, .. } = &mut fact {
+        *photo = seqs.iter().map(|seq| Rival { seq: *seq, chance_permille: Some(100) }).collect();
     }
     fact
 }
@@ -164,16 +166,16 @@ fn a_photo_finish_a_tie_and_what_was_around_read_like_this() {
     let want = r#"First press 2026-11-22 13:04:39.000000 (UTC+00:00); records seq 7 to 14
 
 VERDICT  stage 12 was first, 3.120 ms before stage 21.
-         Not certain: stage 21 may in truth have been before stage 12: photo finish, the host
-                      decides.
+         Not certain: stage 21 may in truth have been before stage 12: photo finish, stage 12 was
+                      first with a chance of about 90 %; the host decides.
          stage 14, stage 24 were down already and could not press.
 
 place  buzzer         to first    to previous  seq  how sure
     1  stage 12                                  8  photo finish
-       - stage 21 (place 2) may in truth have been before it
+       - stage 21 (place 2) may in truth have been before it, about 1 in 10
     2  stage 21      +3.120 ms      +3.120 ms    9  photo finish
-       - may in truth have been before stage 12 (place 1): it may be up to 9.000 ms older than its
-         stamp
+       - may in truth have been before stage 12 (place 1), about 1 in 10: it is up to 9.000 ms older
+         than its stamp
     3  stage 11    +104.220 ms    +101.100 ms   11  tie, drawn
     4  stage 13    +104.220 ms      +0.000 ms   12  tie, drawn
 again  stage 12    +350.001 ms    +245.781 ms   14  certain
@@ -189,11 +191,11 @@ Tie      stage 11, stage 13 have one stamp; the hardware cannot tell them apart.
     fa5e1d43a08a11de6cb14820fc4a012a970f777d8222aed735dd7f02a766d872  stage 13
 
 Who was there
-  stage: "Buzz! hub" (usb-1.1), buzzers 11 to 14; stamped by the kernel, a press may be up to
-         9.000 ms older than its stamp
+  stage: "Buzz! hub" (usb-1.1), buzzers 11 to 14; stamped by the kernel, a press is up to 9.000 ms
+         older than its stamp (configured)
     buzzer 14 was down already, for 98.000 s
-  stage: "arcade" (usb-1.2), buzzers 21 to 24; stamped by the kernel, a press may be up to 2.000 ms
-         older than its stamp
+  stage: "arcade" (usb-1.2), buzzers 21 to 24; stamped by the kernel, a press is up to 2.000 ms
+         older than its stamp (configured)
     buzzer 24 was down already, for 50.000 s
 
 What else happened
@@ -322,10 +324,10 @@ place  buzzer         to first    to previous  seq  how sure
     2  stage 11     +90.000 ms     +90.000 ms    7  certain
 
 Who was there
-  stage: "Buzz! hub" (usb-1.1), buzzers 11 to 14; stamped by the kernel, a press may be up to
-         9.000 ms older than its stamp
-  stage: "arcade" (usb-1.2), buzzers 21 to 24; stamped by the kernel, a press may be up to 2.000 ms
-         older than its stamp
+  stage: "Buzz! hub" (usb-1.1), buzzers 11 to 14; stamped by the kernel, a press is up to 9.000 ms
+         older than its stamp (configured)
+  stage: "arcade" (usb-1.2), buzzers 21 to 24; stamped by the kernel, a press is up to 2.000 ms
+         older than its stamp (configured)
 
 What else happened
 ! +40.000 ms  seq 6: pool stage: "arcade" (usb-1.2) went: unplugged; presses that it had not handed
@@ -425,7 +427,7 @@ fn what_bars_a_verdict_and_what_only_makes_it_uncertain() {
         (vec![(RACE, press(11)), (RACE + 9, flagged(press(12), "suspect"))], "stage 11 by 9, certain".into()),
         (
             vec![(RACE, not_final.clone()), (RACE + 10_999, Fact::Stop {})],
-            "stage 11 by alone, not certain | it is provisional: a press may still come that contests it".into(),
+            "stage 11 by alone, not certain | it is provisional: a press may still come that was made before it".into(),
         ),
         (vec![(RACE, not_final), (RACE + 11_000, Fact::Stop {})], "stage 11 by alone, certain".into()),
         // A tie for the first place, drawn rightly and wrongly.
@@ -634,8 +636,7 @@ fn a_window_that_is_cut_or_too_long_says_so() {
     let facts = [(RACE, press(11)), (RACE + 5000, contesting(press(21), &[5]))];
     let to_us = Some(WALL_US - S + RACE + 1000);
     let story = explain(game(facts), span(None, to_us), &[]);
-    let want = "stage 11 by alone, not certain | the window ends within a photo finish: seq 6, behind it, contests a \
-                press in it";
+    let want = "stage 11 by alone, not certain | the window ends within a photo finish: seq 6, behind it, may have been before a press in it";
     assert_eq!(short(&story), want);
 
     let many = (0..5000).map(|n| (RACE + n * 1000, press(11)));

@@ -22,6 +22,15 @@ pub fn signed(us: i64) -> String {
     format!("{}{}", if us < 0 { '-' } else { '+' }, ms(us.unsigned_abs()))
 }
 
+/// An interval: `2.000 to 14.000 ms`, `up to 14.000 ms`.
+pub fn between([min_us, max_us]: [i64; 2]) -> String {
+    if min_us == 0 {
+        return format!("up to {}", ms(max_us.max(0).cast_unsigned()));
+    }
+    let ms = |us: i64| format!("{}{}.{:03}", if us < 0 { "-" } else { "" }, us.unsigned_abs() / 1000, us.unsigned_abs() % 1000);
+    format!("{} to {} ms", ms(min_us), ms(max_us))
+}
+
 /// A buzzer of a pool: `stage 2`; with quotes if the pool's name has a space.
 pub fn label(pool: &PoolId, buzzer: u16) -> String {
     if pool.as_str().contains(' ') {
@@ -110,6 +119,8 @@ mod tests {
             assert_eq!(ms(us), want);
         }
         assert_eq!((signed(-1), signed(5)), ("-0.001 ms".to_owned(), "+0.005 ms".to_owned()));
+        assert_eq!(between([0, 9000]), "up to 9.000 ms");
+        assert_eq!(between([-1500, 9000]), "-1.500 to 9.000 ms");
         assert_eq!(list(&[1, 2, 3, 5, 7, 8]), "1 to 3, 5, 7, 8");
         assert_eq!(label(&"a b".parse().unwrap(), 2), "\"a b\" 2");
         assert_eq!(quoted("\u{1b}[2J"), r#""\u{1b}[2J""#);

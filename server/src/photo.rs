@@ -1,0 +1,266 @@
+//! How sure "first" is. In: presses with their stamps and how long before them they can have been made, as they are told.
+//! Out: for two presses, whether the order of their stamps is the true one ([`Press::before`]); for a new press, those
+//! before it that it may in truth precede ([`Photos::of`]). Guarantee: *certain* is said only where no delay within the
+//! intervals could turn the order round; the order of the stamps is not touched; memory is bounded, and a press that may
+//! concern one that is forgotten says so.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+/// Presses that are remembered.
+const RECENT_MAX: usize = 4096;
+/// Presses that one press names: those with the earliest stamps. A record has to stay a short line.
+const NAMED_MAX: usize = 64;
+
+/// How long before its stamp a device's press can have been made, as its `attach` record says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delay {
+    /// The shortest, µs; negative only for a single press whose stamp may be too early.
+    pub min_us: i64,
+    /// The longest, µs.
+    pub max_us: i64,
+    /// Two presses through one path differ by no more, µs.
+    pub width_us: i64,
+    /// The time in which all contacts are looked at once, µs, where it is known; 0: at one moment.
+    pub scan_us: Option<i64>,
+    /// The time between two polls, µs, where it is known.
+    pub poll_us: Option<i64>,
+    /// Devices of one model at one polling interval have the same number.
+    pub class: u32,
+}
+
+/// A press, as far as its certainty is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Press {
+    /// Its stamp, µs.
+    pub at_us: u64,
+    /// Its device.
+    pub device: u32,
+    /// The number of its report among those of its device with this stamp.
+    pub frame: u32,
+    /// That of its device.
+    pub delay: Delay,
+    /// How long before `at_us` it can have been made, µs: wider than its device's where its stamp is worth less.
+    pub own_us: [i64; 2],
+}
+
+/// What is known of two presses, of which the first has the earlier stamp or the earlier place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sureness {
+    /// The first was first.
+    Certain,
+    /// Either can have been first.
+    Photo,
+    /// The second was first.
+    Reversed,
+}
+
+/// A press that another one may in truth precede.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rival {
+    /// Its record.
+    pub seq: u64,
+    /// How probable that is, in permille; 1000: it is certain; `null`: not known, a delay was not measured.
+    pub chance_permille: Option<u16>,
+}
+
+/// The presses before a new one that it may in truth precede.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Photo {
+    /// Their `seq`s, earliest stamp first, and what is known.
+    pub rivals: Vec<(u64, Press, Sureness)>,
+    /// Whether there may be more.
+    pub more: bool,
+}
+
+/// The presses that were told.
+#[derive(Clone, Debug, Default)]
+pub struct Photos {
+    /// By stamp.
+    recent: VecDeque<(u64, Press)>,
+    /// The latest moment at which a forgotten press can have been made, µs.
+    forgotten_us: Option<i64>,
+    /// The smallest shortest delay of all that were told, µs.
+    min_us: i64,
+}
+
+impl Press {
+    /// The moments between which it was made, µs.
+    fn made_us(&self) -> [i64; 2] {
+        let at_us = self.at_us.cast_signed();
+        [at_us.saturating_sub(self.own_us[1]), at_us.saturating_sub(self.own_us[0])]
+    }
+
+    /// Whether this one, which has the earlier stamp or place, was made before `later`.
+    ///
+    /// With different delays: certain if the lead is at least the later one's longest delay without this one's
+    /// shortest. Where both came the same way, what is the same in both cancels, and the width of the interval counts.
+    pub fn before(&self, later: &Self) -> Sureness {
+        let [earliest, latest] = self.made_us();
+        let [later_earliest, later_latest] = later.made_us();
+        if latest <= later_earliest {
+            return Sureness::Certain;
+        }
+        let lead_us = later.at_us.cast_signed().saturating_sub(self.at_us.cast_signed());
+        if lead_us >= 0 && self.same_way_us(later).is_some_and(|us| lead_us >= us) {
+            return Sureness::Certain;
+        }
+        if self.device != later.device && later_latest <= earliest {
+            return Sureness::Reversed;
+        }
+        Sureness::Photo
+    }
+
+    /// By how much the delays of two presses that came the same way can differ, µs.
+    fn same_way_us(&self, later: &Self) -> Option<i64> {
+        let own = match (self.device == later.device, self.delay.scan_us, self.delay.poll_us) {
+            // All contacts are looked at at one moment, so a later report is a later press.
+            (true, Some(0), _) => return (self.frame != later.frame || self.at_us != later.at_us).then_some(0),
+            (true, Some(scan_us), Some(poll_us)) => scan_us.saturating_add(poll_us),
+            (true, ..) => self.delay.width_us,
+            (false, ..) if self.delay.class == later.delay.class => self.delay.width_us,
+            (false, ..) => return None,
+        };
+        // What this one's stamp may be too early by, and what the later one's may be too late by.
+        let early_us = self.delay.min_us.saturating_sub(self.own_us[0]).max(0);
+        let late_us = later.own_us[1].saturating_sub(later.delay.max_us).max(0);
+        Some(own.saturating_add(early_us).saturating_add(late_us))
+    }
+
+    /// Whether both are in one report: no device can tell which was first.
+    pub fn is_of_report(&self, other: &Self) -> bool {
+        self.device == other.device && self.at_us == other.at_us && self.frame == other.frame
+    }
+}
+
+impl Photos {
+    /// The presses told before that `press` may in truth precede, and those of which it certainly was ahead.
+    pub fn of(&self, press: &Press) -> Photo {
+        let earliest = press.made_us()[0];
+        // Whatever was made at `earliest` or before has at least this stamp.
+        let since_us = earliest.saturating_add(self.min_us).max(0).cast_unsigned();
+        let from = self.recent.partition_point(|(_, told)| told.at_us < since_us);
+        let rivals = self.recent.range(from..).filter(|(_, told)| !told.is_of_report(press));
+        let mut rivals = rivals.filter_map(|(seq, told)| {
+            let sureness = match told.at_us <= press.at_us {
+                true => told.before(press),
+                // It came late: it was told behind a press that its stamp precedes.
+                false => match press.before(told) {
+                    Sureness::Certain => Sureness::Reversed,
+                    Sureness::Reversed => Sureness::Certain,
+                    Sureness::Photo => Sureness::Photo,
+                },
+            };
+            (sureness != Sureness::Certain).then_some((*seq, *told, sureness))
+        });
+        let named: Vec<_> = rivals.by_ref().take(NAMED_MAX).collect();
+        let is_forgotten = self.forgotten_us.is_some_and(|latest| latest > earliest);
+        Photo { more: is_forgotten || rivals.next().is_some(), rivals: named }
+    }
+
+    /// This press was told.
+    pub fn tell(&mut self, seq: u64, press: Press) {
+        if self.recent.len() == RECENT_MAX
+            && let Some((_, gone)) = self.recent.pop_front()
+        {
+            self.forgotten_us = self.forgotten_us.max(Some(gone.made_us()[1]));
+        }
+        self.min_us = self.min_us.min(press.own_us[0]);
+        let place = self.recent.partition_point(|(_, told)| told.at_us <= press.at_us);
+        self.recent.insert(place, (seq, press));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delay(min_us: i64, max_us: i64, class: u32) -> Delay {
+        Delay { min_us, max_us, width_us: max_us - min_us, class, ..Delay::default() }
+    }
+
+    fn press(device: u32, at_us: u64, delay: Delay) -> Press {
+        Press { at_us, device, frame: 0, delay, own_us: [delay.min_us, delay.max_us] }
+    }
+
+    #[test]
+    fn an_order_is_certain_photo_finish_or_reversed_by_both_intervals() {
+        use Sureness::{Certain, Photo, Reversed};
+        let (fast, slow) = (delay(0, 2_000, 1), delay(15_000, 25_000, 2));
+        for (first, second, lead_us, want) in [
+            (fast, slow, 25_000, Certain),
+            (fast, slow, 24_999, Photo),
+            (fast, slow, 13_001, Photo),
+            (fast, slow, 13_000, Reversed),
+            (fast, slow, 0, Reversed),
+            (slow, fast, 0, Certain),
+            (slow, slow, 10_000, Certain),
+            (slow, slow, 9_999, Photo),
+        ] {
+            let (a, b) = (press(1, 100_000, first), press(2, 100_000 + lead_us, second));
+            assert_eq!(a.before(&b), want, "{lead_us}");
+        }
+    }
+
+    #[test]
+    fn what_is_the_same_in_both_cancels() {
+        use Sureness::{Certain, Photo};
+        let unknown = Delay { width_us: 45_000, ..delay(0, 100_000, 1) };
+        let other = Delay { class: 2, ..unknown };
+        let scanned = Delay { scan_us: Some(5000), poll_us: Some(8000), ..unknown };
+        let at_once = Delay { scan_us: Some(0), ..unknown };
+        for (devices, delays, lead_us, want) in [
+            ((1, 2), (unknown, unknown), 45_000, Certain),
+            ((1, 2), (unknown, unknown), 44_999, Photo),
+            ((1, 2), (unknown, other), 99_999, Photo),
+            ((1, 2), (unknown, other), 100_000, Certain),
+            ((1, 1), (unknown, unknown), 44_999, Photo),
+            ((1, 1), (scanned, scanned), 13_000, Certain),
+            ((1, 1), (scanned, scanned), 12_999, Photo),
+            ((1, 2), (scanned, scanned), 13_000, Photo),
+            ((1, 1), (at_once, at_once), 1, Certain),
+        ] {
+            let (a, b) = (press(devices.0, 0, delays.0), press(devices.1, lead_us, delays.1));
+            assert_eq!(a.before(&b), want, "{devices:?} {lead_us}");
+        }
+        let a = press(1, 10, at_once);
+        assert_eq!(a.before(&Press { frame: 1, ..a }), Certain, "a later report of one stamp");
+        let widened = Press { own_us: [-3_000, 100_500], ..press(1, 0, unknown) };
+        let b = press(2, 47_999, unknown);
+        assert_eq!((widened.before(&b), press(1, 0, unknown).before(&b)), (Photo, Certain));
+    }
+
+    #[test]
+    fn a_press_names_what_it_may_precede_and_a_late_one_what_it_precedes() {
+        let mut photos = Photos::default();
+        photos.tell(7, press(1, 100_000, delay(0, 5_000, 1)));
+        let named = |photos: &Photos, press| {
+            let photo = photos.of(&press);
+            assert!(!photo.more);
+            photo.rivals.into_iter().map(|(seq, _, sureness)| (seq, sureness)).collect::<Vec<_>>()
+        };
+        let of = |at_us| press(2, at_us, delay(0, 5_000, 1));
+        assert_eq!(named(&photos, of(104_999)), [(7, Sureness::Photo)]);
+        assert_eq!(named(&photos, of(105_000)), []);
+        assert_eq!(named(&photos, of(98_000)), [(7, Sureness::Photo)], "late");
+        assert_eq!(named(&photos, of(90_000)), [(7, Sureness::Reversed)], "late, and certainly first");
+        photos.tell(8, Press { own_us: [-20_000, 0], ..press(3, 100_000, delay(0, 0, 3)) });
+        assert_eq!(named(&photos, of(120_000)), [(8, Sureness::Photo)], "its stamp may be too early");
+    }
+
+    #[test]
+    fn what_is_forgotten_or_not_named_is_said() {
+        let mut photos = Photos::default();
+        for seq in 0..5000 {
+            photos.tell(seq, press(1, 1_000_000 + seq, delay(0, 0, 1)));
+        }
+        assert_eq!(photos.recent.len(), RECENT_MAX);
+        let of = |at_us, max_us| photos.of(&press(2, at_us, delay(0, max_us, 2)));
+        let photo = of(1_005_000, 1_000_000);
+        assert_eq!((photo.rivals.len(), photo.rivals[0].0, photo.more), (NAMED_MAX, 904, true));
+        assert!(!of(1_005_000, 50).more);
+        assert_eq!(of(1_005_000, 65).rivals.len(), 64);
+        assert!(of(1_000_900, 10).more, "it may precede a forgotten one");
+    }
+}
