@@ -43,6 +43,8 @@ pub struct State {
     /// Pools that are connected, and stay wanted when their hardware goes.
     connected: BTreeSet<PoolId>,
     devices: BTreeMap<u32, Device>,
+    /// The models that were here since the start, each with the number of its first device.
+    models: Vec<(u32, String, DeviceDelay)>,
     /// How many devices serve each buzzer of a pool.
     served: BTreeMap<PoolId, BTreeMap<u16, usize>>,
     /// The longest delay of a device whose presses count; asked for with every press.
@@ -50,14 +52,14 @@ pub struct State {
     buttons: Buttons,
 }
 
+/// Models that are told apart; of more, each device is one of its own.
+const MODELS_MAX: usize = 256;
+
 /// An attached device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Device {
     pool: PoolId,
     buzzers: Vec<u16>,
-    name: String,
-    /// As its record says it.
-    said: DeviceDelay,
     delay: Delay,
 }
 
@@ -143,10 +145,18 @@ impl State {
         at_us.saturating_add(self.delay_us_max.saturating_sub(own_us[0]).max(0).cast_unsigned())
     }
 
-    /// Devices of one model at one polling interval have one class: the number of the first of them that is here.
-    fn delay_of(&self, device: u32, name: &str, said: &DeviceDelay) -> Delay {
-        let is_twin = |other: &Device| said.model.is_some() && other.said == *said && other.name == name;
-        let twin = self.devices.values().find(|other| is_twin(other));
+    /// Devices of one model at one polling interval have one class, also one after the other.
+    fn delay_of(&mut self, device: u32, name: &str, said: &DeviceDelay) -> Delay {
+        let is_of = |(_, of, as_said): &&(u32, String, DeviceDelay)| of == name && as_said == said;
+        let class = match self.models.iter().find(is_of) {
+            Some((class, ..)) => *class,
+            None => {
+                if said.model.is_some() && self.models.len() < MODELS_MAX {
+                    self.models.push((device, name.to_owned(), said.clone()));
+                }
+                device
+            }
+        };
         let us = |us: u64| i64::try_from(us).unwrap_or(i64::MAX);
         let [min_us, max_us] = said.delay_us.map(us);
         Delay {
@@ -155,7 +165,7 @@ impl State {
             width_us: said.width_us.map_or_else(|| max_us.saturating_sub(min_us), us),
             scan_us: said.scan_us.map(us),
             poll_us: said.poll_us.map(us),
-            class: twin.map_or(device, |twin| twin.delay.class),
+            class,
         }
     }
 
@@ -199,6 +209,7 @@ impl State {
         match &record.fact {
             Fact::Start { boot, .. } => {
                 self.devices.clear();
+                self.models.clear();
                 self.served.clear();
                 if self.boot != *boot {
                     // A new boot is a new evening: nobody is connected unless the configuration says so.
@@ -208,13 +219,8 @@ impl State {
             }
             Fact::Attach { device, pool, name, buzzers, delay, .. } => {
                 let before = self.buzzers(pool);
-                let attached = Device {
-                    pool: pool.clone(),
-                    buzzers: buzzers.clone(),
-                    name: name.clone(),
-                    said: delay.clone(),
-                    delay: self.delay_of(*device, name, delay),
-                };
+                let delay = self.delay_of(*device, name, delay);
+                let attached = Device { pool: pool.clone(), buzzers: buzzers.clone(), delay };
                 self.add_device(*device, attached);
                 if self.is_connected(pool) {
                     for buzzer in self.buzzers(pool).difference(&before) {

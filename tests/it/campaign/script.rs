@@ -384,7 +384,8 @@ fn live(world: World, life: &mut Life, settle_us: u64, edges: &[Edge], until: u6
     let mut last = (life.since, life.since); // Stamp and visibility of the frame before.
     if world.has(fault::AHEAD) && !is_kernel {
         for us in 1..dice.between(1, 120) {
-            let frame = Frame::at_once(life.since + us, vec![]);
+            let made = life.since + us;
+            let frame = Frame { physical: made - life.delay.us[0], ..Frame::at_once(made, vec![]) };
             life.frames.extend(hits(&frame, 0, 1));
             last = (frame.stamp, frame.visible);
         }

@@ -125,7 +125,7 @@ fn episode(
 fn show(life: &mut Life, base: u64, (made, key, value): Event, shown: u64, fault: Fault) {
     let visible = life.frames.last().map_or(shown, |frame| frame.visible.max(shown));
     let says = vec![Said::Key(key, value), Said::Report];
-    let mut frame = Frame { physical: made, made, stamp: made, visible, odd: false, says };
+    let mut frame = Frame { physical: made - life.delay.us[0], made, stamp: made, visible, odd: false, says };
     let end = |us| life.end.map(|(_, end)| (us, end));
     match fault {
         Fault::None | Fault::Stall => {}
