@@ -6,19 +6,25 @@
 //! next poll, and the interrupt's way through the kernel. The figures stand on measurements of 41 devices, 5000 presses
 //! each: Wimmer, Schmid, Bockes, "On the Latency of USB-Connected Input Devices", CHI 2019, doi 10.1145/3290605.3300650.
 
+pub mod chance;
+mod curves;
+pub mod models;
+
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use crate::identity::{BUS_VIRTUAL, Identity};
+use models::{Curve, Model};
+
+use crate::identity::{BUS_USB, BUS_VIRTUAL, Identity};
 use crate::time::Micros;
 
 /// `BUS_BLUETOOTH` of `include/uapi/linux/input.h`.
 const BUS_BLUETOOTH: u16 = 0x05;
 
-/// The longest delay of a device that nobody has measured: the slowest of the 41 takes 71.2 ms at most (a mouse,
-/// 6312kw), and a model slower than all of these may exist.
+/// The longest delay of a device that nobody has measured: the slowest of the 41 takes 71.2 ms at most
+/// ([`models::SLOWEST_MEASURED_US`]), and a model slower than all of these may exist.
 const UNKNOWN_US_MAX: Micros = Micros::from_ms(100);
-/// The width of its interval, for two devices of it: the widest of the 41 is 42.9 ms (the same mouse).
+/// The width of its interval, for two devices of it: the widest of the 41 is 42.9 ms ([`models::WIDEST_MEASURED_US`]).
 const UNKNOWN_WIDTH_US: Micros = Micros::from_ms(45);
 /// What a radio of which nothing is known may add to that. The measured radios are in the 100 ms; Bluetooth alone may
 /// grant a slot every 7.5 to 30 ms and more (Core Specification, "connInterval").
@@ -62,6 +68,10 @@ pub struct Delay {
     pub poll_us: Option<Micros>,
     /// Which model it is: USB vendor and product.
     pub model: Option<(u16, u16)>,
+    /// That model, if it was measured.
+    pub measured: Option<&'static Model>,
+    /// The distribution of its delays at this polling interval, if that was measured and holds.
+    pub curve: Option<&'static Curve>,
     /// Whether there is a radio on the way.
     pub wireless: bool,
 }
@@ -124,30 +134,64 @@ impl Delay {
         let wireless = is_wireless(device);
         let radio_us = if wireless { RADIO_US.as_us() } else { 0 };
         let more = |us: Micros| Micros::from_us(us.as_us() + radio_us);
-        Self {
+        let poll_us = device.endpoint.map(|endpoint| endpoint.poll_us());
+        let unknown = Self {
             us: Span::new(Micros::ZERO, more(UNKNOWN_US_MAX)),
             width_us: more(UNKNOWN_WIDTH_US),
             basis: if wireless { Basis::Bus } else { Basis::Unknown },
             scan_us: None,
-            poll_us: device.endpoint.map(|endpoint| endpoint.poll_us()),
+            poll_us,
             model: Some((device.vendor, device.product)),
+            measured: None,
+            curve: None,
             wireless,
-        }
-        .configured(configured)
+        };
+        unknown.measured(device).configured(configured)
     }
+
+    /// Nothing: a press is as old as its stamp.
+    const NONE: Self = Self {
+        us: Span { min_us: Micros::ZERO, max_us: Micros::ZERO },
+        width_us: Micros::ZERO,
+        basis: Basis::Program,
+        scan_us: None,
+        poll_us: None,
+        model: None,
+        measured: None,
+        curve: None,
+        wireless: false,
+    };
 
     /// That of what a program stamps, or of what is stamped when it comes from a program: it says its own order.
     pub const fn of_program(basis: Basis, us: Span) -> Self {
         let scan_us = Some(Micros::ZERO);
-        Self { us, width_us: us.width_us(), basis, scan_us, poll_us: None, model: None, wireless: false }
+        Self { us, width_us: us.width_us(), basis, scan_us, poll_us: None, ..Self::NONE }
+    }
+
+    /// With what was measured of the model, on the bus on which it was measured.
+    fn measured(self, device: &Identity) -> Self {
+        let found = models::find(device.vendor, device.product).filter(|_| device.bus == BUS_USB);
+        let Some(model) = found else { return self };
+        let poll_us = self.poll_us.and_then(|us| u32::try_from(us.as_us()).ok());
+        // A parameter of `usbhid` may have it polled otherwise than it asks.
+        let is_forced = device.endpoint.is_some_and(|endpoint| endpoint.is_forced);
+        let (min_us, max_us) =
+            if is_forced { model.delay_of_any_us() } else { model.delay_us(poll_us, false) };
+        let us = |us: u32| Micros::from_us(us.into());
+        let us = Span::new(us(min_us), us(max_us));
+        let curve = model.curve(poll_us, false).filter(|_| !is_forced);
+        Self { us, width_us: us.width_us(), basis: Basis::Model, measured: found, curve, ..self }
     }
 
     /// With what the configuration says instead.
     #[must_use]
     pub fn configured(self, by: Configured) -> Self {
         let (us, basis) = by.delay_us.map_or((self.us, self.basis), |us| (us, Basis::Configured));
-        let width_us = if by.delay_us.is_some() { us.width_us() } else { self.width_us };
-        Self { us, basis, width_us, scan_us: by.scan_us.or(self.scan_us), ..self }
+        let (width_us, curve) = match by.delay_us {
+            Some(us) => (us.width_us(), None),
+            None => (self.width_us, self.curve),
+        };
+        Self { us, basis, width_us, curve, scan_us: by.scan_us.or(self.scan_us), ..self }
     }
 
     /// Whether two devices are so unlike that the same press on both might be told in the wrong order, or one of
@@ -203,7 +247,10 @@ impl fmt::Display for Delay {
         }
         match self.basis {
             Basis::Configured => f.write_str("so says the configuration")?,
-            Basis::Model => f.write_str("its model was measured")?,
+            Basis::Model => {
+                let name = self.measured.map_or("its model", |model| model.name);
+                write!(f, "{name} was measured")?;
+            }
             Basis::Bus => f.write_str("nobody has measured it, and it has a radio")?,
             Basis::Unknown => f.write_str("nobody has measured it")?,
             Basis::Receipt => f.write_str("stamped when it comes")?,

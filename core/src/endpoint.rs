@@ -50,6 +50,9 @@ pub struct Endpoint {
     pub speed: Speed,
     /// Its host controller.
     pub controller: Controller,
+    /// Whether a parameter of `usbhid` (`jspoll`, `kbpoll`, `mousepoll`) may have it polled at another interval. Not under
+    /// xHCI, which sets the device's own again (`xhci-ring.c:check_interval`).
+    pub is_forced: bool,
 }
 
 impl Speed {
@@ -105,7 +108,7 @@ impl Endpoint {
     pub fn parse(interval: &str, b_interval: &str, speed: &str, driver: &str) -> Option<Self> {
         let speed = Speed::parse(speed);
         let asked_us = decoded(interval).or_else(|| encoded(b_interval, speed))?;
-        Some(Self { asked_us, speed, controller: Controller::of_driver(driver) })
+        Some(Self { asked_us, speed, controller: Controller::of_driver(driver), is_forced: false })
     }
 
     /// The period at which Linux polls it.
@@ -115,8 +118,7 @@ impl Endpoint {
     /// (`xhci-mem.c:xhci_microframes_to_exponent`). At most 128 ms there, 32 ms with OHCI (`ohci-hcd`: its schedule
     /// has 32 frames). What counts in microframes asks for a power of two already.
     ///
-    /// Not seen here: `usbhid.jspoll` and its like, which have all but xHCI poll faster than the device asks (xHCI
-    /// sets the device's own value again: `xhci-ring.c:check_interval`). `buzzerd devices --measure` sees it.
+    /// Not what [`Self::is_forced`] asks for; `buzzerd devices --measure` sees that.
     pub fn poll_us(&self) -> Micros {
         const FRAME_US: u64 = 1000;
         if !self.speed.counts_frames() {

@@ -55,7 +55,7 @@ pub enum Standing {
 }
 
 /// A model that was measured.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Model {
     /// Its name for people.
     pub name: &'static str,
@@ -72,7 +72,7 @@ pub struct Model {
 }
 
 /// The measured delays of a model at one polling interval.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Curve {
     /// The interval that was forced; `None`: the device's own.
     pub interval_us: Option<u32>,
@@ -126,11 +126,16 @@ impl Model {
         if let Some(curve) = self.curve(poll_us, is_forced_1ms) {
             return self.with_margins(curve.min_us(), curve.max_us());
         }
+        let slower_us = poll_us.unwrap_or(0).saturating_sub(self.asked_us.unwrap_or(0));
+        let (min_us, max_us) = self.delay_of_any_us();
+        (min_us, max_us.saturating_add(slower_us))
+    }
+
+    /// The interval that covers all polling intervals that were measured.
+    pub fn delay_of_any_us(&self) -> (u32, u32) {
         let min_us = self.curves.iter().map(Curve::min_us).min().unwrap_or(0);
         let max_us = self.curves.iter().map(Curve::max_us).max().unwrap_or(SLOWEST_MEASURED_US);
-        let slower_us = poll_us.unwrap_or(0).saturating_sub(self.asked_us.unwrap_or(0));
-        let (min_us, max_us) = self.with_margins(min_us, max_us);
-        (min_us, max_us.saturating_add(slower_us))
+        self.with_margins(min_us, max_us)
     }
 
     /// Linux rounds down to a power of two, so a device that asks for 10 ms is polled every 8.

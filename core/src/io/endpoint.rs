@@ -9,7 +9,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Controller, Endpoint};
 use crate::identity::number_of;
 
 /// The interrupt endpoint through which the input device at this folder (`/sys/class/input/event7/device`) reports.
@@ -20,12 +20,18 @@ pub fn read(sysfs_root: &Path, input: &Path) -> Option<Endpoint> {
     let endpoint = interrupt_in(interface)?;
     let usb_device = interface.parent()?;
     let text = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
-    Endpoint::parse(
+    let endpoint = Endpoint::parse(
         &text(endpoint.join("interval")),
         &text(endpoint.join("bInterval")),
         &text(usb_device.join("speed")),
         &controller_driver(&root, usb_device).unwrap_or_default(),
-    )
+    )?;
+    let set = |name: &&str| {
+        let value = text(root.join("module/usbhid/parameters").join(name));
+        !matches!(value.trim(), "" | "0")
+    };
+    let is_set = ["jspoll", "kbpoll", "mousepoll"].iter().any(set);
+    Some(Endpoint { is_forced: is_set && endpoint.controller != Controller::Xhci, ..endpoint })
 }
 
 /// The folder itself and those above it, up to the root.
@@ -59,7 +65,7 @@ fn controller_driver(root: &Path, usb_device: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::{Controller, Speed};
+    use crate::endpoint::Speed;
     use crate::time::Micros;
     use std::os::unix::fs::symlink;
 
@@ -112,7 +118,7 @@ mod tests {
     }
 
     fn found(asked_ms: u64, controller: Controller) -> Option<Endpoint> {
-        Some(Endpoint { asked_us: Micros::from_ms(asked_ms), speed: Speed::Low, controller })
+        Some(Endpoint { asked_us: Micros::from_ms(asked_ms), speed: Speed::Low, controller, is_forced: false })
     }
 
     #[test]
