@@ -11,12 +11,12 @@ mod tests;
 
 pub use self::known::may_be_label;
 use crate::claim::{Claims, SlotId};
+use crate::delay::Delay;
 use crate::identity::{Identity, StableId};
 use crate::keys::{KeyCode, KeyMap};
 use crate::kind::{self, Kind};
 use crate::profile::{known_model, recognise};
 use crate::time::Micros;
-use crate::delay::Delay;
 
 /// What becomes of one device.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -203,7 +203,8 @@ impl Delay {
 }
 
 fn is_wireless(device: &Identity) -> bool {
-    let listed = |Radio(vendor, products): &Radio| *vendor == device.vendor && products.contains(&device.product);
+    let listed =
+        |Radio(vendor, products): &Radio| *vendor == device.vendor && products.contains(&device.product);
     // Cheap dongles share numbers, but tell what they are. "Wireless" tells nothing: a DualShock on its cable calls
     // itself that.
     let name = device.name.to_ascii_lowercase();

@@ -11,14 +11,15 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 
 use buzzer_core::claim::SlotId;
+use buzzer_core::delay::models::Curve;
 use buzzer_core::event::{Buzzer, Event, Flags, Gone, Kind};
 use buzzer_core::time::{KernelTime, Micros};
 
 use self::notes::Notes;
 use self::requests::Connects;
-use crate::photo::{self, Photo, Photos, Rival, Sureness};
 use crate::group::{Group, Ordered, Placed};
 use crate::outbox::ClientId;
+use crate::photo::{self, Photo, Photos};
 use crate::pool::{PoolSpec, Pools};
 use crate::pool_id::PoolId;
 use crate::record::{DeviceDelay, Fact, Record};
@@ -59,6 +60,8 @@ pub struct Announced {
     pub buzzers: Vec<u16>,
     /// How long before its stamp a press was made.
     pub delay: DeviceDelay,
+    /// The distribution of its delays, where it was measured.
+    pub curve: Option<&'static Curve>,
 }
 
 /// The state machine.
@@ -69,6 +72,8 @@ pub struct Mediator {
     announced: BTreeMap<u32, Announced>,
     group: Group,
     photos: Photos,
+    /// Of the attached devices that were measured.
+    curves: BTreeMap<u32, &'static Curve>,
     connects: Connects,
     /// What is told as a sum.
     notes: Notes,
@@ -84,6 +89,7 @@ impl Mediator {
             state,
             pools: Pools::new(specs),
             announced: BTreeMap::new(),
+            curves: BTreeMap::new(),
             group: Group::default(),
             photos: Photos::default(),
             connects: Connects::default(),
@@ -181,12 +187,9 @@ impl Mediator {
         let (at, device, frame) = (placed.event.at, placed.entrant.device, placed.entrant.frame);
         let delay = self.state.delay(device);
         let own_us = [delay.min_us, delay.max_us.saturating_add(back_us.into())];
-        let press = photo::Press { at_us: at.as_us(), device, frame, delay, own_us };
-        let Photo { rivals, more } = self.photos.of(&press);
-        let photo = rivals.into_iter().map(|(seq, _, sureness)| Rival {
-            seq,
-            chance_permille: (sureness == Sureness::Reversed).then_some(1000),
-        });
+        let curve = self.curves.get(&device).copied();
+        let press = photo::Press { at_us: at.as_us(), device, frame, delay, own_us, curve };
+        let Photo { rivals: photo, more } = self.photos.of(&press);
         let fact = Fact::Press {
             pool: placed.entrant.pool,
             buzzer: placed.entrant.buzzer,
@@ -194,7 +197,7 @@ impl Mediator {
             delay_us: own_us,
             final_at_us: self.state.final_at_us(at.as_us(), own_us),
             flags: flags.names().map(str::to_owned).collect(),
-            photo: photo.collect(),
+            photo,
             photo_more: more,
             tie: draw.filter(|_| placed.tied),
             frame,
@@ -255,7 +258,8 @@ impl Mediator {
     fn handle_attached(&mut self, device: u32, at: KernelTime) {
         // Whoever hands a device to the reader announces it first.
         let Some(announced) = self.announced.remove(&device) else { return };
-        let Announced { pool, name, place, stamps, buzzers, delay } = announced;
+        let Announced { pool, name, place, stamps, buzzers, delay, curve } = announced;
+        self.curves.extend(curve.map(|curve| (device, curve)));
         let stamps = stamps.to_owned();
         let counted = pool.clone();
         self.record(at, Fact::Attach { device, pool: counted, name, place, stamps, buzzers, delay });
@@ -271,6 +275,7 @@ impl Mediator {
 
     fn handle_detached(&mut self, device: u32, gone: Gone, at: KernelTime) {
         self.announced.remove(&device);
+        self.curves.remove(&device);
         let slot = self.pools.slot_of(device).map(|(_, slot)| slot.device = None);
         if let Some(pool) = self.state.pool_of(device).cloned() {
             self.end_notes_of(device, at);

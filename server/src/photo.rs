@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use buzzer_core::delay::chance::chance_permille;
+use buzzer_core::delay::models::Curve;
 use serde::{Deserialize, Serialize};
 
 /// Presses that are remembered.
@@ -43,6 +45,8 @@ pub struct Press {
     pub delay: Delay,
     /// How long before `at_us` it can have been made, µs: wider than its device's where its stamp is worth less.
     pub own_us: [i64; 2],
+    /// The distribution of its device's delays, where it was measured.
+    pub curve: Option<&'static Curve>,
 }
 
 /// What is known of two presses, of which the first has the earlier stamp or the earlier place.
@@ -61,15 +65,15 @@ pub enum Sureness {
 pub struct Rival {
     /// Its record.
     pub seq: u64,
-    /// How probable that is, in permille; 1000: it is certain; `null`: not known, a delay was not measured.
+    /// How probable that is, in permille, from measured delays; 1000: it is certain; `null`: not known.
     pub chance_permille: Option<u16>,
 }
 
 /// The presses before a new one that it may in truth precede.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Photo {
-    /// Their `seq`s, earliest stamp first, and what is known.
-    pub rivals: Vec<(u64, Press, Sureness)>,
+    /// Those, earliest stamp first.
+    pub rivals: Vec<Rival>,
     /// Whether there may be more.
     pub more: bool,
 }
@@ -116,7 +120,9 @@ impl Press {
     fn same_way_us(&self, later: &Self) -> Option<i64> {
         let own = match (self.device == later.device, self.delay.scan_us, self.delay.poll_us) {
             // All contacts are looked at at one moment, so a later report is a later press.
-            (true, Some(0), _) => return (self.frame != later.frame || self.at_us != later.at_us).then_some(0),
+            (true, Some(0), _) => {
+                return (self.frame != later.frame || self.at_us != later.at_us).then_some(0);
+            }
             (true, Some(scan_us), Some(poll_us)) => scan_us.saturating_add(poll_us),
             (true, ..) => self.delay.width_us,
             (false, ..) if self.delay.class == later.delay.class => self.delay.width_us,
@@ -126,6 +132,19 @@ impl Press {
         let early_us = self.delay.min_us.saturating_sub(self.own_us[0]).max(0);
         let late_us = later.own_us[1].saturating_sub(later.delay.max_us).max(0);
         Some(own.saturating_add(early_us).saturating_add(late_us))
+    }
+
+    /// How probable it is that `later` was made before this one, in permille. `None` where a delay was not measured, or may be
+    /// longer than what was, and for two presses of one device: their delays are not independent.
+    fn chance_of(&self, later: &Self) -> Option<u16> {
+        let measured = |press: &Self| {
+            let is_own = press.own_us == [press.delay.min_us, press.delay.max_us];
+            press.curve.filter(|_| is_own)
+        };
+        let (own, others) = (measured(self)?, measured(later)?);
+        let lead_us = later.at_us.saturating_sub(self.at_us);
+        (self.device != later.device)
+            .then(|| chance_permille(&own.quantiles_us, &others.quantiles_us, lead_us))
     }
 
     /// Whether both are in one report: no device can tell which was first.
@@ -143,16 +162,17 @@ impl Photos {
         let from = self.recent.partition_point(|(_, told)| told.at_us < since_us);
         let rivals = self.recent.range(from..).filter(|(_, told)| !told.is_of_report(press));
         let mut rivals = rivals.filter_map(|(seq, told)| {
-            let sureness = match told.at_us <= press.at_us {
-                true => told.before(press),
-                // It came late: it was told behind a press that its stamp precedes.
-                false => match press.before(told) {
-                    Sureness::Certain => Sureness::Reversed,
-                    Sureness::Reversed => Sureness::Certain,
-                    Sureness::Photo => Sureness::Photo,
-                },
+            // What came late was told behind a press that its stamp precedes.
+            let is_late = press.at_us < told.at_us;
+            let (first, later) = if is_late { (press, told) } else { (told, press) };
+            let chance = || first.chance_of(later).map(|chance| if is_late { 1000 - chance } else { chance });
+            let chance_permille = match first.before(later) {
+                Sureness::Photo => chance(),
+                Sureness::Certain if is_late => Some(1000),
+                Sureness::Reversed if !is_late => Some(1000),
+                Sureness::Certain | Sureness::Reversed => return None,
             };
-            (sureness != Sureness::Certain).then_some((*seq, *told, sureness))
+            Some(Rival { seq: *seq, chance_permille })
         });
         let named: Vec<_> = rivals.by_ref().take(NAMED_MAX).collect();
         let is_forgotten = self.forgotten_us.is_some_and(|latest| latest > earliest);
@@ -174,6 +194,8 @@ impl Photos {
 
 #[cfg(test)]
 mod tests {
+    use buzzer_core::delay::models;
+
     use super::*;
 
     fn delay(min_us: i64, max_us: i64, class: u32) -> Delay {
@@ -181,7 +203,7 @@ mod tests {
     }
 
     fn press(device: u32, at_us: u64, delay: Delay) -> Press {
-        Press { at_us, device, frame: 0, delay, own_us: [delay.min_us, delay.max_us] }
+        Press { at_us, device, frame: 0, delay, own_us: [delay.min_us, delay.max_us], curve: None }
     }
 
     #[test]
@@ -238,15 +260,52 @@ mod tests {
         let named = |photos: &Photos, press| {
             let photo = photos.of(&press);
             assert!(!photo.more);
-            photo.rivals.into_iter().map(|(seq, _, sureness)| (seq, sureness)).collect::<Vec<_>>()
+            photo.rivals.into_iter().map(|rival| (rival.seq, rival.chance_permille)).collect::<Vec<_>>()
         };
         let of = |at_us| press(2, at_us, delay(0, 5_000, 1));
-        assert_eq!(named(&photos, of(104_999)), [(7, Sureness::Photo)]);
+        assert_eq!(named(&photos, of(104_999)), [(7, None)]);
         assert_eq!(named(&photos, of(105_000)), []);
-        assert_eq!(named(&photos, of(98_000)), [(7, Sureness::Photo)], "late");
-        assert_eq!(named(&photos, of(90_000)), [(7, Sureness::Reversed)], "late, and certainly first");
+        assert_eq!(named(&photos, of(98_000)), [(7, None)], "late");
+        assert_eq!(named(&photos, of(90_000)), [(7, Some(1000))], "late, and certainly first");
         photos.tell(8, Press { own_us: [-20_000, 0], ..press(3, 100_000, delay(0, 0, 3)) });
-        assert_eq!(named(&photos, of(120_000)), [(8, Sureness::Photo)], "its stamp may be too early");
+        assert_eq!(named(&photos, of(120_000)), [(8, None)], "its stamp may be too early");
+    }
+
+    #[test]
+    fn a_chance_is_given_where_both_were_measured() {
+        let curve = |name: &str| models::by_name(name).map(|model| &model.curves[0]);
+        let (quick, slow) = (curve("Logitech K120"), curve("DragonRise arcade encoder"));
+        let of = |curve: Option<&'static Curve>, device, at_us| {
+            let [min_us, max_us] =
+                curve.map_or([0, 40_000], |curve| [curve.min_us().into(), curve.max_us().into()]);
+            Press { curve, ..press(device, at_us, delay(min_us, max_us, device)) }
+        };
+        let chance = |first: Press, second: Press| {
+            let mut photos = Photos::default();
+            photos.tell(1, first);
+            let photo = photos.of(&second);
+            photo.rivals.first().map(|rival| rival.chance_permille)
+        };
+        assert_eq!(chance(of(quick, 1, 50_000), of(quick, 2, 50_000)), Some(Some(500)), "drawn");
+        let (near, far) = (
+            chance(of(quick, 1, 50_000), of(slow, 2, 51_000)),
+            chance(of(quick, 1, 50_000), of(slow, 2, 54_000)),
+        );
+        assert!(
+            matches!((near, far), (Some(Some(near)), Some(Some(far))) if near > far && far > 0),
+            "{near:?} {far:?}"
+        );
+        let (prompt, late) = (
+            chance(of(slow, 1, 50_000), of(quick, 2, 53_000)),
+            chance(of(quick, 2, 53_000), of(slow, 1, 50_000)),
+        );
+        let sum = prompt.flatten().zip(late.flatten()).map(|(prompt, late)| prompt + late);
+        assert_eq!(sum, Some(1000), "told late: what the other order has not");
+        assert_eq!(chance(of(None, 1, 50_000), of(slow, 2, 51_000)), Some(None), "not measured");
+        assert_eq!(chance(of(slow, 1, 50_000), of(slow, 1, 51_000)), Some(None), "one device");
+        let wide = of(slow, 2, 51_000);
+        let wide = Press { own_us: [wide.own_us[0], wide.own_us[1] + 1], ..wide };
+        assert_eq!(chance(of(quick, 1, 50_000), wide), Some(None), "it may be older than what was measured");
     }
 
     #[test]
@@ -258,7 +317,7 @@ mod tests {
         assert_eq!(photos.recent.len(), RECENT_MAX);
         let of = |at_us, max_us| photos.of(&press(2, at_us, delay(0, max_us, 2)));
         let photo = of(1_005_000, 1_000_000);
-        assert_eq!((photo.rivals.len(), photo.rivals[0].0, photo.more), (NAMED_MAX, 904, true));
+        assert_eq!((photo.rivals.len(), photo.rivals[0].seq, photo.more), (NAMED_MAX, 904, true));
         assert!(!of(1_005_000, 50).more);
         assert_eq!(of(1_005_000, 65).rivals.len(), 64);
         assert!(of(1_000_900, 10).more, "it may precede a forgotten one");

@@ -161,6 +161,7 @@ impl Session {
                 scan_us: (stamps != "kernel").then_some(0),
                 ..DeviceDelay::default()
             },
+            curve: None,
         };
         self.mediator.handle_announced(device, announced);
         self.event(device, Kind::Attached, false);

@@ -34,7 +34,12 @@ fn facts() -> Vec<Fact> {
         place: text(),
         stamps: text(),
         buzzers: vec![1, 2],
-        delay: DeviceDelay { delay_us: [0, 3], delay_basis: text(), model: Some(text()), ..DeviceDelay::default() },
+        delay: DeviceDelay {
+            delay_us: [0, 3],
+            delay_basis: text(),
+            model: Some(text()),
+            ..DeviceDelay::default()
+        },
     };
     let press = |buzzer, flags| Fact::Press {
         pool: pool(),

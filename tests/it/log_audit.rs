@@ -64,7 +64,11 @@ fn renumber(log: &mut [Record]) {
     }
     for record in log {
         if let Fact::Press { photo, tie, .. } = &mut record.fact {
-            photo.iter_mut().map(|rival| &mut rival.seq).chain(tie).for_each(|seq| *seq = new.get(seq).copied().unwrap_or(*seq));
+            photo
+                .iter_mut()
+                .map(|rival| &mut rival.seq)
+                .chain(tie)
+                .for_each(|seq| *seq = new.get(seq).copied().unwrap_or(*seq));
         }
     }
 }

@@ -134,7 +134,7 @@ impl Running {
             let (name, place) = (String::new(), String::new());
             let (stamps, buzzers) = ("receipt", vec![1]);
             let delay = DeviceDelay { delay_us: [0, 700], ..DeviceDelay::default() };
-            let announced = Announced { pool: desk(), name, place, stamps, buzzers, delay };
+            let announced = Announced { pool: desk(), name, place, stamps, buzzers, delay, curve: None };
             self.mediator.handle_announced(1, announced);
             self.event(Kind::Attached);
         }

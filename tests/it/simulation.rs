@@ -66,6 +66,7 @@ impl World {
                     stamps: "kernel",
                     buzzers: (1..=8).map(|n| device as u16 * 10 + n).collect(),
                     delay: DeviceDelay::default(),
+                    curve: None,
                 },
             );
             world.streams.push(Stream::new(&StreamOptions {

@@ -67,6 +67,7 @@ impl Hub {
                 stamps: "kernel",
                 buzzers: vec![1, 2, 3, 4],
                 delay: DeviceDelay { delay_us: [0, 19_000], ..DeviceDelay::default() },
+                curve: None,
             },
         );
         let stream = Stream::new(&StreamOptions {

@@ -118,7 +118,12 @@ mod tests {
     }
 
     fn found(asked_ms: u64, controller: Controller) -> Option<Endpoint> {
-        Some(Endpoint { asked_us: Micros::from_ms(asked_ms), speed: Speed::Low, controller, is_forced: false })
+        Some(Endpoint {
+            asked_us: Micros::from_ms(asked_ms),
+            speed: Speed::Low,
+            controller,
+            is_forced: false,
+        })
     }
 
     #[test]

@@ -8,12 +8,12 @@ use super::{permission, sysfs};
 use crate::assign::remarks::Remark;
 use crate::assign::{Slots, Verdict};
 use crate::claim::Claims;
+use crate::delay::{Configured, Delay};
 use crate::event::Buzzer;
 use crate::identity::Identity;
 use crate::keys::KeyCode;
 use crate::profile::recognise;
 use crate::roster::inhibited;
-use crate::delay::{Configured, Delay};
 
 /// One device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,8 +94,8 @@ fn row(slots: &Slots, verdicts: &[Verdict], devices: &[Identity], index: usize, 
 mod tests {
     use super::*;
     use crate::claim::{Claim, Match, SlotId};
-    use crate::identity::tests::device;
     use crate::delay::Span;
+    use crate::identity::tests::device;
     use crate::io::sysfs::tests::plug;
     use crate::time::Micros;
     use std::fs;

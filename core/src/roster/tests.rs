@@ -19,8 +19,13 @@ impl World {
     fn new() -> Self {
         let matcher = Match { vendor: Some(7), ..Match::default() };
         let entry = "pool \"a\"".to_owned();
-        let claim =
-            Claim { entry, matcher, buzzers: None, debounce_us: Micros::from_us(15), delay: crate::delay::Configured::default() };
+        let claim = Claim {
+            entry,
+            matcher,
+            buzzers: None,
+            debounce_us: Micros::from_us(15),
+            delay: crate::delay::Configured::default(),
+        };
         let roster = Roster::new(Claims::Listed(vec![claim]));
         Self { roster, now: KernelTime::from_us(1_000_000), is_open_allowed: Ok(()), devices: 0 }
     }

@@ -11,8 +11,8 @@ use buzzer_core::assign::remarks::Remark;
 use buzzer_core::identity::Identity;
 pub(crate) use buzzer_core::io::survey::Row;
 use buzzer_core::io::survey::{Survey, survey};
-use buzzer_core::time::Micros;
 use buzzer_core::quote::{Plain, Toml};
+use buzzer_core::time::Micros;
 use buzzer_server::config::Config;
 use buzzer_server::io::hardware::{self, INPUT_DIR, SYSFS_ROOT};
 use clap::Args;
@@ -224,10 +224,10 @@ fn write_json(out: &mut String, row: &Row, pool: Option<&str>) -> fmt::Result {
 pub(crate) mod tests {
     use super::*;
     use buzzer_core::claim::SlotId;
+    use buzzer_core::delay::{Configured, Delay};
     use buzzer_core::endpoint::Endpoint;
     use buzzer_core::identity::BUS_USB;
     use buzzer_core::keys::KeyBits;
-    use buzzer_core::delay::{Configured, Delay};
 
     /// A device of nobody's make that is polled every so many ms.
     pub(crate) fn device(node: &str, pool: Option<&str>, poll_ms: u64, name: &str) -> Device {

@@ -15,10 +15,10 @@ mod tests;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
+use buzzer_core::delay::{self, Basis, Delay, Span};
 use buzzer_core::event::Buzzer;
 use buzzer_core::keys::KeyCode;
 use buzzer_core::time::Micros;
-use buzzer_core::delay::{self, Basis, Delay, Span};
 
 use self::document::{Place, Refusal, Table};
 pub use self::host::{Authority, Host};

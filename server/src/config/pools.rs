@@ -104,10 +104,8 @@ fn source(table: &Table<'_>) -> Result<PoolSource, Refusal> {
             _ => Some(entry.need("buzzers", "it in each of several devices: no number may be there twice")?),
         };
         let own = self::delay(&entry)?;
-        let own = Configured {
-            delay_us: own.delay_us.or(delay.delay_us),
-            scan_us: own.scan_us.or(delay.scan_us),
-        };
+        let own =
+            Configured { delay_us: own.delay_us.or(delay.delay_us), scan_us: own.scan_us.or(delay.scan_us) };
         device(&entry.need("match", MATCH)?, buzzers, own, &mut numbers)
     });
     Ok(PoolSource::Hardware(devices.collect::<Result<_, _>>()?))
@@ -124,7 +122,8 @@ fn refuse_key(table: &Table<'_>, name: &str, why: &str) -> Result<(), Refusal> {
 fn delay(table: &Table<'_>) -> Result<Configured, Refusal> {
     const EXPECTED: &str = "the shortest and the longest delay in microseconds, such as [2000, 14000]";
     if let Some(old) = table.get("uncertainty_us") {
-        let us = old.whole().filter(|us| *us <= DELAY_US_MAX.as_us()).map_or("N".to_owned(), |us| us.to_string());
+        let us =
+            old.whole().filter(|us| *us <= DELAY_US_MAX.as_us()).map_or("N".to_owned(), |us| us.to_string());
         return Err(old.refuse(format!(
             "uncertainty_us is no more, a delay has a shortest and a longest value: write delay_us = [0, {us}]"
         )));

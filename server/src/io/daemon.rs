@@ -267,6 +267,7 @@ impl Daemon {
             stamps: stamps_name,
             buzzers: greeting.keys.buzzers().iter().map(|buzzer| buzzer.0).collect(),
             delay: DeviceDelay::from(delay),
+            curve: delay.curve,
         };
         self.mediator.handle_announced(device, announced);
         let attachment = Attachment {

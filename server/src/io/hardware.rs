@@ -178,6 +178,7 @@ impl Hardware {
                         stamps: "kernel",
                         buzzers: found.keys.buzzers().iter().map(|buzzer| buzzer.0).collect(),
                         delay: DeviceDelay::from(&found.delay),
+                        curve: found.delay.curve,
                     };
                     mediator.handle_opened(slot, device.get(), announced);
                 }

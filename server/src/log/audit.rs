@@ -9,7 +9,7 @@ use std::fmt;
 use crate::button::STUCK_US;
 use crate::counted::counted;
 use crate::draw::{self, Entrant};
-use crate::photo::{self, Photos, Rival, Sureness};
+use crate::photo::{self, Photos, Rival};
 use crate::pool_id::PoolId;
 use crate::record::{Fact, Record};
 use crate::state::State;
@@ -178,7 +178,18 @@ impl Audit {
                 let (seed, presses, drawn) = (bytes.map(u64::to_be_bytes), *presses, Vec::new());
                 self.draw = Some(Draw { seq, seed, presses, drawn });
             }
-            Fact::Press { pool, buzzer, device, delay_us, final_at_us, flags, photo, photo_more, tie, frame } => {
+            Fact::Press {
+                pool,
+                buzzer,
+                device,
+                delay_us,
+                final_at_us,
+                flags,
+                photo,
+                photo_more,
+                tie,
+                frame,
+            } => {
                 let press = Press {
                     pool,
                     buzzer: *buzzer,
@@ -431,20 +442,27 @@ impl Audit {
     }
 
     fn check_photo(&mut self, seq: u64, said: &Press<'_>, at_us: u64, delay: photo::Delay) {
-        let press = photo::Press { at_us, device: said.device, frame: said.frame, delay, own_us: said.delay_us };
+        let (device, frame, own_us) = (said.device, said.frame, said.delay_us);
+        let press = photo::Press { at_us, device, frame, delay, own_us, curve: None };
         let expected = self.photos.of(&press);
-        // The chance comes from a table that the log does not hold; that it is certain, the log proves.
-        let fits = |(rival, (of, _, sureness)): (&Rival, &(u64, photo::Press, Sureness))| {
-            let is_sure = rival.chance_permille == Some(1000);
+        // A chance comes from a table that the log does not hold; what is certain, the log proves.
+        let fits = |(rival, expected): (&Rival, &Rival)| {
             let is_chance = rival.chance_permille.is_none_or(|chance| (1..=1000).contains(&chance));
-            rival.seq == *of && is_chance && is_sure == (*sureness == Sureness::Reversed)
+            let is_sure = |rival: &Rival| rival.chance_permille == Some(1000);
+            rival.seq == expected.seq && is_chance && is_sure(rival) == is_sure(expected)
         };
         let count = said.photo.len() == expected.rivals.len() && said.photo_more == expected.more;
         if !count || !said.photo.iter().zip(&expected.rivals).all(fits) {
-            let words = |(seq, _, sureness): &(u64, photo::Press, Sureness)| format!("{seq} {sureness:?}");
-            let expected: Vec<_> = expected.rivals.iter().map(words).collect();
-            let said: Vec<_> = said.photo.iter().map(|rival| rival.seq).collect();
-            self.say(seq, format!("said to be in a photo finish with {said:?}, but that is with {expected:?}"));
+            let words = |rival: &Rival| match rival.chance_permille {
+                Some(1000) => format!("{} (reversed)", rival.seq),
+                _ => rival.seq.to_string(),
+            };
+            let list = |rivals: &[Rival], more| {
+                let list: Vec<String> = rivals.iter().map(words).collect();
+                format!("[{}]{}", list.join(", "), if more { " and more" } else { "" })
+            };
+            let (said, expected) = (list(said.photo, said.photo_more), list(&expected.rivals, expected.more));
+            self.say(seq, format!("said to be in a photo finish with {said}, but that is with {expected}"));
         }
         self.photos.tell(seq, press);
     }

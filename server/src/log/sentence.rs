@@ -6,8 +6,8 @@ use std::fmt::Write;
 use buzzer_core::quote::{Plain, Quoted};
 
 use crate::counted::{counted, more};
-use crate::pool_id::PoolId;
 use crate::log::explain::words::between;
+use crate::pool_id::PoolId;
 use crate::record::Fact;
 
 /// What happened.

@@ -139,6 +139,7 @@ impl Rig {
             stamps: "kernel",
             buzzers: buzzers.to_vec(),
             delay: DeviceDelay::default(),
+            curve: None,
         }
     }
 

@@ -121,8 +121,7 @@ fn a_million_presses_in_worlds_full_of_faults_keep_every_rule() {
     };
     println!("{worlds} worlds in {} ms: {count:?}", sys::now().since(start).as_us() / 1000);
     // A campaign that meets no fault proves nothing.
-    let met =
-        [count.late, count.stale, count.recovered, count.suspect, count.tied, count.photos, count.gaps];
+    let met = [count.late, count.stale, count.recovered, count.suspect, count.tied, count.photos, count.gaps];
     let met =
         met.into_iter().chain([count.lost, count.stalls, count.ring_full, count.unplugged, count.ignored]);
     assert!(slow || met.into_iter().all(|met| met > 100), "{count:?}");

@@ -90,7 +90,10 @@ fn episode(
         slot: device as u64,
         stamps,
         pool: "desk",
-        delay: Delay { us: [[0, 0], [3, 12], [40, 100]][device], ..Delay::own_order_if(stamps != Stamps::Kernel) },
+        delay: Delay {
+            us: [[0, 0], [3, 12], [40, 100]][device],
+            ..Delay::own_order_if(stamps != Stamps::Kernel)
+        },
         debounce_us: [0, 5000, 5000][device],
         first_buzzer: 10 * device as u16,
         keys: 2,

@@ -294,6 +294,7 @@ impl Threads {
                     poll_us: life.delay.poll_us,
                     model: life.delay.model.map(|model| model.to_string()),
                 },
+                curve: None,
             },
         );
         let held = (0..life.keys).filter(|n| life.held >> n & 1 == 1);

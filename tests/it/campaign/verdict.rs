@@ -380,14 +380,15 @@ fn photos(presses: &[Told], count: &mut Count) -> Result<(), String> {
         // With an earlier stamp, nothing was made behind it.
         let from = press.at.saturating_sub(press.own_us[1].unsigned_abs());
         for told in recent.range((from, 0)..).map(|(_, told)| *told) {
-            if told.device == press.device && told.at == press.at {
+            if (told.device, told.at, told.rank) == (press.device, press.at, press.rank) {
                 continue;
             }
             let is_late = press.at < told.at;
             let (first, second) = if is_late { (press, told) } else { (told, press) };
             let [first_wins, second_wins] = possible(first, second);
             // The record is that of the press told later: what matters is whether it can have been before.
-            let (was_before, was_behind) = if is_late { (first_wins, second_wins) } else { (second_wins, first_wins) };
+            let (was_before, was_behind) =
+                if is_late { (first_wins, second_wins) } else { (second_wins, first_wins) };
             if was_before {
                 wanted.push((told.seq, (!was_behind).then_some(1000)));
                 count.reversed += u64::from(!was_behind);
@@ -402,7 +403,10 @@ fn photos(presses: &[Told], count: &mut Count) -> Result<(), String> {
         let forgets = forgotten.is_some_and(|latest| latest > press.at as i64 - press.own_us[1]);
         let more = wanted.len() > NAMED_MAX || forgets;
         wanted.truncate(NAMED_MAX);
-        ensure!((&press.photo, press.photo_more) == (&wanted, more), "it names {wanted:?}, {more}: {press:?}");
+        ensure!(
+            (&press.photo, press.photo_more) == (&wanted, more),
+            "it names {wanted:?}, {more}: {press:?}"
+        );
         count.photos += wanted.len() as u64;
         if recent.len() == RECENT_MAX
             && let Some((_, gone)) = recent.pop_first()
@@ -429,8 +433,12 @@ fn possible(first: &Told, second: &Told) -> [bool; 2] {
         }
         (Some(scan), Some(poll)) if is_one => Some((scan + poll) as i64),
         _ if is_one => Some(width),
-        _ if first.delay.model.is_some() && first.delay.model == second.delay.model
-            && first.delay.scan_us == second.delay.scan_us => Some(width),
+        _ if first.delay.model.is_some()
+            && first.delay.model == second.delay.model
+            && first.delay.scan_us == second.delay.scan_us =>
+        {
+            Some(width)
+        }
         _ => None,
     };
     // A stamp that is worth less than its device's adds what it is worth less.

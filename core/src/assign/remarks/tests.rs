@@ -10,7 +10,13 @@ use crate::keys::KeyCode;
 use crate::time::Micros;
 
 fn claim(matcher: Match) -> Claim {
-    Claim { entry: String::new(), matcher, buzzers: None, debounce_us: Micros::ZERO, delay: crate::delay::Configured::default() }
+    Claim {
+        entry: String::new(),
+        matcher,
+        buzzers: None,
+        debounce_us: Micros::ZERO,
+        delay: crate::delay::Configured::default(),
+    }
 }
 
 /// The model that all of these have.

@@ -28,19 +28,8 @@ use crate::cli::{Failure, stderr};
 const VERIFY_PY: &str = include_str!("../../log/verify.py");
 const README: &str = include_str!("export.txt");
 /// Keys with a column of their own; what else a record has is in the last one.
-const COLUMNS: [&str; 11] = [
-    "seq",
-    "at_us",
-    "kind",
-    "pool",
-    "buzzer",
-    "device",
-    "delay_us",
-    "final_at_us",
-    "flags",
-    "photo",
-    "tie",
-];
+const COLUMNS: [&str; 11] =
+    ["seq", "at_us", "kind", "pool", "buzzer", "device", "delay_us", "final_at_us", "flags", "photo", "tie"];
 
 #[derive(Debug, Args)]
 pub(crate) struct Export {

@@ -24,7 +24,9 @@ pub fn of_winner(chances_permille: &[Option<u16>], name: &str) -> String {
     let percent = 1000_u32.saturating_sub(lost).div_ceil(10);
     let least = if known.len() > 1 { "at least " } else { "" };
     match (percent, known.as_slice()) {
-        (..50, [_]) => format!("and that is more likely: its button is slower. By the order of the stamps {name} is first"),
+        (..50, [_]) => format!(
+            "and that is more likely: its button is slower. By the order of the stamps {name} is first"
+        ),
         (0..10, _) => format!("how likely {name} was first cannot be said"),
         (96.., _) => format!("but {name} was first with a chance of more than 95 %"),
         _ => format!("{name} was first with a chance of {least}about {} %", percent.div_euclid(5) * 5),

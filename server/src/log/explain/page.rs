@@ -213,7 +213,9 @@ fn notes(place: &Place, story: &Story) -> Vec<String> {
         let (name, older) = (name(rival.seq, story), older(place.delay_us));
         match rival.chance_permille {
             Some(1000) => format!("was certainly pressed before {name}: it is {older}"),
-            chance => format!("may in truth have been before {name}, {}: it is {older}", chance::words(chance)),
+            chance => {
+                format!("may in truth have been before {name}, {}: it is {older}", chance::words(chance))
+            }
         }
     }));
     if place.photo_more {

@@ -331,7 +331,10 @@ fn verdict(window: &Window, first: &Place, rest: &[Place]) -> (Verdict, Vec<Stri
     let outside: Vec<u64> = first.photo.iter().map(|rival| rival.seq).collect();
     if !outside.is_empty() {
         let seqs: Vec<String> = outside.iter().map(u64::to_string).collect();
-        doubts.push(format!("{name} may in truth have been before seq {}, before this window", seqs.join(", ")));
+        doubts.push(format!(
+            "{name} may in truth have been before seq {}, before this window",
+            seqs.join(", ")
+        ));
     }
     if first.photo_more || rivals.iter().any(|place| place.photo_more) {
         doubts.push("there were more close presses than their records can name".to_owned());

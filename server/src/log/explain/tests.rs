@@ -33,7 +33,11 @@ fn attach(device: u32, name: &str, buzzers: &[u16], max_us: u64) -> Fact {
         place: format!("usb-1.{device}"),
         stamps: "kernel".into(),
         buzzers: buzzers.to_vec(),
-        delay: DeviceDelay { delay_us: [0, max_us], delay_basis: "configured".into(), ..DeviceDelay::default() },
+        delay: DeviceDelay {
+            delay_us: [0, max_us],
+            delay_basis: "configured".into(),
+            ..DeviceDelay::default()
+        },
     }
 }
 

@@ -27,7 +27,14 @@ pub fn between([min_us, max_us]: [i64; 2]) -> String {
     if min_us == 0 {
         return format!("up to {}", ms(max_us.max(0).cast_unsigned()));
     }
-    let ms = |us: i64| format!("{}{}.{:03}", if us < 0 { "-" } else { "" }, us.unsigned_abs() / 1000, us.unsigned_abs() % 1000);
+    let ms = |us: i64| {
+        format!(
+            "{}{}.{:03}",
+            if us < 0 { "-" } else { "" },
+            us.unsigned_abs() / 1000,
+            us.unsigned_abs() % 1000
+        )
+    };
     format!("{} to {} ms", ms(min_us), ms(max_us))
 }
 
