@@ -6,7 +6,7 @@
 use std::cmp::Ordering;
 use std::fs;
 
-use buzzer_core::delay::chance::chance_permille;
+use buzzer_core::delay::chance::{chance_permille, middle_permille};
 use buzzer_core::delay::models::{self, MODELS};
 
 /// Readings that are the measuring box's own: device, polling, which is the row's last.
@@ -121,6 +121,19 @@ fn the_slowest_and_the_widest_are_what_the_product_says() {
     assert_eq!(widest, Some(42_867));
     assert_eq!(widest, Some(models::WIDEST_MEASURED_US));
     assert_eq!(pads.map(|row| ends(row).1).max(), Some(models::SLOWEST_WIRED_PAD_US));
+}
+
+#[test]
+fn the_middle_one_is_the_middle_one() {
+    let Some(rows) = rows() else { return };
+    let lists: Vec<[u32; 129]> =
+        rows.iter().filter(|row| row.polling == "default").map(|row| quantiles(&row.delays_us)).collect();
+    for ms in 0..45 {
+        let mut chances: Vec<u16> = lists.iter().map(|list| chance_permille(list, list, ms * 1000)).collect();
+        chances.sort_unstable();
+        // The table has it from all 1001 delays of a row, these lists have 129.
+        assert!(middle_permille(ms * 1000).abs_diff(chances[20]) <= 3, "{ms} ms: {}", chances[20]);
+    }
 }
 
 /// What was drawn in one class of predicted chances.

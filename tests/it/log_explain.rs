@@ -103,7 +103,8 @@ fn a_photo_finish_is_told_both_ways_and_beside_a_daemon_that_runs() {
     wait_presses(&home, 3);
     // The daemon still runs and has nothing to record: the clock says that they are final.
     wait_until(sys::now() + FINAL_US);
-    let why = "desk 2 may in truth have been before desk 1: photo finish, the host decides";
+    let why = "photo finish: desk 2 may in truth have been before desk 1, how likely is not known: of \"desk 1\" the \
+               shortest and the longest delay are known, no more; the host decides";
     let log = home.journal().dir().to_owned();
     assert_eq!(short(&log, &[]), (0, "1 by 1200, certain false".into(), vec![why.into()]));
     let (_, json) = answer(&log, &[]);
@@ -119,7 +120,8 @@ fn a_photo_finish_is_told_both_ways_and_beside_a_daemon_that_runs() {
     assert_eq!(json["chain"]["is_written"], true);
     let text = String::from_utf8(explain(&log, &[]).stdout).unwrap();
     assert!(text.contains("VERDICT  desk 1 was first, 1.200 ms before desk 2.\n"), "{text}");
-    assert!(text.contains(&format!("         Not certain: {why}.\n")), "{text}");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    assert!(words.join(" ").contains(&format!("Not certain: {why}.")), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 100 || line.contains("printf")), "{text}");
     drop(daemon);
 }

@@ -1,36 +1,86 @@
-//! A chance for a person. In: permille, or nothing where a delay was not measured. Out: words. Guarantee: steps, never a
-//! precision that one measured unit of a model cannot give.
+//! How likely it is that the order of two stamps is not the true one, for a person. In: the chance that is in the record, the
+//! two presses and the devices. Out: words, and why a chance is not known. Guarantee: steps, never a precision that one
+//! measured unit of a model cannot give.
 
-/// The chance of the press that stands behind: `about 1 in 5`.
-pub fn words(chance_permille: Option<u16>) -> String {
-    let Some(chance) = chance_permille else {
-        return "how likely is not known: not measured".to_owned();
-    };
-    let steps = [(400, "about 1 in 2"), (260, "about 1 in 3"), (150, "about 1 in 5"), (70, "about 1 in 10")];
-    let rare = [(35, "about 1 in 20"), (15, "about 1 in 50")];
-    match steps.iter().chain(&rare).find(|(from, _)| chance >= *from) {
-        _ if chance > 600 => "more likely than not".to_owned(),
-        Some((_, words)) => (*words).to_owned(),
-        None => "very unlikely".to_owned(),
+use buzzer_core::delay::chance::{Odds, middle_permille};
+
+use super::places::Place;
+use super::story::{DeviceThen, PoolThen};
+use super::words::quoted;
+
+/// Two presses of a photo finish and what is known of their devices.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair<'a> {
+    /// The one that was told first.
+    pub first: &'a Place,
+    /// The one that may in truth have been before it.
+    pub rival: &'a Place,
+    /// The pools that were connected.
+    pub pools: &'a [PoolThen],
+}
+
+impl Pair<'_> {
+    /// The chance that the rival was first: `about 1 in 5`.
+    pub fn words(&self, chance_permille: Option<u16>) -> String {
+        chance_permille.map_or_else(|| self.unknown(), |chance| Odds::of_permille(chance).to_string())
+    }
+
+    fn device(&self, place: &Place) -> Option<&DeviceThen> {
+        self.pools.iter().flat_map(|pool| &pool.devices).find(|device| device.device == place.device)
+    }
+
+    /// Why the chance is not known, and what it would be elsewhere.
+    fn unknown(&self) -> String {
+        let lead_us = self.rival.at_us.abs_diff(self.first.at_us);
+        // What came late was told behind its stamp's place.
+        let is_prompt = self.first.at_us <= self.rival.at_us;
+        let middle = || Odds::of_permille(middle_permille(lead_us));
+        if self.first.device == self.rival.device {
+            let why = "how likely is not known: the delays of two buttons of one device are not independent";
+            return match is_prompt {
+                true => format!("{why} (of two like the middle one of 41 measured devices: {})", middle()),
+                false => why.to_owned(),
+            };
+        }
+        let (Some(first), Some(rival)) = (self.device(self.first), self.device(self.rival)) else {
+            return "how likely is not known".to_owned();
+        };
+        let is_widened = |place: &Place, device: &DeviceThen| {
+            place.delay_us != device.delay.delay_us.map(u64::cast_signed)
+        };
+        if is_widened(self.first, first) || is_widened(self.rival, rival) {
+            return "how likely is not known: a stamp is less exact than its device's stamps are".to_owned();
+        }
+        if is_prompt && (&first.name, &first.delay) == (&rival.name, &rival.delay) {
+            let middle = middle();
+            return format!("not measured: of two like the middle one of 41 measured devices {middle}");
+        }
+        let is_measured = |device: &DeviceThen| device.delay.delay_basis == "model";
+        let unmeasured = [rival, first].into_iter().find(|device| !is_measured(device));
+        match unmeasured.map(|device| (device.delay.delay_basis.as_str(), quoted(&device.name))) {
+            Some(("unknown" | "bus", name)) => format!("how likely is not known: {name} is not measured"),
+            Some((_, name)) => {
+                format!(
+                    "how likely is not known: of {name} the shortest and the longest delay are known, no more"
+                )
+            }
+            None => {
+                "how likely is not known: a device was measured, but not at this polling interval".to_owned()
+            }
+        }
     }
 }
 
-/// The chance of the press that was told first, among those that may have been before it.
-pub fn of_winner(chances_permille: &[Option<u16>], name: &str) -> String {
-    let Some(known) = chances_permille.iter().copied().collect::<Option<Vec<u16>>>() else {
-        return "how likely is not known, for not all of their devices were measured".to_owned();
+/// The chance of the press that was told first, by those of all that may have been before it.
+pub fn of_winner(chances_permille: &[u16], name: &str) -> String {
+    let sum = chances_permille.iter().copied().map(u32::from).sum::<u32>().min(1000);
+    let least = if chances_permille.len() > 1 { "at least " } else { "" };
+    let more = match Odds::of_permille(u16::try_from(sum).unwrap_or(1000)) {
+        Odds::OneIn(many) => format!("about {} in {many}", many.saturating_sub(1)),
+        Odds::VeryUnlikely => "more than 49 in 50".to_owned(),
+        Odds::MoreLikely => return format!("that {name} was first is less likely than not"),
     };
-    let lost: u32 = known.iter().copied().map(u32::from).sum();
-    let percent = 1000_u32.saturating_sub(lost).div_ceil(10);
-    let least = if known.len() > 1 { "at least " } else { "" };
-    match (percent, known.as_slice()) {
-        (..50, [_]) => format!(
-            "and that is more likely: its button is slower. By the order of the stamps {name} is first"
-        ),
-        (0..10, _) => format!("how likely {name} was first cannot be said"),
-        (96.., _) => format!("but {name} was first with a chance of more than 95 %"),
-        _ => format!("{name} was first with a chance of {least}about {} %", percent.div_euclid(5) * 5),
-    }
+    format!("the chance that {name} was first is {least}{more}")
 }
 
 #[cfg(test)]
@@ -38,29 +88,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_and_no_precision() {
-        for (chance, want) in [
-            (Some(999), "more likely than not"),
-            (Some(500), "about 1 in 2"),
-            (Some(333), "about 1 in 3"),
-            (Some(200), "about 1 in 5"),
-            (Some(100), "about 1 in 10"),
-            (Some(50), "about 1 in 20"),
-            (Some(20), "about 1 in 50"),
-            (Some(1), "very unlikely"),
-            (None, "how likely is not known: not measured"),
-        ] {
-            assert_eq!(words(chance), want);
-        }
-    }
-
-    #[test]
     fn the_winner_has_what_the_others_leave() {
-        let of = |chances: &[Option<u16>]| of_winner(chances, "stage 2");
-        assert_eq!(of(&[Some(110)]), "stage 2 was first with a chance of about 85 %");
-        assert_eq!(of(&[Some(110), Some(200)]), "stage 2 was first with a chance of at least about 65 %");
-        assert_eq!(of(&[Some(1)]), "but stage 2 was first with a chance of more than 95 %");
-        assert!(of(&[Some(800)]).contains("more likely: its button is slower"));
-        assert!(of(&[Some(1), None]).contains("not known"));
+        let of = |chances: &[u16]| of_winner(chances, "stage 2");
+        assert_eq!(of(&[110]), "the chance that stage 2 was first is about 9 in 10");
+        assert_eq!(of(&[110, 200]), "the chance that stage 2 was first is at least about 2 in 3");
+        assert_eq!(of(&[500]), "the chance that stage 2 was first is about 1 in 2");
+        assert_eq!(of(&[1]), "the chance that stage 2 was first is more than 49 in 50");
+        assert_eq!(of(&[600, 600]), "that stage 2 was first is less likely than not");
     }
 }

@@ -2,10 +2,11 @@
 //! Guarantee: it can be read by somebody who has never seen one: the verdict comes first, every doubt beside what it is
 //! about, and how to check it last.
 
+use buzzer_core::delay::chance::Odds;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::chance;
+use super::chance::Pair;
 use super::evidence::Finding;
 use super::places::{DrawnPlace, Place, Tie};
 use super::story::{Chain, DeviceThen, Story, Verdict, buzzers_of, flag_words};
@@ -214,7 +215,8 @@ fn notes(place: &Place, story: &Story) -> Vec<String> {
         match rival.chance_permille {
             Some(1000) => format!("was certainly pressed before {name}: it is {older}"),
             chance => {
-                format!("may in truth have been before {name}, {}: it is {older}", chance::words(chance))
+                let words = odds(chance, rival.seq, place.seq, story);
+                format!("may in truth have been before {name}, {words}; it is {older}")
             }
         }
     }));
@@ -225,11 +227,26 @@ fn notes(place: &Place, story: &Story) -> Vec<String> {
         let name = name(rival.seq, story);
         match rival.chance_permille {
             Some(1000) => format!("{name} was certainly pressed before it"),
-            chance => format!("{name} may in truth have been before it, {}", chance::words(chance)),
+            chance => {
+                format!(
+                    "{name} may in truth have been before it, {}",
+                    odds(chance, place.seq, rival.seq, story)
+                )
+            }
         }
     }));
     notes.extend(place.flags.iter().filter_map(|flag| flag_words(flag, place)));
     notes
+}
+
+/// How likely the press `rival` was before the press `first`, which was told first.
+fn odds(chance_permille: Option<u16>, first: u64, rival: u64, story: &Story) -> String {
+    let of = |seq: u64| story.places.iter().find(|place| place.seq == seq);
+    match (chance_permille, of(first), of(rival)) {
+        (_, Some(first), Some(rival)) => Pair { first, rival, pools: &story.pools }.words(chance_permille),
+        (Some(chance), ..) => Odds::of_permille(chance).to_string(),
+        (None, ..) => "how likely is not known".to_owned(),
+    }
 }
 
 /// How old a press was when it was stamped.

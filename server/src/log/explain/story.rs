@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::chance;
+use super::chance::{self, Pair};
 use super::evidence::{self, Decisive, Finding};
 use super::places::{self, Place, Tie};
 use super::uncounted::{self, Uncounted};
@@ -197,9 +197,10 @@ impl Story {
         let happened = evidence::of(window, decisive.as_ref());
         let uncounted = uncounted::of(window, decisive.as_ref(), &places);
         let bars = bars(window, &places, &ties, &happened, &uncounted);
+        let pools = pools(window, decisive.as_ref());
         let (verdict, doubts) = match (bars.is_empty(), places.split_first()) {
             (true, Some((first, rest))) => {
-                let (verdict, doubts) = verdict(window, first, rest);
+                let (verdict, doubts) = verdict(window, &pools, first, rest);
                 (Some(verdict), doubts)
             }
             _ => (None, Vec::new()),
@@ -214,7 +215,7 @@ impl Story {
             uncounted,
             omitted: window.omitted,
             happened,
-            pools: pools(window, decisive.as_ref()),
+            pools,
             origin: window.origin.as_deref().map(Recorded::from),
             ..Self::empty()
         }
@@ -277,7 +278,7 @@ fn is_known(window: &Window, place: &Place) -> bool {
 }
 
 /// Who was first, and why that is not certain.
-fn verdict(window: &Window, first: &Place, rest: &[Place]) -> (Verdict, Vec<String>) {
+fn verdict(window: &Window, pools: &[PoolThen], first: &Place, rest: &[Place]) -> (Verdict, Vec<String>) {
     let name = label(&first.pool, first.buzzer);
     let rival = |place: &&Place| (&place.pool, place.buzzer) != (&first.pool, first.buzzer);
     let rivals: Vec<&Place> = rest.iter().filter(rival).collect();
@@ -301,13 +302,7 @@ fn verdict(window: &Window, first: &Place, rest: &[Place]) -> (Verdict, Vec<Stri
         ));
     }
     if !close.is_empty() {
-        let chances: Vec<Option<u16>> =
-            close.iter().map(|place| rival_of(place).and_then(|rival| rival.chance_permille)).collect();
-        doubts.push(format!(
-            "{} may in truth have been before {name}: photo finish, {}; the host decides",
-            names(&close),
-            chance::of_winner(&chances, &name)
-        ));
+        doubts.push(format!("{}; the host decides", photo_finish(first, &close, pools, &names(&close))));
     }
     if !late.is_empty() {
         doubts.push(format!(
@@ -366,6 +361,26 @@ fn verdict(window: &Window, first: &Place, rest: &[Place]) -> (Verdict, Vec<Stri
         drawn: !tied.is_empty(),
     };
     (verdict, doubts)
+}
+
+/// That others may have been before the first, and how likely that is.
+fn photo_finish(first: &Place, close: &[&Place], pools: &[PoolThen], names: &str) -> String {
+    let name = label(&first.pool, first.buzzer);
+    let chance = |rival: &Place| {
+        let own = first.photo_by.iter().find(|of| of.seq == rival.seq);
+        own.and_then(|rival| rival.chance_permille)
+    };
+    let may = format!("photo finish: {names} may in truth have been before {name}");
+    if let Some(rival) = close.iter().find(|rival| chance(rival).is_none()) {
+        return format!("{may}, {}", Pair { first, rival, pools }.words(None));
+    }
+    let chances: Vec<u16> = close.iter().filter_map(|rival| chance(rival)).collect();
+    match chances[..] {
+        [501..=u16::MAX] => format!(
+            "photo finish: {names} is more likely: its button is slower. By the order of the stamps {name} is first"
+        ),
+        _ => format!("{may}; {}", chance::of_winner(&chances, &name)),
+    }
 }
 
 /// What a flag says, for a person.

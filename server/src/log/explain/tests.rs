@@ -170,15 +170,15 @@ fn a_photo_finish_a_tie_and_what_was_around_read_like_this() {
     let want = r#"First press 2026-11-22 13:04:39.000000 (UTC+00:00); records seq 7 to 14
 
 VERDICT  stage 12 was first, 3.120 ms before stage 21.
-         Not certain: stage 21 may in truth have been before stage 12: photo finish, stage 12 was
-                      first with a chance of about 90 %; the host decides.
+         Not certain: photo finish: stage 21 may in truth have been before stage 12; the chance that
+                      stage 12 was first is about 9 in 10; the host decides.
          stage 14, stage 24 were down already and could not press.
 
 place  buzzer         to first    to previous  seq  how sure
     1  stage 12                                  8  photo finish
        - stage 21 (place 2) may in truth have been before it, about 1 in 10
     2  stage 21      +3.120 ms      +3.120 ms    9  photo finish
-       - may in truth have been before stage 12 (place 1), about 1 in 10: it is up to 9.000 ms older
+       - may in truth have been before stage 12 (place 1), about 1 in 10; it is up to 9.000 ms older
          than its stamp
     3  stage 11    +104.220 ms    +101.100 ms   11  tie, drawn
     4  stage 13    +104.220 ms      +0.000 ms   12  tie, drawn
@@ -494,6 +494,85 @@ fn what_bars_a_verdict_and_what_only_makes_it_uncertain() {
     ] {
         let described = format!("{facts:?}");
         assert_eq!(short(&last(facts)), want, "{described}");
+    }
+}
+
+#[test]
+fn how_likely_the_other_order_is_comes_in_steps_or_with_why_it_is_not_known() {
+    let of = |chance: Option<u16>, lead_us: u64, (second, basis, max_us): (u16, &str, u64)| {
+        let mut attached = attach(3, if basis == "unknown" { "pad" } else { "board" }, &[31, 32], max_us);
+        if let Fact::Attach { delay, .. } = &mut attached {
+            delay.delay_basis = basis.to_owned();
+        }
+        let pad = |device, buzzers: &[u16]| {
+            let mut pad = attach(device, "pad", buzzers, 9000);
+            if let Fact::Attach { delay, .. } = &mut pad {
+                delay.delay_basis = "unknown".to_owned();
+            }
+            pad
+        };
+        let mut later = contesting(press(second), &[8]);
+        if let Fact::Press { photo, .. } = &mut later {
+            photo[0].chance_permille = chance;
+        }
+        let first = (RACE, press(41));
+        let facts =
+            vec![(RACE - 9 * S, attached), (RACE - 9 * S, pad(4, &[41, 42])), (RACE - 9 * S, pad(5, &[51]))];
+        let story = last(facts.into_iter().chain([first, (RACE + lead_us, later)]));
+        story.why.join(" | ").replace("; the host decides", "").replace("photo finish: ", "")
+    };
+    let measured = (31, "model", 9000);
+    for (chance, lead_us, second, want) in [
+        (
+            Some(700),
+            900,
+            measured,
+            "stage 31 is more likely: its button is slower. By the order of the stamps stage 41 is first",
+        ),
+        (
+            Some(210),
+            900,
+            measured,
+            "stage 31 may in truth have been before stage 41; the chance that stage 41 was first is about 4 in 5",
+        ),
+        (
+            Some(3),
+            900,
+            measured,
+            "stage 31 may in truth have been before stage 41; the chance that stage 41 was first is more than 49 in 50",
+        ),
+        (
+            None,
+            900,
+            measured,
+            "stage 31 may in truth have been before stage 41, how likely is not known: \"pad\" is not measured",
+        ),
+        (
+            None,
+            900,
+            (31, "configured", 9000),
+            "stage 31 may in truth have been before stage 41, how likely is not known: of \"board\" the shortest and the longest delay are known, no more",
+        ),
+        (
+            None,
+            900,
+            (31, "model", 8000),
+            "stage 31 may in truth have been before stage 41, how likely is not known: a stamp is less exact than its device's stamps are",
+        ),
+        (
+            None,
+            4_500,
+            (51, "unknown", 9000),
+            "stage 51 may in truth have been before stage 41, not measured: of two like the middle one of 41 measured devices about 1 in 5",
+        ),
+        (
+            None,
+            8_500,
+            (42, "unknown", 9000),
+            "stage 42 may in truth have been before stage 41, how likely is not known: the delays of two buttons of one device are not independent (of two like the middle one of 41 measured devices: very unlikely)",
+        ),
+    ] {
+        assert_eq!(of(chance, lead_us, second), want);
     }
 }
 
