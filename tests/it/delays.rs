@@ -1,9 +1,7 @@
-//! The table of models against the measurements it was made of, and the chance of a photo finish against drawn delays.
-//! In: `delays.tsv` (41 devices, two polling intervals, 1001 sorted delays in µs a row), from where `BUZZERD_DELAYS`
-//! points. Out: pass, fail, or a line that says what was left out. Guarantee: seeds are fixed, so every run draws
-//! alike; delays are drawn as listed, never between two of them.
+//! The table of models against the measurements it was made of. In: `delays.tsv` (41 devices, two polling intervals, 1001
+//! sorted delays in µs a row), from where `BUZZERD_DELAYS` points. Out: pass, fail, or a line that says what was left
+//! out. Guarantee: every number that the product has of a model is one of these.
 
-use std::cmp::Ordering;
 use std::fs;
 
 use buzzer_core::delay::chance::{chance_permille, middle_permille};
@@ -45,19 +43,18 @@ const WIRED_PADS: [&str; 8] = [
     "wingman",
     "xbox360_wired",
 ];
-/// Draws for each ordered pair of rows.
-const DRAWS: u64 = 200;
-
 /// A row of the measurements.
-struct Row {
-    device: String,
-    polling: String,
+pub(crate) struct Row {
+    /// Its short name.
+    pub(crate) device: String,
+    /// `default` or `1ms`.
+    pub(crate) polling: String,
     /// Every listed delay, ascending, the box's own readings apart.
-    delays_us: Vec<u32>,
+    pub(crate) delays_us: Vec<u32>,
 }
 
 /// All rows, or none where the measurements are missing.
-fn rows() -> Option<Vec<Row>> {
+pub(crate) fn rows() -> Option<Vec<Row>> {
     let Some(path) = std::env::var_os("BUZZERD_DELAYS") else {
         println!("left out: BUZZERD_DELAYS does not say where delays.tsv is");
         return None;
@@ -81,7 +78,7 @@ fn row(line: &str) -> Row {
 }
 
 /// 129 quantiles of a sorted list: the nearest listed delay.
-fn quantiles(sorted: &[u32]) -> [u32; 129] {
+pub(crate) fn quantiles(sorted: &[u32]) -> [u32; 129] {
     std::array::from_fn(|place| sorted[(place * (sorted.len() - 1) + 64) / 128])
 }
 
@@ -134,87 +131,4 @@ fn the_middle_one_is_the_middle_one() {
         // The table has it from all 1001 delays of a row, these lists have 129.
         assert!(middle_permille(ms * 1000).abs_diff(chances[20]) <= 3, "{ms} ms: {}", chances[20]);
     }
-}
-
-/// What was drawn in one class of predicted chances.
-#[derive(Clone, Copy, Default)]
-struct Class {
-    draws: u64,
-    predicted_permille: u64,
-    /// Presses of which the later stamp was first, equal ones a half; counted in halves.
-    halves: u64,
-}
-
-impl Class {
-    /// How far the predicted share and the true one are apart, in permille.
-    fn error_permille(&self) -> f64 {
-        let draws = self.draws as f64;
-        (self.predicted_permille as f64 / draws - self.halves as f64 * 500.0 / draws).abs()
-    }
-}
-
-/// splitmix64.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
-    }
-}
-
-#[test]
-fn a_predicted_chance_is_the_true_one() {
-    let Some(rows) = rows() else { return };
-    let lists: Vec<[u32; 129]> = rows.iter().map(|row| quantiles(&row.delays_us)).collect();
-    let mut dice = Dice(20_260_101);
-    let mut classes = [Class::default(); 10];
-    for (a, b) in (0..rows.len()).flat_map(|a| (0..rows.len()).map(move |b| (a, b))) {
-        for _ in 0..DRAWS {
-            // B is pressed so much after A; what is seen is the stamps.
-            let gap_us = dice.below(200_001) as i64 - 100_000;
-            let drawn = |dice: &mut Dice, row: usize| {
-                let delays_us = &rows[row].delays_us;
-                i64::from(delays_us[dice.below(delays_us.len())])
-            };
-            let (a_stamp_us, b_stamp_us) = (drawn(&mut dice, a), gap_us + drawn(&mut dice, b));
-            let (first, later, truth) = match b_stamp_us.cmp(&a_stamp_us) {
-                Ordering::Less => (b, a, (-gap_us).cmp(&0)),
-                _ => (a, b, gap_us.cmp(&0)),
-            };
-            let lead_us = (b_stamp_us - a_stamp_us).unsigned_abs();
-            if is_photo(&lists[first], &lists[later], lead_us) {
-                let chance = u64::from(chance_permille(&lists[first], &lists[later], lead_us));
-                let class = &mut classes[(chance / 100) as usize];
-                class.draws += 1;
-                class.predicted_permille += chance;
-                class.halves += match truth {
-                    Ordering::Less => 2,
-                    Ordering::Equal => 1,
-                    Ordering::Greater => 0,
-                };
-            }
-        }
-    }
-    for (place, class) in classes.iter().enumerate() {
-        let error = class.error_permille();
-        println!(
-            "chance {} to {} %: {} draws, off by {error:.1} permille",
-            place * 10,
-            place * 10 + 10,
-            class.draws
-        );
-        assert!(class.draws > 3_000, "class {place}: {} draws", class.draws);
-        assert!(error <= 20.0, "class {place}: off by {error:.1} permille");
-    }
-}
-
-/// Neither certain nor reversed.
-fn is_photo(first: &[u32; 129], later: &[u32; 129], lead_us: u64) -> bool {
-    let lead_us = lead_us as i64;
-    let [first_min, first_max] = [first[0], first[128]].map(i64::from);
-    let [later_min, later_max] = [later[0], later[128]].map(i64::from);
-    lead_us < later_max - first_min && lead_us > later_min - first_max
 }

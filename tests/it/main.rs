@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod campaign;
+mod certainty;
 mod commands;
 mod crash;
 mod crowd;
