@@ -13,6 +13,7 @@ use super::{BadLine, Line};
 use crate::record::{Fact, Record};
 
 /// What a line says.
+#[allow(clippy::large_enum_variant, reason = "one at a time is there, and it is nearly always a record")]
 #[derive(Debug)]
 pub enum Said {
     /// A record.
