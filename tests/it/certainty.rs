@@ -7,6 +7,7 @@
 use std::cmp::Ordering;
 use std::fmt::Write;
 
+use buzzer_core::delay::chance::Odds;
 use buzzer_core::delay::models::Curve;
 use buzzer_core::delay::{Configured, Delay};
 use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Kind};
@@ -17,6 +18,7 @@ use buzzer_server::mediator::{Announced, Mediator, Output};
 use buzzer_server::pool::PoolSpec;
 use buzzer_server::record::{DeviceDelay, Fact};
 use buzzer_server::state::State;
+use buzzer_tests::harness::log_command::{log, written};
 
 use crate::delays::{Row, quantiles, rows};
 
@@ -45,6 +47,9 @@ impl Dice {
 struct World {
     mediator: Mediator,
     now_us: u64,
+    /// The records until the end of the first race.
+    log: Vec<(u64, Fact)>,
+    races: u64,
 }
 
 /// What is said of two presses of which the first was told first.
@@ -56,20 +61,21 @@ enum Said {
 }
 
 impl World {
-    fn new(rows: &[Row], delay: impl Fn(usize, &Row) -> (DeviceDelay, Option<&'static Curve>)) -> Self {
+    /// Two units of each device: its name, its delay and, where it was measured, its distribution.
+    fn new<'a>(devices: impl IntoIterator<Item = (&'a str, DeviceDelay, Option<&'static Curve>)>) -> Self {
         let pool: buzzer_server::pool_id::PoolId = "stage".parse().unwrap();
         let spec = PoolSpec { id: pool.clone(), autoconnect: true, slots: None };
         let (log, boot, version) = (String::new(), "boot".to_owned(), String::new());
         let start = Fact::Start { log, boot, version, wall_us: 0, settle_us: 0, realtime: false };
         let now_us = TURN_US;
         let mediator = Mediator::new(State::default(), vec![spec], start, KernelTime::from_us(now_us));
-        let mut world = Self { mediator, now_us };
-        for (number, row) in rows.iter().enumerate() {
+        let mut world = Self { mediator, now_us, log: Vec::new(), races: 0 };
+        for (number, (name, delay, curve)) in devices.into_iter().enumerate() {
             for device in [2 * number, 2 * number + 1] {
-                let (delay, curve) = delay(number, row);
-                let (name, place) = (row.device.clone(), String::new());
+                let (pool, delay) = (pool.clone(), delay.clone());
+                let (name, place) = (name.to_owned(), format!("usb-{device}"));
                 let (stamps, buzzers) = ("kernel", vec![device as u16]);
-                let announced = Announced { pool: pool.clone(), name, place, stamps, buzzers, delay, curve };
+                let announced = Announced { pool, name, place, stamps, buzzers, delay, curve };
                 world.mediator.handle_announced(device as u32, announced);
                 world.event(now_us, device, false, Kind::Attached);
             }
@@ -89,6 +95,9 @@ impl World {
         let mut presses = Vec::new();
         while let Some(output) = self.mediator.poll_output() {
             let Output::Record(record) = output else { continue };
+            if self.races < 2 {
+                self.log.push((record.at_us, record.fact.clone()));
+            }
             let Fact::Press { device, photo, photo_more, .. } = record.fact else { continue };
             assert!(!photo_more);
             let chances = photo.iter().map(|rival| rival.chance_permille).collect();
@@ -100,6 +109,7 @@ impl World {
     /// Two presses, stamped so long from now: which device was told first, and how sure that is.
     fn race(&mut self, mut presses: [(usize, u64); 2]) -> (usize, Said) {
         self.now_us += TURN_US;
+        self.races += 1;
         presses.sort_by_key(|(_, stamp_us)| *stamp_us);
         let same = presses[0].1 == presses[1].1;
         for (n, (device, stamp_us)) in presses.into_iter().enumerate() {
@@ -254,13 +264,14 @@ fn all_pairs(rows: &[Row]) -> Vec<(usize, usize)> {
 #[test]
 fn no_order_of_two_measured_devices_that_is_called_certain_is_wrong() {
     let Some(rows) = rows() else { return };
-    let mut world = World::new(&rows, |number, row| {
+    let measured = rows.iter().enumerate().map(|(number, row)| {
         let quantiles_us = quantiles(&row.delays_us);
         let curve: &Curve = Box::leak(Box::new(Curve { interval_us: None, quantiles_us }));
         let delay_us = [curve.min_us().into(), curve.max_us().into()];
         let (delay_basis, model) = ("model".to_owned(), Some(number.to_string()));
-        (DeviceDelay { delay_us, delay_basis, model, ..DeviceDelay::default() }, Some(curve))
+        (&*row.device, DeviceDelay { delay_us, delay_basis, model, ..DeviceDelay::default() }, Some(curve))
     });
+    let mut world = World::new(measured);
     let count = draw(&rows, &mut world, &all_pairs(&rows), draws(), 20_260_101);
     println!("{}", count.report("all pairs of measured devices"));
     assert!(count.reversed > count.draws / 100, "reversed is real");
@@ -276,11 +287,9 @@ fn no_order_of_two_measured_devices_that_is_called_certain_is_wrong() {
 #[test]
 fn no_order_of_devices_that_nobody_has_measured_is_called_certain_and_wrong() {
     let Some(rows) = rows() else { return };
-    let mut world = World::new(&rows, |number, _| {
-        // The intervals of the product for a device on a cable, one model a row.
-        let delay = Delay::of(&unknown(number), Configured::default());
-        (DeviceDelay::from(&delay), delay.curve)
-    });
+    // The intervals of the product for a device on a cable, one model a row.
+    let unknown = rows.iter().enumerate().map(|(number, row)| device(&row.device, 0xfffe, number as u16));
+    let mut world = World::new(unknown);
     let own: Vec<(usize, usize)> = (0..rows.len()).map(|row| (row, row)).collect();
     for (what, pairs) in [("two of a model that nobody has measured", own), ("any two", all_pairs(&rows))] {
         let count = draw(&rows, &mut world, &pairs, draws(), 7);
@@ -289,21 +298,50 @@ fn no_order_of_devices_that_nobody_has_measured_is_called_certain_and_wrong() {
     }
 }
 
-/// A device on a cable with a number that is in no table.
-fn unknown(number: usize) -> Identity {
-    Identity {
+/// What a judge reads: the keyboard has the earlier stamp, and an encoder of this kind can be later by more than that.
+#[test]
+fn an_arcade_encoder_15_ms_behind_a_measured_keyboard_is_a_photo_finish_with_its_chance() {
+    let keyboard = device("Logitech USB Keyboard", 0x046d, 0xc31c);
+    let mut world = World::new([keyboard, device("DragonRise Inc. Generic USB Joystick", 0x0079, 0x0006)]);
+    let (first, said) = world.race([(0, 50_000), (2, 65_000)]);
+    assert_eq!(first, 0);
+    let Said::Photo(Some(chance @ 1..=60)) = said else { panic!("{said:?}") };
+    let odds = Odds::of_permille(chance).to_string();
+    let dir = written(&world.log);
+    let page = log(&["explain"], dir.path()).good();
+    let words: Vec<&str> = page.split_whitespace().collect();
+    let words = words.join(" ");
+    for said in [
+        "VERDICT stage 0 was first, 15.000 ms before stage 2. Not certain: photo finish: stage 2 may in truth have been \
+         before stage 0; the chance that stage 0 was first is",
+        &format!(
+            "may in truth have been before stage 0 (place 1), {odds}; it is up to 32.359 ms older than its stamp"
+        ),
+        "(this model was measured)",
+    ] {
+        assert!(words.contains(said), "{said}\n{page}");
+    }
+    let verified = log(&["verify", "--replay"], dir.path()).good();
+    assert!(verified.contains("ok"), "{verified}");
+}
+
+/// What the product says of a device on a cable.
+fn device(name: &str, vendor: u16, product: u16) -> (&str, DeviceDelay, Option<&'static Curve>) {
+    let identity = Identity {
         node: String::new(),
         instance: 0,
         dev: None,
-        name: String::new(),
+        name: name.to_owned(),
         phys: String::new(),
         uniq: String::new(),
         bus: BUS_USB,
-        vendor: 0xfffe,
-        product: number as u16,
+        vendor,
+        product,
         version: 0,
         keys: KeyBits::NONE,
         inhibited: false,
         endpoint: None,
-    }
+    };
+    let delay = Delay::of(&identity, Configured::default());
+    (name, DeviceDelay::from(&delay), delay.curve)
 }
