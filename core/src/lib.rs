@@ -23,6 +23,7 @@ pub mod keys;
 pub mod kind;
 pub mod lights;
 pub mod order;
+pub mod pair;
 pub mod profile;
 pub mod quote;
 pub mod ring;

@@ -30,15 +30,15 @@ pub const SLOWEST_WIRED_PAD_US: u32 = 27_359;
 /// What a press may be quicker than the quickest that was measured. Each row has five runs of 1000 presses: of the
 /// wired devices no run was below the other four by more than 0.675 ms, one reading of one pad apart (3.8 ms, and it
 /// is in the data). The box's own path, up to 0.3 ms, is no part of the device.
-const BELOW_US: u32 = 1_000;
+pub(crate) const BELOW_US: u32 = 1_000;
 /// What a press may be slower than the slowest that was measured. Of the 410 such runs seven were above the other four
 /// by more than 2.6 ms, each by one or two readings, which are in the data. A hub's translator adds up to 1 ms. Real
 /// contacts bounce, and firmware that waits for rest adds that: 1.6 ms on average (Ganssle, "A Guide to Debouncing",
 /// 18 switches); the box's contact does not bounce. Worn contacts bounce longer: such a device is to be measured.
-const ABOVE_US: u32 = 5_000;
+pub(crate) const ABOVE_US: u32 = 5_000;
 /// What a radio may be quicker or slower than the one that was measured, by the room and the pairing: the runs of one
 /// and the same wireless mouse (trust_oni) have medians of 14.1 to 25.6 ms.
-const RADIO_US: u32 = 12_000;
+pub(crate) const RADIO_US: u32 = 12_000;
 
 /// Whose number a model's USB number is: how far its figures hold for what answers by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ pub mod lamps;
 pub mod leds;
 pub mod mailbox;
 pub mod measure;
+pub mod pair;
 pub mod permission;
 pub mod reader;
 pub mod reader_stats;

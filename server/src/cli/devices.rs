@@ -1,6 +1,6 @@
 //! `buzzerd devices`. In: sysfs and the configuration. Out: a table for people, or one JSON object a line. Guarantee:
-//! opens no device, so it may run beside a game; only `--measure` does ([`super::measure`]). `--identify` is in
-//! [`identify`].
+//! opens no device, so it may run beside a game; only `--measure` and `--measure-pair` do ([`super::measure`],
+//! [`super::pair`]). `--identify` is in [`identify`].
 
 use std::fmt::{self, Write};
 use std::path::Path;
@@ -20,17 +20,34 @@ use serde_json::json;
 
 use super::lines::Lines;
 use super::stdout::print_json;
-use super::{Failure, identify, measure, number, print, stderr};
+use super::{Failure, identify, measure, number, pair, print, stderr};
 
 #[derive(Debug, Args)]
 pub(crate) struct Devices {
     /// One JSON object a line
     #[arg(long)]
     json: bool,
-    /// Take one device (event7, or the id of its pool; the only one, if left out), watch its reports, and say how much
-    /// older than its time a press may be. Stop buzzerd before
+    /// Take one device (event7, or the id of its pool; the only one, if left out), watch its reports, and say how often they
+    /// come: the period at which it is polled, not how long before its time a press was made. Stop buzzerd before
     #[arg(long, value_name = "NODE or POOL", num_args = 0..=1)]
     measure: Option<Option<String>>,
+    /// Measure two buttons that one switch closes, again and again: POOL A B, or POOL:A POOL:B of two pools. Stop buzzerd
+    /// before
+    ///
+    /// Lay a stiff plank across both buttons and press it down in its middle about once a second, half of the times with the
+    /// plank turned round; or close both with one switch of two poles. Two buttons of one device: by how much either is ahead
+    /// that should not be, and a scan_us line. Two devices: by how much one is slower, whether the seats are fair, and from
+    /// A's known delay the delay_us line of B. Ends by itself or with Ctrl-C; 100 pairs are the fewest for a line.
+    #[arg(
+        long,
+        num_args = 2..=3,
+        value_names = ["POOL", "A", "B"],
+        conflicts_with_all = ["measure", "identify", "seconds"]
+    )]
+    measure_pair: Option<Vec<String>>,
+    /// With --measure-pair: end after so many pairs [default: 300]
+    #[arg(long, value_name = "N", requires = "measure_pair", value_parser = number::whole::<u16>(100..=1000))]
+    times: Option<u16>,
     /// Blink the light of this buzzer instead; works beside a running daemon
     #[arg(long, num_args = 2, value_names = ["POOL", "BUZZER"], conflicts_with_all = ["json", "measure"])]
     identify: Option<Vec<String>>,
@@ -70,6 +87,10 @@ impl Devices {
         let devices: Vec<_> = rows.into_iter().map(|row| Device { pool: pool_of(&row), row }).collect();
         if let Some(target) = self.measure {
             return measure::run(config, &devices, target.as_deref(), self.seconds.unwrap_or(10), self.json);
+        }
+        if let Some(names) = self.measure_pair {
+            let times = self.times.map_or(pair::TIMES, usize::from);
+            return pair::run(config, &devices, &names, times, self.json);
         }
         if devices.is_empty() && !self.json {
             stderr::say(format_args!(

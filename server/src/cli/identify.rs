@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use buzzer_core::assign::{Found, Slots};
+use buzzer_core::claim::SlotId;
 use buzzer_core::event::Buzzer;
 use buzzer_core::io::lamps::Lamp;
 use buzzer_core::io::leds::Leds;
@@ -28,7 +29,7 @@ const FLASHES_PER_SECOND: u32 = 2;
 /// Blinks.
 pub(super) fn run(config: &Config, pool: &str, buzzer: u16, seconds: u32) -> Result<(), Failure> {
     let sysfs_root = Path::new(SYSFS_ROOT);
-    let found = find(config, sysfs_root, pool, buzzer)?;
+    let (_, found) = find(config, sysfs_root, pool, buzzer)?;
     let light = light_of(&found.identity, &found.keys, Buzzer(buzzer));
     let light = light.ok_or_else(|| anyhow!("buzzer {buzzer} of pool {pool:?} has no light"))?;
     let mut lamp = Lamp::new(Leds::find(sysfs_root, None, &found.identity));
@@ -56,17 +57,18 @@ pub(super) fn run(config: &Config, pool: &str, buzzer: u16, seconds: u32) -> Res
     Ok(lamp.stop().map_err(anyhow::Error::from)?)
 }
 
-/// The device that has this buzzer of this pool.
-fn find(config: &Config, sysfs_root: &Path, pool: &str, buzzer: u16) -> Result<Found> {
+/// The device that has this buzzer of this pool, and its slot.
+pub(super) fn find(config: &Config, sysfs_root: &Path, pool: &str, buzzer: u16) -> Result<(SlotId, Found)> {
     let mut slots = Slots::new(hardware::claims(config));
     slots.assign(&sysfs::list(sysfs_root).context("the devices cannot be listed")?);
-    let found: Vec<Found> = slots.ids().filter_map(|slot| slots.found(slot)).collect();
-    let of_pool: Vec<Found> = if config.pools.is_empty() {
-        let known: Vec<&str> = found.iter().map(|found| found.label.as_str()).collect();
+    let found: Vec<(SlotId, Found)> =
+        slots.ids().filter_map(|slot| Some((slot, slots.found(slot)?))).collect();
+    let of_pool: Vec<(SlotId, Found)> = if config.pools.is_empty() {
+        let known: Vec<&str> = found.iter().map(|(_, found)| found.label.as_str()).collect();
         if !known.contains(&pool) {
             bail!("no such pool: {pool:?}; {}; `buzzerd devices` lists them", list("plugged in", &known));
         }
-        found.into_iter().filter(|found| found.label == pool).collect()
+        found.into_iter().filter(|(_, found)| found.label == pool).collect()
     } else {
         let Some(source) = config.pools.iter().find(|spec| spec.id.as_str() == pool).map(|spec| &spec.source)
         else {
@@ -74,20 +76,21 @@ fn find(config: &Config, sysfs_root: &Path, pool: &str, buzzer: u16) -> Result<F
             bail!("no such pool: {pool:?}; {}", list("configured", &known));
         };
         if matches!(source, PoolSource::Virtual { .. }) {
-            bail!("pool {pool:?} is virtual: its buzzers have no lights");
+            bail!("pool {pool:?} is virtual: its buzzers are no device of this machine");
         }
         let specs = hardware::pools(config);
         let own = specs.into_iter().find(|spec| spec.id.as_str() == pool).and_then(|spec| spec.slots);
-        own.into_iter().flatten().filter_map(|slot| slots.found(slot)).collect()
+        let own = own.unwrap_or_default();
+        found.into_iter().filter(|(slot, _)| own.contains(slot)).collect()
     };
     if of_pool.is_empty() {
         bail!("pool {pool:?}: its device is not plugged in; `buzzerd devices` shows what is");
     }
     let mut numbers: Vec<u16> =
-        of_pool.iter().flat_map(|found| found.keys.buzzers()).map(|buzzer| buzzer.0).collect();
+        of_pool.iter().flat_map(|(_, found)| found.keys.buzzers()).map(|buzzer| buzzer.0).collect();
     numbers.sort_unstable();
     let numbers: Vec<String> = numbers.iter().map(u16::to_string).collect();
-    let has = |found: &Found| found.keys.buzzers().contains(&Buzzer(buzzer));
+    let has = |(_, found): &(SlotId, Found)| found.keys.buzzers().contains(&Buzzer(buzzer));
     of_pool.into_iter().find(has).ok_or_else(|| {
         anyhow!("pool {pool:?} has no buzzer {buzzer} plugged in; it has {}", numbers.join(", "))
     })
@@ -151,7 +154,7 @@ socket = "/run/phones.sock"
             (&pools, &full, "stage", 2, Ok("event3")),
         ] {
             match (find(config, root.path(), pool, buzzer), want) {
-                (Ok(found), Ok(node)) => assert_eq!(found.identity.node, node, "{pool} {buzzer}"),
+                (Ok((_, found)), Ok(node)) => assert_eq!(found.identity.node, node, "{pool} {buzzer}"),
                 (Err(error), Err(text)) => assert!(error.to_string().contains(text), "{error}"),
                 (found, _) => panic!("{pool} {buzzer}: {found:?}"),
             }

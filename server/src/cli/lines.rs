@@ -43,6 +43,34 @@ impl<'a> Lines<'a> {
 
     /// The pool that a device which nobody asks for would be.
     pub(super) fn using(&mut self, row: &Row) -> String {
+        let (head, matcher) = ("    to use it, write in the configuration", self.only(row));
+        self.block(row, head, &matcher)
+    }
+
+    /// A line for the device of a row, which serves a slot; `entry`: the configuration's, where it has one.
+    pub(super) fn setting(&mut self, row: &Row, entry: Option<&str>, line: &str) -> String {
+        let key = line.split(' ').next().unwrap_or_default();
+        match entry {
+            None => {
+                let lines = format!("{}\n{line}", self.only(row));
+                self.block(row, "    to have it counted, write in the configuration", &lines)
+            }
+            Some(entry) => {
+                // One of several in a list stands in braces.
+                let how = if entry.contains(", device ") {
+                    ", before its closing brace and behind a comma"
+                } else {
+                    ""
+                };
+                format!(
+                    "    to have it counted, write in {entry}{how} (in place of the {key} that is there, if one is):\n        {line}\n"
+                )
+            }
+        }
+    }
+
+    /// What matches this device and no other one.
+    fn only(&self, row: &Row) -> String {
         let others: Vec<&Identity> = self
             .devices
             .iter()
@@ -50,14 +78,17 @@ impl<'a> Lines<'a> {
             .filter(|other| !other.is_same_instance(&row.identity))
             .collect();
         let matcher: Match = exact_match(&row.identity, &others);
-        let head = "    to use it, write in the configuration (the id is yours to choose)";
+        matcher.to_string()
+    }
+
+    fn block(&mut self, row: &Row, head: &str, lines: &str) -> String {
         let rest = if !self.is_configured && self.devices.iter().any(|device| device.pool.is_some()) {
             ", and such a [[pool]] for each of the others too, which then are no pools by themselves"
         } else {
             ""
         };
         let id = row.profile.unwrap_or("mine");
-        format!("{head}{rest}:\n{}", self.pool(id, &matcher.to_string(), "    "))
+        format!("{head} (the id is yours to choose){rest}:\n{}", self.pool(id, lines, "    "))
     }
 
     fn pool(&mut self, id: &str, lines: &str, indent: &str) -> String {

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyhow::{Error, anyhow};
 use buzzer_core::cadence::{Cadence, INTERVALS_MIN, PAUSE, Watch};
-use buzzer_core::identity::number_of;
-use buzzer_core::io::evdev_node::{self, OpenError};
+use buzzer_core::identity::{Identity, number_of};
+use buzzer_core::io::evdev_node::{self, Node, OpenError};
 use buzzer_core::io::measure::{self, MeasureError};
 use buzzer_core::io::sys;
 use buzzer_core::time::Micros;
@@ -34,19 +34,7 @@ pub(crate) fn run(
     let device = choose(config, devices, target)?;
     let identity = &device.row.identity;
     let path = Path::new(INPUT_DIR).join(&identity.node);
-    if let Some(pid) = holder::of(Path::new(PROC_ROOT), &path) {
-        return Err(in_use(&path, &format!("by buzzerd (pid {pid})")).into());
-    }
-    let node = evdev_node::open_whole(Path::new(INPUT_DIR), Path::new(SYSFS_ROOT), identity);
-    let node = node.map_err(|error| match error {
-        OpenError::Grabbed { path } => in_use(&path, "by buzzerd (or another program)"),
-        error => error.into(),
-    })?;
-    if !node.grabbed {
-        let held: Vec<_> = node.held.iter().map(|key| key.to_string()).collect();
-        let held = held.join(", ");
-        return Err(anyhow!("{}: {held} is down: release it, and start again", path.display()).into());
-    }
+    let node = take(identity, || evdev_node::open_whole(Path::new(INPUT_DIR), Path::new(SYSFS_ROOT), identity))?;
     stderr::say(format_args!(
         "{}: press buttons or move the stick now, without a pause, for {seconds} s",
         identity.describe()
@@ -54,12 +42,7 @@ pub(crate) fn run(
     let end = sys::now() + Micros::from_ms(u64::from(seconds) * 1000);
     let mut watch = Watch::default();
     let watched = measure::watch(&node.fd, node.since, end, &mut watch);
-    watched.map_err(|error| match error {
-        MeasureError::Vanished => anyhow!("{}: {error}", path.display()),
-        MeasureError::Failed(_) => {
-            anyhow!("{}: {error}: unplug the device and plug it in again", path.display())
-        }
-    })?;
+    watched.map_err(|error| ended(&path, &error))?;
     drop(node);
     let cadence = watch.cadence();
     match is_json {
@@ -68,6 +51,37 @@ pub(crate) fn run(
     }
     // A measurement that measured nothing has failed, whatever it printed.
     cadence.usual_us.map(drop).ok_or_else(|| Failure::Failed(anyhow!(too_little(cadence))))
+}
+
+/// Opens a device that nobody plays with, and has it for this process alone.
+pub(super) fn take(
+    identity: &Identity,
+    open: impl FnOnce() -> Result<Node, OpenError>,
+) -> Result<Node, Error> {
+    let path = Path::new(INPUT_DIR).join(&identity.node);
+    if let Some(pid) = holder::of(Path::new(PROC_ROOT), &path) {
+        return Err(in_use(&path, &format!("by buzzerd (pid {pid})")));
+    }
+    let node = open().map_err(|error| match error {
+        OpenError::Grabbed { path } => in_use(&path, "by buzzerd (or another program)"),
+        error => error.into(),
+    })?;
+    if !node.grabbed {
+        let held: Vec<_> = node.held.iter().map(|key| key.to_string()).collect();
+        let held = held.join(", ");
+        return Err(anyhow!("{}: {held} is down: release it, and start again", path.display()));
+    }
+    Ok(node)
+}
+
+/// What it means that the watching ended early.
+pub(super) fn ended(path: &Path, error: &MeasureError) -> Error {
+    match error {
+        MeasureError::Vanished => anyhow!("{}: {error}", path.display()),
+        MeasureError::Failed(_) => {
+            anyhow!("{}: {error}: unplug the device and plug it in again", path.display())
+        }
+    }
 }
 
 fn in_use(path: &Path, by: &str) -> Error {

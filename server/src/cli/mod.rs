@@ -11,6 +11,7 @@ mod lines;
 mod log;
 mod measure;
 mod number;
+mod pair;
 mod serve;
 pub(crate) mod stderr;
 mod stdout;
@@ -72,7 +73,8 @@ enum Command {
     /// List input devices and what buzzerd makes of them, or show which handset is which
     ///
     /// Of each device: its pool, what keeps buzzerd from opening it, and how much older than its time a press of it may be.
-    /// Opens nothing, but with --measure takes one device and watches its reports.
+    /// Opens nothing, but with --measure takes one device and watches its reports, and with --measure-pair takes the one or
+    /// two that have these buzzers.
     Devices(devices::Devices),
     /// Check this machine before a match: what is fit, what is not, and the command that cures it
     Doctor(doctor::Doctor),
