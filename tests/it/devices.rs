@@ -326,3 +326,33 @@ fn a_pool_without_its_device_is_said_to_wait() {
     let waiting: Vec<_> = (0..2).map(|index| page["pools"][index]["waiting"].clone()).collect();
     assert_eq!(waiting, [Value::Bool(true), Value::Bool(false)], "{page}");
 }
+
+#[test]
+fn a_pair_that_cannot_be_measured_is_refused_with_the_reason() {
+    let pools = pool("hub", "match = { vendor = \"054c\", product = \"0002\" }")
+        + &pool("away", "match = { vendor = \"ffff\" }")
+        + &pool("table", "socket = \"/run/table.sock\"");
+    let test = "a_pair_that_cannot_be_measured_is_refused_with_the_reason";
+    let Some((_machine, home)) = home(test, "hubs", &pools) else { return };
+    for (arguments, code, want) in [
+        (&["hub", "1", "1"][..], 2, "one and the same buzzer"),
+        (&["hub:1", "hub:1"], 2, "one and the same buzzer"),
+        (&["hub", "1"], 2, "\"hub\" is no POOL:BUZZER"),
+        (&["hub", "1", "x"], 2, "\"x\" is no buzzer: expected a whole number"),
+        (&["hub", "1", "9"], 1, "has no buzzer 9 plugged in; it has 1, 2, 3, 4"),
+        (&["hub:1", "away:1"], 1, "its device is not plugged in"),
+        (&["hub:1", "table:1"], 1, "is virtual"),
+        (&["hub:1", "nobody:1"], 1, "no such pool: \"nobody\""),
+        (&["hub", "1", "2", "--times", "99"], 2, "expected a whole number from 100 to 1000"),
+        (&["hub", "1", "2", "--seconds", "9"], 2, "cannot be used with"),
+        (&["hub", "1", "2", "--measure"], 2, "cannot be used with"),
+    ] {
+        let output = run(&home, &[&["devices", "--measure-pair"], arguments].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(want), "{arguments:?}: {said}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+    let times = run(&home, &["devices", "--times", "300"]);
+    assert_eq!(times.status.code(), Some(2), "{}", String::from_utf8_lossy(&times.stderr));
+}

@@ -23,6 +23,7 @@ mod node;
 mod odd;
 mod opening;
 mod order;
+mod pair;
 mod powercut;
 mod presses;
 mod promise;
@@ -73,6 +74,8 @@ const CASES: &[Case] = &[
     ("measure_finds_the_period", measure::finds_the_period),
     ("measure_leaves_a_busy_device", measure::leaves_a_busy_device),
     ("measure_tells_of_an_unplug", measure::tells_of_an_unplug),
+    ("pair_two_devices", pair::two_devices_get_the_second_delay),
+    ("pair_one_device", pair::one_device_gets_a_scan_time),
     ("lights_identify_blinks_one_handset", lights::identify_blinks_one_handset),
     ("lights_that_are_not_there_are_named", lights::not_there_is_named),
     ("lights_may_be_forbidden", lights::may_be_forbidden),

@@ -5,7 +5,7 @@
 use std::fmt::{self, Write};
 
 use buzzer_core::assign::Found;
-use buzzer_core::delay::{Basis, Delay, Span};
+use buzzer_core::delay::{Delay, Span};
 use buzzer_core::pair::lines::{self, FAIR_US, GAP_US_MIN, NoLine};
 use buzzer_core::pair::{PAIRS_MIN, PERCENTS, Pairing, Presses, Side, Spread};
 use buzzer_core::time::Micros;
@@ -207,7 +207,6 @@ fn two_devices(out: &mut String, seats: &[Seat; 2], spread: &Spread) {
             first.name, second.name
         ),
     };
-    let is_known = |seat: &Seat| matches!(seat.found.delay.basis, Basis::Model | Basis::Configured);
     if !is_known(a) && is_twin(seats) {
         let width = us_as_ms(a.found.delay.width_us.as_us());
         let _ = writeln!(
@@ -218,6 +217,11 @@ fn two_devices(out: &mut String, seats: &[Seat; 2], spread: &Spread) {
             us_as_ms(spread.greatest_us())
         );
     }
+}
+
+/// Whether another one's delay can be found beside it.
+fn is_known(seat: &Seat) -> bool {
+    lines::margins_us(&seat.found.delay, &seat.found.delay).is_some()
 }
 
 /// Whether what is the same in both cancels.
@@ -237,9 +241,16 @@ fn line_means(seats: &[Seat; 2], line: &Line) -> String {
         Line::Scan(us) => us.as_us(),
         Line::Delay(_) => {
             let [min, max] = [delay.us.min_us, delay.us.max_us].map(|us| us_as_ms(us.as_us()));
+            let margins = match lines::margins_us(delay, &b.found.delay) {
+                None | Some((0, 0)) => String::new(),
+                Some((below, above)) => format!(
+                    ", with {} ms less and {} ms more for what so few presses do not show",
+                    below / 1000,
+                    above / 1000
+                ),
+            };
             return format!(
-                "    The delay of {} is that of {}, {min} to {max} ms, and the difference. What so few presses do not show has \
-                 the margins of a measured model\n",
+                "    The delay of {} is that of {}, {min} to {max} ms, and the difference{margins}\n",
                 b.name, a.name
             );
         }
@@ -272,7 +283,6 @@ fn border_us(delay: &Delay) -> u64 {
 
 fn words(why: NoLine, seats: &[Seat; 2], outcome: &Outcome) -> String {
     let [a, b] = seats;
-    let is_known = |seat: &Seat| matches!(seat.found.delay.basis, Basis::Model | Basis::Configured);
     match why {
         NoLine::TooFew => format!("at least {PAIRS_MIN} pairs are needed. Start again and go on for longer"),
         NoLine::TooFast => format!(
