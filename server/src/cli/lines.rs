@@ -56,12 +56,9 @@ impl<'a> Lines<'a> {
                 self.block(row, "    to have it counted, write in the configuration", &lines)
             }
             Some(entry) => {
-                // One of several in a list stands in braces.
-                let how = if entry.contains(", device ") {
-                    ", before its closing brace and behind a comma"
-                } else {
-                    ""
-                };
+                // One of several in a list has a number, and stands in braces.
+                let is_listed = !entry.ends_with('"');
+                let how = if is_listed { ", before its closing brace and behind a comma" } else { "" };
                 format!(
                     "    to have it counted, write in {entry}{how} (in place of the {key} that is there, if one is):\n        {line}\n"
                 )
@@ -98,5 +95,52 @@ impl<'a> Lines<'a> {
         self.ids.insert(id.clone());
         let lines = lines.replace('\n', &format!("\n{indent}    "));
         format!("{indent}    [[pool]]\n{indent}    id = \"{id}\"\n{indent}    {lines}\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::devices::tests::device;
+
+    /// What is printed below the line that says where to write it.
+    fn block(text: &str) -> String {
+        text.lines().skip(1).map(|line| format!("{}\n", line.trim())).collect()
+    }
+
+    fn delays(config: &Config) -> Vec<Option<u64>> {
+        let buzzer_server::config::PoolSource::Hardware(entries) = &config.pools[0].source else {
+            panic!("virtual")
+        };
+        entries.iter().map(|entry| entry.delay.delay_us.map(|us| us.max_us.as_us())).collect()
+    }
+
+    #[test]
+    fn a_line_for_a_device_is_a_valid_configuration_where_it_is_said_to_stand() {
+        const LINE: &str = "delay_us = [100, 2000]";
+        let devices = [device("event1", Some("pad-1.1"), 8, "a"), device("event2", Some("pad-1.2"), 8, "b")];
+        let of = |config: &str, entry: Option<&str>| {
+            let config = Config::parse(config, "test.toml").unwrap();
+            Lines::new(&config, &devices).setting(&devices[0].row, entry, LINE)
+        };
+        // Without pools: one that matches this device alone.
+        let text = of("", None);
+        assert!(text.contains("such a [[pool]] for each of the others too"), "{text}");
+        let made = Config::parse(&block(&text), "test.toml").unwrap();
+        assert_eq!((made.pools.len(), delays(&made)), (1, vec![Some(2000)]), "{text}");
+        // The pool of one device.
+        let one = "[[pool]]\nid = \"a, device 1\"\nmatch = { name = \"a\" }\n";
+        let text = of(one, Some("pool \"a, device 1\""));
+        assert!(!text.contains("brace"), "{text}");
+        assert_eq!(delays(&Config::parse(&format!("{one}{}", block(&text)), "").unwrap()), [Some(2000)]);
+        // One of several.
+        let several = "[[pool]]\nid = \"a\"\ndevice = [{ match.name = \"a\", buzzers.1 = 28 }, { match.name = \"b\", buzzers.2 = 28 }]";
+        let text = of(several, Some("pool \"a\", device 2"));
+        assert!(
+            text.contains("in pool \"a\", device 2, before its closing brace and behind a comma"),
+            "{text}"
+        );
+        let written = several.replace("28 }]", &format!("28, {} }}]", block(&text).trim()));
+        assert_eq!(delays(&Config::parse(&written, "").unwrap()), [None, Some(2000)]);
     }
 }

@@ -3,6 +3,7 @@
 //! is left alone; what was pressed until the end, by number, by signal or by an unplugged device, is told.
 
 mod page;
+mod reasons;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -48,7 +49,7 @@ pub(super) fn run(
     let seats = [seat(config, a)?, seat(config, b)?];
     let mut watched = open(config, &seats)?;
     let mut signals = signals::ending().context("a signal handler")?;
-    stderr::say(format_args!("{}", page::call(&seats, times)));
+    page::call(&seats, times).iter().for_each(|line| stderr::say(format_args!("{line}")));
     let mut measured = Measured::default();
     let mut progress = Progress::new(times);
     let ended = watch(&mut watched, &mut signals, |seen| {

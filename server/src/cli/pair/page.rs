@@ -14,6 +14,8 @@ use buzzer_server::counted::counted;
 use buzzer_server::io::hardware::INPUT_DIR;
 use serde_json::{Value, json};
 
+use super::reasons::{is_known, words};
+
 /// One of the two buzzers.
 #[derive(Debug)]
 pub(super) struct Seat {
@@ -63,19 +65,20 @@ pub(super) fn is_one_device([a, b]: &[Seat; 2]) -> bool {
     a.found.identity.is_same_instance(&b.found.identity)
 }
 
-/// What to do.
-pub(super) fn call(seats: &[Seat; 2], times: usize) -> String {
+/// What to do, line by line.
+pub(super) fn call(seats: &[Seat; 2], times: usize) -> [String; 2] {
     let [a, b] = seats;
     let devices = match is_one_device(seats) {
         true => format!("two buttons of {}", a.found.identity.describe()),
         false => format!("{} and {}", a.found.identity.describe(), b.found.identity.describe()),
     };
-    format!(
-        "{} and {}: {devices}\nClose both at once, {times} times, about once a second: lay a stiff plank across both buttons and \
-         press it down in its middle, or use one switch of two poles. Ctrl-C ends it early; fewer than {PAIRS_MIN} pairs give \
-         no line",
-        a.name, b.name
-    )
+    [
+        format!("{} and {}: {devices}", a.name, b.name),
+        format!(
+            "close both at once, {times} times, about once a second: lay a stiff plank across both buttons and press it down in \
+             its middle, or use one switch of two poles. Ctrl-C ends it early; fewer than {PAIRS_MIN} pairs give no line"
+        ),
+    ]
 }
 
 /// How far it is.
@@ -145,7 +148,11 @@ pub(super) fn text(
             out.push_str(&setting(seat, &line.to_string()));
         }
         Err(why) => {
-            let _ = writeln!(out, "    No line for the configuration: {}", words(*why, seats, &outcome));
+            let _ = writeln!(
+                out,
+                "    No line for the configuration: {}",
+                words(*why, seats, outcome.spread.as_ref())
+            );
         }
     }
     (out, outcome.trusted)
@@ -219,11 +226,6 @@ fn two_devices(out: &mut String, seats: &[Seat; 2], spread: &Spread) {
     }
 }
 
-/// Whether another one's delay can be found beside it.
-fn is_known(seat: &Seat) -> bool {
-    lines::margins_us(&seat.found.delay, &seat.found.delay).is_some()
-}
-
 /// Whether what is the same in both cancels.
 fn is_twin([a, b]: &[Seat; 2]) -> bool {
     let Delay { model, poll_us, .. } = a.found.delay;
@@ -281,46 +283,6 @@ fn border_us(delay: &Delay) -> u64 {
     }
 }
 
-fn words(why: NoLine, seats: &[Seat; 2], outcome: &Outcome) -> String {
-    let [a, b] = seats;
-    match why {
-        NoLine::TooFew => format!("at least {PAIRS_MIN} pairs are needed. Start again and go on for longer"),
-        NoLine::TooFast => format!(
-            "the strokes came less than {} ms after each other, so which presses belong together is not sure. Start again, \
-             about once a second",
-            GAP_US_MIN / 1000
-        ),
-        NoLine::Unsure => "too many presses have no sure partner. See that each stroke closes both buttons once, and start again"
-            .to_owned(),
-        NoLine::TooFar => format!(
-            "a difference of {} ms is too long for strokes that come so fast: which presses belong together is not sure. Start \
-             again, more slowly",
-            us_as_ms(outcome.spread.as_ref().map_or(0, Spread::greatest_us))
-        ),
-        NoLine::NoPoll => "how often its device is polled is not known, and without that a scan_us changes nothing".to_owned(),
-        NoLine::Forced => "a parameter of usbhid (jspoll, kbpoll, mousepoll) may have it polled otherwise than it asks. Take it \
-                           away, plug the device in again, and start again"
-            .to_owned(),
-        NoLine::Unknown if is_known(b) => format!(
-            "the delay of {} is not known, but that of {} is: measure the other way round, with {} first",
-            a.name, b.name, b.name
-        ),
-        NoLine::Unknown => format!(
-            "the delay of {} is not known either. Take as A a device whose model was measured (`buzzerd devices` says \"was \
-             measured\") or whose delay_us is configured",
-            a.name
-        ),
-        NoLine::Contradiction => format!(
-            "{} was told so much earlier that the delay of {} ({} to {} us) cannot be true",
-            b.name,
-            a.name,
-            a.found.delay.us.min_us.as_us(),
-            a.found.delay.us.max_us.as_us()
-        ),
-        NoLine::TooLong => format!("a delay above {} us cannot be configured", DELAY_US_MAX.as_us()),
-    }
-}
-
 /// One object; with it, whether something was measured.
 pub(super) fn json(seats: &[Seat; 2], measured: &Measured, times: usize) -> (String, Result<(), NoLine>) {
     let outcome = outcome(seats, measured);
@@ -359,8 +321,8 @@ pub(super) fn json(seats: &[Seat; 2], measured: &Measured, times: usize) -> (Str
         "fair": of_two(spread.map(|spread| lines::is_fair(spread).into())),
         "line": outcome.line.as_ref().ok().map(ToString::to_string),
         "line_pool": outcome.line.as_ref().ok().map(|_| &target.pool),
-        "line_entry": outcome.line.as_ref().ok().and_then(|_| target.entry.as_ref()),
-        "no_line": outcome.line.as_ref().err().map(|why| words(*why, seats, &outcome)),
+        "line_entry": outcome.line.as_ref().ok().and(target.entry.as_ref()),
+        "no_line": outcome.line.as_ref().err().map(|why| words(*why, seats, outcome.spread.as_ref())),
     });
     (format!("{line}\n"), outcome.trusted)
 }
@@ -371,7 +333,7 @@ fn ms(us: i64) -> String {
     format!("{sign}{}", us_as_ms(us.unsigned_abs()))
 }
 
-fn us_as_ms(us: u64) -> String {
+pub(super) fn us_as_ms(us: u64) -> String {
     format!("{}.{:03}", us / 1000, us % 1000)
 }
 
