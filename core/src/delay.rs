@@ -8,6 +8,7 @@
 
 pub mod chance;
 mod curves;
+pub mod fairness;
 pub mod models;
 
 use std::fmt;
@@ -32,8 +33,6 @@ const RADIO_US: Micros = Micros::from_ms(30);
 /// What a receipt stamp of a virtual pool may lag behind the sender's `write`: the way of the reader from its wake-up
 /// to its clock. What the sender itself takes to notice a press, only the configuration can say.
 pub const RECEIPT: Span = Span { min_us: Micros::ZERO, max_us: Micros::from_ms(1) };
-/// The smallest difference that makes two devices unequal: that between polls every 8 and every 4 ms.
-const UNEQUAL: Micros = Micros::from_ms(4);
 
 /// An interval of delays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -193,13 +192,6 @@ impl Delay {
         };
         Self { us, basis, width_us, curve, scan_us: by.scan_us.or(self.scan_us), ..self }
     }
-
-    /// Whether two devices are so unlike that the same press on both might be told in the wrong order, or one of
-    /// them has a radio and the other has none.
-    pub fn is_unlike(&self, other: &Self) -> bool {
-        let middle = |us: Span| us.min_us.as_us().midpoint(us.max_us.as_us());
-        middle(self.us).abs_diff(middle(other.us)) >= UNEQUAL.as_us() || self.wireless != other.wireless
-    }
 }
 
 fn is_wireless(device: &Identity) -> bool {
@@ -265,12 +257,12 @@ impl fmt::Display for Delay {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::endpoint::Endpoint;
     use crate::identity::tests::device;
 
-    fn plugged(ids: (u16, u16), interval: &str, speed: &str) -> Identity {
+    pub(crate) fn plugged(ids: (u16, u16), interval: &str, speed: &str) -> Identity {
         let endpoint = Endpoint::parse(interval, "", speed, "xhci_hcd");
         Identity { endpoint, ..device(3, ids, "usb-0-1/input0", &[0x120]) }
     }
@@ -332,17 +324,5 @@ mod tests {
             of(&hub, Configured { delay_us: Some(us), scan_us: None }),
             "a press is 0.125 to 9 ms older than its stamp: so says the configuration; polled every 8 ms"
         );
-    }
-
-    #[test]
-    fn unequal_devices_are_told_apart() {
-        let of = |min, max| {
-            let us = Span::new(Micros::from_ms(min), Micros::from_ms(max));
-            Delay::of(&plugged((1, 1), "8ms", "12"), Configured { delay_us: Some(us), scan_us: None })
-        };
-        let (slow, fast, faster) = (of(10, 20), of(6, 16), of(3, 16));
-        assert!(slow.is_unlike(&fast) && fast.is_unlike(&slow));
-        assert!(!fast.is_unlike(&faster) && !slow.is_unlike(&slow));
-        assert!(fast.is_unlike(&Delay { wireless: true, ..fast }));
     }
 }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::process::Stdio;
 
+use buzzer_core::delay::models;
 use buzzer_tests::{Home, Machine};
 use serde_json::Value;
 
@@ -157,6 +158,62 @@ fn a_device_that_the_daemon_cannot_open_is_a_pool_that_waits() {
         (&"fail".into(), &"stage waits".into()),
         "{waiting}"
     );
+}
+
+#[test]
+fn unequal_devices_of_one_pool_are_no_match_for_each_other() {
+    let test = "unequal_devices_of_one_pool_are_no_match_for_each_other";
+    let Some(machine) = Machine::new(test, "measured") else { return };
+    let device = |port: u8, key: &str, rest: &str| {
+        format!("{{ match.phys = \"*-{port}/*\", buzzers = {{ \"{port}\" = \"{key}\" }}{rest} }}")
+    };
+    let key = |port| device(port, "KEY_A", "");
+    let button = |port| device(port, "BTN_TRIGGER", "");
+    let pool = |id: &str, devices: &[String]| {
+        format!("[[pool]]\nid = \"{id}\"\ndevice = [{}]\n", devices.join(", "))
+    };
+    let takes = |name: &str, node: &str| {
+        let model = models::by_name(name).expect("a measured model");
+        format!("{node}: {} ms", f64::from(model.curves[0].median_us()) / 1000.0)
+    };
+    let figures =
+        format!("{}, {}", takes("Roccat Isku FX", "event5 (a)"), takes("Logitech K120", "event3 (a)"));
+    let of_two_pools = figures.replace("event3 (a)", "event3 (b)");
+    let one_is_said = device(5, "BTN_TRIGGER", ", delay_us = [10000, 30000]");
+    let pair = |to: &str| Some(format!("buzzerd devices --measure-pair {to}"));
+    let same_model = || Some("Give every player of one match the same model".to_owned());
+    for (config, verdict, found, cure) in [
+        (pool("a", &[key(1), key(2)]), "ok", "2 devices", None),
+        (pool("a", &[key(1), key(3)]), "fail", figures.as_str(), same_model()),
+        (pool("b", &[key(1)]) + &pool("a", &[key(3)]), "warn", &of_two_pools, same_model()),
+        (pool("a", &[key(1), button(4)]), "ok", "2 devices", None),
+        (pool("a", &[key(1), one_is_said]), "ok", "2 devices", None),
+        (pool("a", &[key(1), button(5)]), "warn", "nobody has measured event7 (a)", pair("a 1 5")),
+        (
+            pool("b", &[key(1)]) + &pool("a", &[button(5)]),
+            "warn",
+            "event3 (b) is another kind",
+            pair("b:1 a:5"),
+        ),
+    ] {
+        let mut home = Home::new(&config);
+        home.set_wrapper(&machine.wrapper());
+        let run = doctor(&home, &["--json"]);
+        let found_lines = lines(&run);
+        let equal = line(&found_lines, "equal devices");
+        assert_eq!(equal["verdict"], verdict, "{config}{equal}");
+        assert!(equal["found"].as_str().expect("text").contains(found), "{found}: {equal}");
+        assert_eq!(equal["cure"].as_str(), cure.as_deref());
+        let no_other_fails = found_lines.iter().all(|line| line["verdict"] != "fail" || line == equal);
+        assert!(no_other_fails, "{found_lines:?}");
+        assert_eq!(run.code, Some(i32::from(verdict == "fail")), "{config}");
+        // `devices` has the same opinion.
+        let page = home.command(&["devices"]).stdout(Stdio::piped()).output().expect("buzzerd runs");
+        let page = String::from_utf8(page.stdout).expect("text");
+        let said =
+            (page.contains("! The devices are unequal"), page.contains("Whether the devices are equal"));
+        assert_eq!(said, (cure == same_model(), verdict == "warn" && cure != same_model()), "{page}");
+    }
 }
 
 #[test]

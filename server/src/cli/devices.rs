@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use buzzer_core::assign::Verdict;
 use buzzer_core::assign::remarks::Remark;
+use buzzer_core::delay::fairness::Fairness;
 use buzzer_core::identity::Identity;
 pub(crate) use buzzer_core::io::survey::Row;
 use buzzer_core::io::survey::{Survey, survey};
@@ -130,25 +131,28 @@ fn need_sysfs(root: &Path) -> anyhow::Result<()> {
 
 /// Who plays on the slower device is first less often than told, so those that differ are named.
 fn unlike(devices: &[Device]) -> Option<String> {
-    let playing = || devices.iter().filter(|device| device.pool.is_some());
-    let least = playing().min_by_key(|device| device.row.delay.us.max_us)?;
-    let most = playing().max_by_key(|device| device.row.delay.us.max_us)?;
-    let radios = playing().filter(|device| device.row.delay.wireless).count();
-    let mixed = radios > 0 && radios < playing().count();
-    if !mixed && !least.row.delay.is_unlike(&most.row.delay) {
-        return None;
+    let playing: Vec<_> =
+        devices.iter().filter(|device| device.pool.is_some()).map(|device| &device.row).collect();
+    let named: Vec<_> = playing.iter().map(|row| (row.identity.name.as_str(), &row.delay)).collect();
+    let node = |place: usize| &playing[place].identity.node;
+    match Fairness::of(&named) {
+        Fairness::Equal => None,
+        Fairness::Unequal { quick, slow } => {
+            let one = |(place, us): (usize, Micros)| format!("{} {} us", node(place), us.as_us());
+            Some(format!(
+                "! The devices are unequal (half of the presses take less than: {}, {}): who has the slower one is told to be \
+                 late, though the press was not. Give all players of one match the same model",
+                one(quick),
+                one(slow)
+            ))
+        }
+        Fairness::Unknown { unmeasured, other } => Some(format!(
+            "Whether the devices are equal is not known: nobody has measured {}, and {} is another kind. Measure one \
+             against the other (--measure-pair), or give all players of one match the same model",
+            node(unmeasured),
+            node(other)
+        )),
     }
-    let span = |device: &Device| {
-        let Row { identity, delay, .. } = &device.row;
-        format!("{} up to {} us", identity.node, delay.us.max_us.as_us())
-    };
-    let radio = if mixed { ", and only some have a radio" } else { "" };
-    Some(format!(
-        "! The devices are unequal ({}, {}{radio}): close presses between them will be told as a photo finish. Give all \
-         players the same model",
-        span(least),
-        span(most),
-    ))
 }
 
 fn write_text(out: &mut String, row: &Row, pool: Option<&str>, lines: &mut Lines<'_>) -> fmt::Result {
@@ -229,6 +233,7 @@ fn write_json(out: &mut String, row: &Row, pool: Option<&str>) -> fmt::Result {
         "buzzers": row.buzzers.iter().map(|buzzer| buzzer.0).collect::<Vec<_>>(),
         "left_out": row.left_out.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "delay_us": [row.delay.us.min_us.as_us(), row.delay.us.max_us.as_us()],
+        "median_us": row.delay.median_us().map(Micros::as_us),
         "delay_basis": row.delay.basis.name(),
         "width_us": row.delay.width_us.as_us(),
         "scan_us": row.delay.scan_us.map(Micros::as_us),
@@ -245,7 +250,7 @@ fn write_json(out: &mut String, row: &Row, pool: Option<&str>) -> fmt::Result {
 pub(crate) mod tests {
     use super::*;
     use buzzer_core::claim::SlotId;
-    use buzzer_core::delay::{Configured, Delay};
+    use buzzer_core::delay::{Configured, Delay, Span};
     use buzzer_core::endpoint::Endpoint;
     use buzzer_core::identity::BUS_USB;
     use buzzer_core::keys::KeyBits;
@@ -292,20 +297,32 @@ pub(crate) mod tests {
 
     #[test]
     fn unequal_devices_of_pools_are_pointed_out() {
-        let slow = || device("event1", Some("a"), 8, "pad");
-        let fast = || device("event2", Some("b"), 1, "pad");
-        let radio = || device("event3", Some("c"), 8, "2.4G pad");
-        let spare = || device("event4", None, 1, "pad");
+        let takes = |node, pool, us| {
+            let mut device = device(node, pool, 8, "pad");
+            let us = Some(Span::new(Micros::from_us(us), Micros::from_us(us + 2_000)));
+            device.row.delay = device.row.delay.configured(Configured { delay_us: us, scan_us: None });
+            device
+        };
+        let quick = || takes("event1", Some("a"), 0);
+        let slow = || takes("event2", Some("b"), 5_001);
+        let unmeasured = |node, name| device(node, Some("c"), 8, name);
         for (devices, want) in [
             (vec![], None),
-            (vec![slow()], None),
-            (vec![slow(), slow(), spare()], None),
-            (vec![slow(), fast()], Some("unequal (event2 12000 us, event1 19000 us):")),
+            (vec![quick()], None),
+            (vec![quick(), takes("event2", Some("a"), 5_000), takes("event9", None, 90_000)], None),
             (
-                vec![radio(), slow()],
-                Some("unequal (event1 19000 us, event3 34000 us, and only some have a radio)"),
+                vec![slow(), quick()],
+                Some("unequal (half of the presses take less than: event1 1000 us, event2 6001 us)"),
             ),
-            (vec![radio(), radio()], None),
+            (vec![unmeasured("event3", "pad"), unmeasured("event4", "pad")], None),
+            (
+                vec![quick(), unmeasured("event3", "pad")],
+                Some("nobody has measured event3, and event1 is another kind"),
+            ),
+            (
+                vec![unmeasured("event3", "pad"), unmeasured("event4", "2.4G pad")],
+                Some("nobody has measured event3, and event4 is another kind"),
+            ),
         ] {
             let got = unlike(&devices);
             match want {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use buzzer_core::delay::Delay;
 use buzzer_core::time::Micros;
 
 /// Something that was read, or what could not be.
@@ -69,18 +70,24 @@ pub struct Installed {
 pub struct Device {
     /// `event7`.
     pub node: String,
+    /// What it calls itself.
+    pub name: String,
     /// Vendor and product.
     pub ids: (u16, u16),
     /// Its pool, or what it would be called.
     pub pool: String,
     /// How many buzzers hang on it.
     pub buzzers: usize,
+    /// The lowest of them.
+    pub first_buzzer: Option<u16>,
     /// What is in the way of opening it, and the cure.
     pub trouble: Option<String>,
     /// Whether it has the keys of a typing keyboard, and no circuit of its own for each.
     pub is_keyboard: bool,
     /// Why it is taken for a wireless one.
     pub wireless: Option<&'static str>,
+    /// How long before their stamps its presses were made.
+    pub delay: Delay,
     /// How often it is asked, or may report.
     pub interval: Read<Micros>,
     /// Its USB side, if it has one.
@@ -294,21 +301,30 @@ pub struct Buttons {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use buzzer_core::delay::{Basis, Span};
 
     pub(crate) fn missing<T>() -> Read<T> {
         Err(Missing("/proc/x: permission denied".to_owned()))
+    }
+
+    /// One that the configuration sets.
+    pub(crate) fn delay(min_us: u64, max_us: u64) -> Delay {
+        Delay::of_program(Basis::Configured, Span::new(Micros::from_us(min_us), Micros::from_us(max_us)))
     }
 
     /// A wired hub.
     pub(crate) fn hub(node: &str) -> Device {
         Device {
             node: node.to_owned(),
+            name: "Logitech Buzz(tm) Controller V1".to_owned(),
             ids: (0x054c, 0x0002),
             pool: "stage".to_owned(),
             buzzers: 4,
+            first_buzzer: Some(1),
             trouble: None,
             is_keyboard: false,
             wireless: None,
+            delay: Delay { basis: Basis::Unknown, ..delay(0, 100_000) },
             interval: Ok(Micros::from_ms(8)),
             usb: Some(Usb {
                 name: "1-1.2".to_owned(),

@@ -1,9 +1,10 @@
 //! Does everybody have the same chance? In: the devices that serve buzzers. Out: findings on poll intervals, unequal
-//! devices, shared keyboards and wireless sets. Guarantee: none of these fails a box: what is unfair may still be what
-//! the players agreed on, but they should have been told.
+//! devices, shared keyboards and wireless sets. Guarantee: only what is measured to be unfair within a pool fails a box;
+//! the rest may be what the players agreed on, but they should have been told.
 
 use std::collections::BTreeMap;
 
+use buzzer_core::delay::fairness::{Fairness, UNEQUAL};
 use buzzer_core::time::Micros;
 
 use super::Finding;
@@ -74,29 +75,71 @@ fn poll_interval(devices: &[Device]) -> Finding {
     }
 }
 
+/// Unequal devices of one pool fail; those of several may never meet in one match.
 fn equal_devices(devices: &[Device]) -> Finding {
     const CHECK: &str = "equal devices";
-    const WHY: &str =
-        "Who has the slower device is told to be late by up to its interval, though the press was not.";
-    let groups = by_interval(devices);
-    let mixed_radio = devices.iter().any(|device| device.wireless.is_some())
-        && devices.iter().any(|device| device.wireless.is_none());
-    if groups.len() > 1 || mixed_radio {
-        let found = match (groups.len() > 1, mixed_radio) {
-            (true, false) => in_words(&groups),
-            (true, true) => format!("wired and wireless; {}", in_words(&groups)),
-            _ => "wired and wireless sets together".to_owned(),
-        };
-        return Finding::warn(CHECK, found, WHY).cure("Give every player of one match the same model");
+    const WHY: &str = "Who has the slower device is told to be late, though the press was not.";
+    let mut pools: BTreeMap<&str, Vec<&Device>> = BTreeMap::new();
+    for device in devices {
+        pools.entry(&device.pool).or_default().push(device);
     }
-    let unread = devices.iter().find_map(|device| device.interval.as_ref().err());
-    match unread {
+    let is_one = pools.len() == 1;
+    let judged = pools.into_values().map(|group| (true, group));
+    let judged = judged.chain([(is_one, devices.iter().collect())]).map(|(is_pool, group)| {
+        let names: Vec<_> = group.iter().map(|device| (device.name.as_str(), &device.delay)).collect();
+        (Fairness::of(&names), is_pool, group)
+    });
+    // The worst of them, and of equals that of a pool.
+    let worst = judged.min_by_key(|(fairness, ..)| match fairness {
+        Fairness::Unequal { .. } => 0,
+        Fairness::Unknown { .. } => 1,
+        Fairness::Equal => 2,
+    });
+    match worst {
+        Some((Fairness::Unequal { quick, slow }, is_pool, group)) => {
+            let one = |(place, us): (usize, Micros)| format!("{}: {}", list([group[place]]), ms(us));
+            let found = format!("half of the presses take less than: {}, {}", one(quick), one(slow));
+            let finding = if is_pool { Finding::fail } else { Finding::warn };
+            finding(CHECK, found, format!("{WHY} More than {} is too much.", ms(UNEQUAL)))
+                .cure("Give every player of one match the same model")
+        }
+        Some((Fairness::Unknown { unmeasured, other }, _, group)) => {
+            let (one, other) = (group[unmeasured], group[other]);
+            let found = format!(
+                "not known: nobody has measured {}, and {} is another kind",
+                list([one]),
+                list([other])
+            );
+            // The one whose delay may be known comes first.
+            Finding::warn(CHECK, found, WHY).cure(measure_pair(other, one))
+        }
         _ if devices.len() == 1 => Finding::ok(CHECK, "all players share one device", WHY),
-        Some(missing) => Finding::unknown(CHECK, missing, WHY),
-        None => {
-            Finding::ok(CHECK, format!("{} with one interval", counted(devices.len() as u64, "device")), WHY)
+        _ => {
+            let found = format!(
+                "{}, not more than {} apart or of one kind",
+                counted(devices.len() as u64, "device"),
+                ms(UNEQUAL)
+            );
+            Finding::ok(CHECK, found, WHY)
         }
     }
+}
+
+/// The command that measures the first buttons of two devices against each other.
+fn measure_pair(one: &Device, other: &Device) -> String {
+    let number = |device: &Device| device.first_buzzer.unwrap_or(1).to_string();
+    let words = match one.pool == other.pool {
+        true => vec![one.pool.clone(), number(one), number(other)],
+        false => [one, other].map(|device| format!("{}:{}", device.pool, number(device))).to_vec(),
+    };
+    let words: Vec<_> = words.iter().map(|word| for_shell(word)).collect();
+    format!("buzzerd devices --measure-pair {}", words.join(" "))
+}
+
+/// As one word of a command.
+fn for_shell(word: &str) -> String {
+    let is_plain = word.chars().all(|char| char.is_ascii_alphanumeric() || "-_.:".contains(char));
+    if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 fn keyboards(devices: &[Device]) -> Finding {
@@ -134,8 +177,8 @@ fn wireless(devices: &[Device]) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict::{Ok as Fine, Unknown, Warn};
-    use super::super::facts::tests::{hub, missing};
+    use super::super::Verdict::{Fail, Ok as Fine, Unknown, Warn};
+    use super::super::facts::tests::{delay, hub, missing};
     use super::*;
 
     fn polled(node: &str, us: u64) -> Device {
@@ -163,19 +206,74 @@ mod tests {
     }
 
     #[test]
-    fn unequal_devices_are_told() {
-        let radio = |node| Device { wireless: Some("Bluetooth"), ..polled(node, 8000) };
-        let unread = || Device { interval: missing(), ..hub("event9") };
-        for (devices, want) in [
-            (vec![polled("event7", 8000)], Fine),
-            (vec![polled("event7", 8000), polled("event8", 8000)], Fine),
-            (vec![polled("event7", 8000), polled("event8", 1000)], Warn),
-            (vec![polled("event7", 8000), radio("event8")], Warn),
-            (vec![radio("event7"), radio("event8")], Fine),
-            (vec![polled("event7", 8000), unread()], Unknown),
-            (vec![unread()], Fine),
+    fn unequal_devices_of_a_pool_fail_with_both_figures() {
+        let takes = |node: &str, pool: &str, us: u64| Device {
+            pool: pool.to_owned(),
+            delay: delay(us, us + 2_000),
+            ..hub(node)
+        };
+        let slow = |pool| takes("event8", pool, 8_001);
+        let unmeasured = |node, pool: &str, name: &str| Device {
+            pool: pool.to_owned(),
+            name: name.to_owned(),
+            ..hub(node)
+        };
+        let figures =
+            |pool| format!("half of the presses take less than: event7 (a): 4 ms, event8 ({pool}): 9.001 ms");
+        let pair = |to: &str| format!("buzzerd devices --measure-pair {to}");
+        for (devices, want, text, cure) in [
+            (vec![takes("event7", "a", 3_000)], Fine, "all players share one device".to_owned(), None),
+            (
+                vec![takes("event7", "a", 3_000), takes("event8", "a", 8_000)],
+                Fine,
+                "2 devices, not more than 5 ms apart or of one kind".to_owned(),
+                None,
+            ),
+            (
+                vec![takes("event7", "a", 3_000), slow("a")],
+                Fail,
+                figures("a"),
+                Some("Give every player of one match the same model".to_owned()),
+            ),
+            (
+                vec![takes("event7", "a", 3_000), slow("b")],
+                Warn,
+                figures("b"),
+                Some("Give every player of one match the same model".to_owned()),
+            ),
+            (
+                vec![takes("event7", "a", 3_000), unmeasured("event9", "a", "hub"), slow("a")],
+                Fail,
+                figures("a"),
+                Some("Give every player of one match the same model".to_owned()),
+            ),
+            (
+                vec![unmeasured("event7", "a", "hub"), unmeasured("event8", "b", "hub")],
+                Fine,
+                "2 devices, not more than 5 ms apart or of one kind".to_owned(),
+                None,
+            ),
+            (
+                vec![unmeasured("event7", "a", "hub"), unmeasured("event8", "a", "pad")],
+                Warn,
+                "not known: nobody has measured event7 (a), and event8 (a) is another kind".to_owned(),
+                Some(pair("a 1 1")),
+            ),
+            (
+                vec![takes("event7", "a", 3_000), unmeasured("event8", "b", "pad")],
+                Warn,
+                "not known: nobody has measured event8 (b), and event7 (a) is another kind".to_owned(),
+                Some(pair("a:1 b:1")),
+            ),
+            (
+                vec![unmeasured("event7", "it's", "hub"), unmeasured("event8", "a b", "pad")],
+                Warn,
+                "not known: nobody has measured event7 (it's), and event8 (a b) is another kind".to_owned(),
+                Some(pair(r"'a b:1' 'it'\''s:1'")),
+            ),
         ] {
-            assert_eq!(equal_devices(&devices).verdict, want, "{devices:?}");
+            let finding = equal_devices(&devices);
+            assert_eq!((finding.verdict, finding.found, finding.cure), (want, text, cure));
         }
     }
 

@@ -4,6 +4,7 @@
 use buzzer_core::assign::Verdict;
 use buzzer_core::identity::{BUS_USB, Identity};
 use buzzer_core::io::survey::{Row, Survey, survey};
+use buzzer_core::time::Micros;
 
 use super::{Places, usb};
 use crate::config::Config;
@@ -51,12 +52,15 @@ fn device(places: &Places, row: Row, pool: String) -> Device {
         pool,
         buzzers: row.buzzers.len(),
         is_keyboard: is_keyboard(identity, row.profile),
-        wireless: wireless(identity, row.profile),
-        interval: interval(places, identity),
+        wireless: row.delay.wireless.then(|| radio(identity, row.profile)),
+        delay: row.delay,
+        first_buzzer: row.buzzers.first().map(|buzzer| buzzer.0),
+        interval: interval(identity),
         usb: usb::look(places, &identity.node),
         is_ignored: is_ignored(places, identity),
         trouble: row.trouble,
         node: row.identity.node,
+        name: row.identity.name,
     }
 }
 
@@ -66,25 +70,26 @@ fn is_keyboard(identity: &Identity, profile: Option<&str>) -> bool {
     typing >= TYPING_KEYS_MIN && profile != Some("ipac-keyboard")
 }
 
-fn wireless(identity: &Identity, profile: Option<&str>) -> Option<&'static str> {
-    let name = identity.name.to_lowercase();
+/// What makes it a device with a radio.
+fn radio(identity: &Identity, profile: Option<&str>) -> &'static str {
     if identity.bus == BUS_BLUETOOTH {
-        Some("Bluetooth")
+        "Bluetooth"
     } else if profile == Some("buzz-wireless") {
-        Some("a wireless Buzz! set")
-    } else if ["wireless", "2.4g", "bluetooth"].iter().any(|word| name.contains(word)) {
-        Some("its name says so")
+        "a wireless Buzz! set"
     } else {
-        None
+        "its name or its number says so"
     }
 }
 
 /// How often a device is asked, whatever it hangs on.
-fn interval(places: &Places, identity: &Identity) -> Read<buzzer_core::time::Micros> {
-    match identity.bus {
-        BUS_USB => usb::poll_interval(places, &identity.node),
-        BUS_BLUETOOTH => Err(Missing(format!("{}: Bluetooth has no fixed interval", identity.node))),
-        _ => Err(Missing(format!("{}: not a USB device", identity.node))),
+fn interval(identity: &Identity) -> Read<Micros> {
+    let missing = |what: &str| Err(Missing(format!("{}: {what}", identity.node)));
+    match (identity.bus, identity.endpoint) {
+        (BUS_BLUETOOTH, _) => missing("Bluetooth has no fixed interval"),
+        (_, Some(endpoint)) if endpoint.is_forced => missing("a parameter of usbhid sets another interval"),
+        (_, Some(endpoint)) => Ok(endpoint.poll_us()),
+        (BUS_USB, None) => missing("no interrupt endpoint in sysfs"),
+        _ => missing("not a USB device"),
     }
 }
 

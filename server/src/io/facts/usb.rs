@@ -1,5 +1,5 @@
-//! The USB side of an input device. In: sysfs above it, `/proc/interrupts`. Out: power, interrupts, poll
-//! interval. Guarantee: only attributes that the kernel keeps in memory are read, so no device is woken.
+//! The USB side of an input device. In: sysfs above it, `/proc/interrupts`. Out: power,
+//! interrupts. Guarantee: only attributes that the kernel keeps in memory are read, so no device is woken.
 //!
 //! Above `input23` lie its HID folder (for HID devices), the USB interface, the USB device, hubs, the root hub
 //! (`usb1`), and what that hangs on: the host controller.
@@ -8,10 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use buzzer_core::identity::number_of;
-use buzzer_core::time::Micros;
 
 use super::Places;
-use crate::doctor::facts::{Irq, Missing, Read, Usb};
+use crate::doctor::facts::{Irq, Usb};
 
 /// The USB side of a node. `None`: it is not on USB.
 pub(super) fn look(places: &Places, node: &str) -> Option<Usb> {
@@ -36,49 +35,6 @@ fn file_name(path: &Path) -> Option<&str> {
 
 fn is_root_hub(folder: &Path) -> bool {
     file_name(folder).is_some_and(|name| number_of(name, "usb").is_some())
-}
-
-/// How often a USB device is asked.
-pub(super) fn poll_interval(places: &Places, node: &str) -> Read<Micros> {
-    let missing = |what: &str| Missing(format!("{node}: {what}"));
-    let interface = interface(places, node).ok_or_else(|| missing("no USB interface in sysfs"))?;
-    let entries = fs::read_dir(&interface).map_err(|error| places.missing(&interface, &error))?;
-    let mut endpoints: Vec<_> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| file_name(path).is_some_and(|name| name.starts_with("ep_")))
-        .collect();
-    endpoints.sort();
-    let is =
-        |endpoint: &Path, file: &str, want| places.text(&endpoint.join(file)).is_ok_and(|text| text == want);
-    let endpoint = endpoints
-        .iter()
-        .find(|endpoint| is(endpoint, "type", "Interrupt") && is(endpoint, "direction", "in"))
-        .ok_or_else(|| missing("no interrupt endpoint in sysfs"))?;
-    let text = places.text(&endpoint.join("interval"))?;
-    let asked = parse_interval(&text).ok_or_else(|| missing("an interval that is no time"))?;
-    let device = interface.parent().unwrap_or(&interface);
-    let is_slow = places.text(&device.join("speed")).is_ok_and(|speed| speed == "1.5" || speed == "12");
-    let driver = device
-        .ancestors()
-        .find(|folder| is_root_hub(folder))
-        .and_then(|hub| fs::read_link(hub.parent()?.join("driver")).ok());
-    let is_xhci = driver.as_deref().and_then(file_name).is_some_and(|driver| driver.starts_with("xhci"));
-    Ok(if is_slow && is_xhci { rounded(asked) } else { asked })
-}
-
-/// `10ms` or `125us` (drivers/usb/core/endpoint.c, `interval_show`).
-fn parse_interval(text: &str) -> Option<Micros> {
-    match text.strip_suffix("us") {
-        Some(us) => us.parse().ok().map(Micros::from_us),
-        None => text.strip_suffix("ms")?.parse().ok().map(Micros::from_ms),
-    }
-}
-
-/// xHCI takes a power of two for slow devices, 1 to 128 ms (xhci-mem.c, `xhci_parse_frame_interval`): 10 becomes 8 ms.
-fn rounded(asked: Micros) -> Micros {
-    let ms = (asked.as_us() / 1000).clamp(1, 128);
-    Micros::from_ms(1 << ms.ilog2())
 }
 
 /// A PCI controller lists its interrupts (of which it may use few), others are named after the root hub in
@@ -132,23 +88,5 @@ mod tests {
         let want = [Irq { number: 128, cpus: "2".to_owned() }, Irq { number: 66, cpus: "?".to_owned() }];
         assert_eq!(usb.irqs, want);
         assert!(look(&tree.places, "event8").is_none());
-    }
-
-    #[test]
-    fn a_slow_device_on_xhci_is_asked_more_often_than_it_says() {
-        for (interval, speed, want) in [
-            ("10ms", "1.5", Ok(8000)),
-            ("10ms", "12", Ok(8000)),
-            ("1ms", "12", Ok(1000)),
-            ("125us", "480", Ok(125)),
-            ("10ms", "480", Ok(10_000)),
-            ("often", "480", Err(())),
-        ] {
-            let tree = Tree::new();
-            tree.plug(&Tree::buzz("event7"), interval, speed, "on");
-            let got = poll_interval(&tree.places, "event7").map(Micros::as_us).map_err(|_| ());
-            assert_eq!(got, want, "{interval} {speed}");
-        }
-        assert!(poll_interval(&Tree::new().places, "event7").is_err());
     }
 }
