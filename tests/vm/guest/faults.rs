@@ -202,8 +202,8 @@ pub(crate) fn starved_reader_is_told() -> Outcome {
     })
 }
 
-/// A press that shows after a later one was told: it comes next, says so, names what it contests, and rewrites nothing.
-/// (Made with a stamp that was left in its device: less than 2 ms old, it could be true.)
+/// A press that shows after a later one was told: it comes next, says so, names what it may precede, and rewrites
+/// nothing. (Made with a stamp that was left in its device: less than 2 ms old, it could be true.)
 pub(crate) fn late_press_is_told_next() -> Outcome {
     // Nothing is held, so the first press has left before the second one is written.
     let config = "[order]\nsettle_us = 0\ndebounce_us = 0\n";
@@ -231,9 +231,7 @@ pub(crate) fn late_press_is_told_next() -> Outcome {
         // A reader that took more than 2 ms to wake cannot trust the stamp.
         if second.flags == ["late"] {
             ensure(left.contains(&second.at_us), || format!("{second:?}, but its stamp is of {left:?}"))?;
-            ensure(second.contests.contains(&first.seq), || {
-                format!("{second:?} does not contest {first:?}")
-            })?;
+            ensure(second.photo.contains(&first.seq), || format!("{second:?} does not name {first:?}"))?;
             late += 1;
         }
     }

@@ -24,7 +24,7 @@ pub(crate) struct Press {
     /// `late`, `stale_stamp`, `recovered`: its stamp does not decide where it stands.
     pub(crate) flags: Vec<String>,
     /// The presses that it may in truth precede.
-    pub(crate) contests: Vec<u64>,
+    pub(crate) photo: Vec<u64>,
     /// The draw that placed it among presses of the same stamp.
     pub(crate) tie: Option<u64>,
 }
@@ -80,7 +80,12 @@ impl Record {
             buzzer: self.0["buzzer"].as_u64().unwrap_or(u64::MAX),
             at_us: self.0["at_us"].as_i64().unwrap_or(-1),
             flags: self.0["flags"].as_array().into_iter().flatten().map(text).collect(),
-            contests: self.0["contests"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect(),
+            photo: self.0["photo"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|rival| rival["seq"].as_u64())
+                .collect(),
             tie: self.0["tie"].as_u64(),
         })
     }
