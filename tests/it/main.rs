@@ -43,6 +43,7 @@ mod memory;
 mod pools;
 mod protocol;
 mod reader;
+mod readme;
 mod recordings;
 mod restart;
 mod retention;
