@@ -16,6 +16,7 @@
 //! interval has them already, a configured one gets them here.
 
 use super::{PAIRS_MIN, Pairing, Spread};
+use crate::delay::fairness::UNEQUAL;
 use crate::delay::models::{ABOVE_US, BELOW_US, RADIO_US};
 use crate::delay::{Basis, Delay, Span};
 use crate::time::Micros;
@@ -29,8 +30,6 @@ pub const GAP_US_MIN: u64 = 300_000;
 /// Of so many presses one at most may be without a sure partner: a switch that closes often only one contact is none
 /// for both, and what is left out may be what is slowest.
 const UNSURE: usize = 10;
-/// Seats whose medians differ by more are not fair to each other.
-pub const FAIR_US: u64 = 5_000;
 
 /// Why there is no line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +120,7 @@ pub const fn margins_us(a: &Delay, b: &Delay) -> Option<(u32, u32)> {
 
 /// Whether the seats are fair to each other.
 pub const fn is_fair(spread: &Spread) -> bool {
-    spread.median_us().unsigned_abs() <= FAIR_US
+    spread.median_us().unsigned_abs() <= UNEQUAL.as_us()
 }
 
 #[cfg(test)]

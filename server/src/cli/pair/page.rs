@@ -5,8 +5,9 @@
 use std::fmt::{self, Write};
 
 use buzzer_core::assign::Found;
+use buzzer_core::delay::fairness::UNEQUAL;
 use buzzer_core::delay::{Delay, Span};
-use buzzer_core::pair::lines::{self, FAIR_US, GAP_US_MIN, NoLine};
+use buzzer_core::pair::lines::{self, GAP_US_MIN, NoLine};
 use buzzer_core::pair::{PAIRS_MIN, PERCENTS, Pairing, Presses, Side, Spread};
 use buzzer_core::time::Micros;
 use buzzer_server::config::DELAY_US_MAX;
@@ -199,7 +200,7 @@ fn two_devices(out: &mut String, seats: &[Seat; 2], spread: &Spread) {
     let [a, b] = seats;
     let median = us_as_ms(spread.median_us().unsigned_abs());
     let (first, second) = if spread.median_us() < 0 { (b, a) } else { (a, b) };
-    let fair_ms = FAIR_US / 1000;
+    let fair_ms = UNEQUAL.as_us() / 1000;
     let _ = match lines::is_fair(spread) {
         true => writeln!(
             out,
