@@ -95,7 +95,7 @@ fn count(client: &mut Client, seen: &[Seen], presses: usize) {
 /// Holds every record against what was made.
 fn judge(home: &Home, made: &[Vec<Made>], took: Micros) {
     let mut next = vec![0; made.len()];
-    let (mut latest, mut late, mut late_records, mut beyond, mut tied, mut contested) =
+    let (mut latest, mut late, mut late_records, mut beyond, mut tied, mut photos) =
         (0, 0u64, 0u64, 0u64, 0u64, 0u64);
     let mut late_us_max = 0;
     home.journal().for_each(|record| {
@@ -126,7 +126,7 @@ fn judge(home: &Home, made: &[Vec<Made>], took: Micros) {
         late += u64::from(is_late);
         beyond += u64::from(is_beyond);
         tied += u64::from(tie.is_some());
-        contested += u64::from(!photo.is_empty());
+        photos += u64::from(!photo.is_empty());
     });
     let presses: usize = made.iter().map(Vec::len).sum();
     assert_eq!(next.iter().sum::<usize>(), presses, "presses and records differ");
@@ -135,7 +135,7 @@ fn judge(home: &Home, made: &[Vec<Made>], took: Micros) {
     println!(
         "{DEVICES} devices, every CPU busy: {presses} presses in {} ms, none lost, 0 inversions without a mark; {beyond} \
          were written more than {SETTLE_US} µs after their stamp (at most {late_us_max} µs), of which {late} came behind a \
-         later one and say so; {tied} in ties, {contested} in a photo finish with another. As they were written, {} were behind a later one",
+         later one and say so; {tied} in ties, {photos} in a photo finish with another. As they were written, {} were behind a later one",
         took.as_us() / 1000,
         inversions(made)
     );

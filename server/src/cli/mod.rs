@@ -72,7 +72,7 @@ enum Command {
     Demo(demo::Demo),
     /// List input devices and what buzzerd makes of them, or show which handset is which
     ///
-    /// Of each device: its pool, what keeps buzzerd from opening it, and how much older than its time a press of it may be.
+    /// Of each device: its pool, what keeps buzzerd from opening it, and how long before its time a press of it was made.
     /// Opens nothing, but with --measure takes one device and watches its reports, and with --measure-pair takes the one or
     /// two that have these buzzers.
     Devices(devices::Devices),

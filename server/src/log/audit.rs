@@ -1,6 +1,6 @@
 //! Does the log say what it must? In: records whose lines were verified, in order. Out: each [`Discrepancy`] between what a
 //! record claims and what follows from the records before it. Guarantee: everything that can be derived is derived again,
-//! with the code that decided it: who was connected, uncertainties, draws, photo finishes, marks, proved and stuck buttons. So
+//! with the code that decided it: who was connected, delays, draws, photo finishes, marks, proved and stuck buttons. So
 //! a log that was forged as a whole, chain and all, has to tell a story without a contradiction.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -34,7 +34,7 @@ impl fmt::Display for Discrepancy {
 pub struct Derived {
     /// Records behind the first `start`.
     pub records: u64,
-    /// Presses: whether they counted, uncertainty, when they are final, photo finishes.
+    /// Presses: whether they counted, delays, when they are final, photo finishes.
     pub presses: u64,
     /// Those of them that name a press which they may precede.
     pub photos: u64,
