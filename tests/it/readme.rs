@@ -2,6 +2,7 @@
 //! presses made up for each line. Out: pass or fail. Guarantee: every figure on how slow hardware is, and how far apart
 //! two presses must be, is the product's own: at the lead in README the order is certain, just below it is not.
 
+use buzzer_core::delay::chance::{Odds, chance_permille};
 use buzzer_core::delay::models::{self, MODELS, Model, Standing};
 use buzzer_core::delay::{Configured, Delay, Span};
 use buzzer_core::endpoint::Endpoint;
@@ -9,9 +10,10 @@ use buzzer_core::identity::{BUS_USB, Identity};
 use buzzer_core::keys::KeyBits;
 use buzzer_core::time::Micros;
 use buzzer_server::config::VirtualStamps;
-use buzzer_server::photo::{Press, Sureness};
+use buzzer_server::photo::{Press, Rival, Sureness};
 use buzzer_server::record::{DeviceDelay, Fact, Record};
 use buzzer_server::state::State;
+use buzzer_tests::harness::log_command::{log_command, written};
 
 const README: &str = include_str!("../../README.md");
 
@@ -226,4 +228,75 @@ fn what_to_buy_has_the_margins_of_the_table() {
     assert!(
         README.contains(&format!("the same {} ms; beside an Isku FX the K120 loses {ahead} ms", k120 / 1000))
     );
+}
+
+#[test]
+fn the_steps_and_the_example_are_what_explain_says() {
+    let mut steps: Vec<String> = (1..=500)
+        .filter_map(|chance| match Odds::of_permille(chance) {
+            Odds::OneIn(many) => Some(many.to_string()),
+            _ => None,
+        })
+        .collect();
+    steps.dedup();
+    steps.reverse();
+    assert!(README.contains(&format!("(about 1 in {}, or very unlikely)", steps.join(", "))), "{steps:?}");
+
+    // A race between an encoder and two keyboards, written as a daemon would.
+    let pool = || "stage".parse().expect("an id");
+    let (encoder, k120) = (of_model("DragonRise arcade encoder").1, of_model("Logitech K120").1);
+    let started = Fact::Start {
+        log: format!("{:032}", 1),
+        boot: format!("{:032}", 1),
+        version: "0.1.0".to_owned(),
+        // 2026-11-24 07:25:00 UTC
+        wall_us: 1_795_505_100_000_000,
+        settle_us: 2000,
+        realtime: true,
+    };
+    let mut facts =
+        vec![(1_000_000, started), (1_000_000, Fact::Connect { pool: pool(), by: "autoconnect".to_owned() })];
+    let names = ["DragonRise Inc. Generic USB Joystick", "Logitech USB Keyboard", "Logitech USB Keyboard"];
+    let seats = [(1_u16, &encoder), (2, &k120), (3, &k120)];
+    for ((number, delay), name) in seats.into_iter().zip(names) {
+        let fact = Fact::Attach {
+            device: number.into(),
+            pool: pool(),
+            name: name.to_owned(),
+            place: format!("usb-0000:00:14.0-{number}/input0"),
+            stamps: "kernel".to_owned(),
+            buzzers: vec![number],
+            delay: DeviceDelay::from(delay),
+        };
+        facts.push((1_000_000, fact));
+    }
+    let us = |us: Micros| us.as_us().cast_signed();
+    let curve = |delay: &Delay| &delay.curve.expect("measured at its own interval").quantiles_us;
+    let chance = chance_permille(curve(&encoder), curve(&k120), 6_120);
+    for ((number, delay), after_us) in seats.into_iter().zip([0, 6_120, 104_220]) {
+        let at_us = 3_600_919 + after_us;
+        let rival = Rival { seq: 6, chance_permille: Some(chance) };
+        let fact = Fact::Press {
+            pool: pool(),
+            buzzer: number,
+            device: number.into(),
+            delay_us: [us(delay.us.min_us), us(delay.us.max_us)],
+            final_at_us: at_us + encoder.us.max_us.as_us() - delay.us.min_us.as_us(),
+            flags: Vec::new(),
+            photo: if number == 2 { vec![rival] } else { Vec::new() },
+            photo_more: false,
+            tie: None,
+            frame: 0,
+        };
+        facts.push((at_us, fact));
+    }
+    facts.push((7_600_919, Fact::Stop {}));
+    let log = written(&facts);
+    let verified = log_command(&["verify", "--replay"], log.path()).output().expect("buzzerd runs");
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+    let mut explain = log_command(&["explain", "--seq", "6..8"], log.path());
+    let output = explain.env("TZ", "<+01>-1").output().expect("buzzerd runs");
+    let page = String::from_utf8(output.stdout).expect("text");
+    let example = page.split("\nWho was there").next().expect("a page").trim_end();
+    assert!(README.contains(&format!("```\n{example}\n```\n")), "{example}");
 }
