@@ -1,7 +1,8 @@
-//! What one press costs the reader, step by step: `cargo bench -p buzzer-benches --bench micro`.
-//! In: one hit (a press and its release, four records) at a time, from one of two devices. Out: criterion's figures for each
-//! step and for the whole way from bytes to ring, and at the end the share of each step. Guarantee: the code measured is the
-//! code that runs; what is not the reader's work (taking events from the ring) is not timed.
+//! What one press costs the reader, step by step, and the mediator: `cargo bench -p buzzer-benches --bench micro`.
+//! In: one hit (a press and its release, four records) at a time, from one of two devices; for `photo` a hit of each, 3 ms
+//! apart. Out: criterion's figures for each step and for the whole way from bytes to ring, from events to records, and at
+//! the end the share of each step of the reader. Guarantee: the code measured is the code that runs; what is not the
+//! reader's work (taking events from the ring) is not timed.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it reports to who runs it")]
 
 use std::hint::black_box;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use buzzer_core::debounce::{Contacts, Moment};
 use buzzer_core::decode::{Decoder, Edge, RECORD_BYTES, Record};
+use buzzer_core::delay::models;
 use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Kind};
 use buzzer_core::keys::{KeyBits, KeyCode, KeyMap};
 use buzzer_core::order::Order;
@@ -16,6 +18,11 @@ use buzzer_core::ring::{self, RING_EVENTS};
 use buzzer_core::stamp::{Judge, ReadClock, Stamps};
 use buzzer_core::stream::{Stream, StreamOptions};
 use buzzer_core::time::{KernelTime, Micros};
+use buzzer_server::mediator::{Announced, Mediator};
+use buzzer_server::pool::PoolSpec;
+use buzzer_server::pool_id::PoolId;
+use buzzer_server::record::{DeviceDelay, Fact};
+use buzzer_server::state::State;
 use criterion::Criterion;
 
 /// A Buzz! hub's first key.
@@ -85,11 +92,12 @@ impl Sheet {
 
     fn print(&self) {
         let ns = |(_, spent, hits): &(_, Duration, u64)| spent.as_nanos() as f64 / *hits as f64;
-        let steps: f64 = self.0.iter().filter(|(name, ..)| *name != "whole").map(ns).sum();
+        let is_whole = |name: &str| ["whole", "mediator", "photo"].contains(&name);
+        let steps: f64 = self.0.iter().filter(|(name, ..)| !is_whole(name)).map(ns).sum();
         println!("\none press and its release, all samples:");
         for step in &self.0 {
             match step.0 {
-                "whole" => println!("  {:<9} {:>6.0} ns", step.0, ns(step)),
+                name if is_whole(name) => println!("  {name:<9} {:>6.0} ns", ns(step)),
                 name => println!("  {name:<9} {:>6.0} ns  {:>3.0} %", ns(step), 100.0 * ns(step) / steps),
             }
         }
@@ -128,6 +136,35 @@ fn order() -> Order {
     }
     order.release(KernelTime::from_us(10_000), |_| true);
     order
+}
+
+/// A keyboard and an arcade encoder, both measured, in a pool that is connected.
+fn mediator() -> Mediator {
+    let (pool, now): (PoolId, _) = ("stage".parse().expect("a pool"), KernelTime::from_us(1));
+    let spec = PoolSpec { id: pool.clone(), autoconnect: true, slots: None };
+    let (log, boot, version) = (String::new(), String::new(), String::new());
+    let start = Fact::Start { log, boot, version, wall_us: 0, settle_us: 2000, realtime: true };
+    let mut mediator = Mediator::new(State::default(), vec![spec], start, now);
+    for (device, model) in [(1, "Logitech K120"), (2, "DragonRise arcade encoder")] {
+        let curve = models::by_name(model).map(|model| &model.curves[0]);
+        let delay_us = curve.map_or([0, 0], |curve| [curve.min_us().into(), curve.max_us().into()]);
+        let delay = DeviceDelay { delay_us, ..DeviceDelay::default() };
+        let (pool, name, place, stamps) = (pool.clone(), model.to_owned(), String::new(), "kernel");
+        let announced = Announced { pool, name, place, stamps, buzzers: vec![device], delay, curve };
+        mediator.handle_announced(device.into(), announced);
+        let attached =
+            Event { at: now, device: DeviceId::new(device.into()), more: false, kind: Kind::Attached };
+        mediator.handle_event(attached, || [0; 8]);
+    }
+    mediator
+}
+
+/// Hands the mediator an event and takes what comes of it.
+fn tell(mediator: &mut Mediator, at: KernelTime, device: u16, kind: Kind) {
+    mediator.handle_event(Event { at, device: DeviceId::new(device.into()), more: false, kind }, || [0; 8]);
+    while let Some(output) = mediator.poll_output() {
+        black_box(output);
+    }
 }
 
 fn main() {
@@ -208,6 +245,29 @@ fn main() {
         }
     };
     sheet.step(&mut criterion, "whole", whole, || while receiver.pop().is_some() {});
+
+    let mut alone = mediator();
+    let one = |at: KernelTime| {
+        tell(&mut alone, at, 1, PRESS);
+        tell(&mut alone, at + HOLD, 1, RELEASE);
+    };
+    sheet.step(&mut criterion, "mediator", one, || ());
+
+    let mut close = mediator();
+    let photo = |at: KernelTime| {
+        let of = |n: u16| {
+            [
+                Kind::Press { buzzer: Buzzer(n), rank: 0, flags: Flags::NONE, back_us: 0 },
+                Kind::Release { buzzer: Buzzer(n) },
+            ]
+        };
+        let ([press, release], [later, its_release]) = (of(1), of(2));
+        tell(&mut close, at, 1, press);
+        tell(&mut close, at + Micros::from_ms(3), 2, later);
+        tell(&mut close, at + HOLD, 1, release);
+        tell(&mut close, at + HOLD, 2, its_release);
+    };
+    sheet.step(&mut criterion, "photo", photo, || ());
 
     criterion.final_summary();
     sheet.print();
