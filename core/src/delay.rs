@@ -133,7 +133,9 @@ impl Delay {
         let wireless = is_wireless(device);
         let radio_us = if wireless { RADIO_US.as_us() } else { 0 };
         let more = |us: Micros| Micros::from_us(us.as_us() + radio_us);
-        let poll_us = device.endpoint.map(|endpoint| endpoint.poll_us());
+        // A parameter of `usbhid` may have it polled otherwise than it asks: how often is not known then.
+        let polled = device.endpoint.filter(|endpoint| !endpoint.is_forced);
+        let poll_us = polled.map(|endpoint| endpoint.poll_us());
         let unknown = Self {
             us: Span::new(Micros::ZERO, more(UNKNOWN_US_MAX)),
             width_us: more(UNKNOWN_WIDTH_US),
@@ -172,7 +174,6 @@ impl Delay {
         let found = models::find(device.vendor, device.product).filter(|_| device.bus == BUS_USB);
         let Some(model) = found else { return self };
         let poll_us = self.poll_us.and_then(|us| u32::try_from(us.as_us()).ok());
-        // A parameter of `usbhid` may have it polled otherwise than it asks.
         let is_forced = device.endpoint.is_some_and(|endpoint| endpoint.is_forced);
         let (min_us, max_us) =
             if is_forced { model.delay_of_any_us() } else { model.delay_us(poll_us, false) };
@@ -281,6 +282,19 @@ pub(crate) mod tests {
         let over_bluetooth = Identity { bus: BUS_BLUETOOTH, endpoint: None, ..wired.clone() };
         assert_eq!(summary(&over_bluetooth), (0, 130_000, 75_000, "bus"));
         assert_eq!(summary(&Identity { bus: BUS_VIRTUAL, ..wired }), (0, 0, 0, "program"));
+    }
+
+    #[test]
+    fn how_often_is_not_known_where_a_parameter_has_another_interval_set() {
+        let keyboard = plugged((0x046d, 0xc31c), "10ms", "1.5");
+        let endpoint = keyboard.endpoint.map(|endpoint| Endpoint { is_forced: true, ..endpoint });
+        let scan_us = Some(Micros::from_ms(5));
+        let of = |device: &Identity| Delay::of(device, Configured { delay_us: None, scan_us });
+        let (asked, forced) = (of(&keyboard), of(&Identity { endpoint, ..keyboard.clone() }));
+        assert_eq!((asked.poll_us, asked.curve.is_some()), (Some(Micros::from_ms(8)), true));
+        // A later report of another button is certain by scan and poll; at a slower poll that would be too soon.
+        assert_eq!((forced.poll_us, forced.curve.is_some()), (None, false));
+        assert!(forced.us.min_us <= asked.us.min_us && asked.us.max_us <= forced.us.max_us);
     }
 
     #[test]
