@@ -21,6 +21,7 @@ pub mod harness {
     pub mod sim_disk;
     pub mod spoilt;
     pub mod verifiers;
+    pub mod written;
 }
 
 pub use harness::attachment::Attachment;

@@ -48,6 +48,9 @@ impl ReadClock for Now {
     fn ran_late_us(&self) -> Micros {
         Micros::ZERO
     }
+    fn empty_until(&self) -> KernelTime {
+        self.0
+    }
 }
 
 /// What has been measured, by step.
@@ -123,7 +126,7 @@ fn event(at: KernelTime, kind: Kind) -> Event {
     Event { at, device: DeviceId::new(1), more: false, kind }
 }
 
-const PRESS: Kind = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0 };
+const PRESS: Kind = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 };
 const RELEASE: Kind = Kind::Release { buzzer: Buzzer(1) };
 
 /// Two stamped devices, so that a press is held for the window as it is in a game.
@@ -190,7 +193,7 @@ fn main() {
     };
     sheet.step(&mut criterion, "debounce", debounce, || ());
 
-    let mut judge = Judge::new(Stamps::Kernel, SETTLE, KernelTime::ZERO);
+    let mut judge = Judge::new(Stamps::Kernel, SETTLE, KernelTime::ZERO, KernelTime::ZERO);
     let stamp = |at: KernelTime| {
         for at in [at, at + HOLD] {
             black_box(judge.judge(black_box(at), &Now(at)));
@@ -225,6 +228,7 @@ fn main() {
         device: DeviceId::new(1),
         stamps: Stamps::Kernel,
         since: KernelTime::ZERO,
+        drained: KernelTime::ZERO,
         keys: keys(),
         held: KeyBits::NONE,
         debounce_us: DEBOUNCE,
@@ -257,7 +261,7 @@ fn main() {
     let photo = |at: KernelTime| {
         let of = |n: u16| {
             [
-                Kind::Press { buzzer: Buzzer(n), rank: 0, flags: Flags::NONE, back_us: 0 },
+                Kind::Press { buzzer: Buzzer(n), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 },
                 Kind::Release { buzzer: Buzzer(n) },
             ]
         };

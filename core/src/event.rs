@@ -157,8 +157,11 @@ pub enum Kind {
         /// What is to be known about it.
         flags: Flags,
         /// By how much more than its device's longest delay it may be older than its time says, µs: the whole
-        /// interval in which it must have happened, for a press without a stamp of its own.
+        /// interval in which it must have happened, for a press without a stamp of its own. With a receipt stamp: so long
+        /// before its time it can have come to its source.
         back_us: u32,
+        /// With a receipt stamp: so long after its time it can have come to its source.
+        early_us: u32,
     },
     /// The buzzer was down already when the device was connected: it counts only after a release.
     Held {
@@ -188,9 +191,11 @@ pub enum Kind {
         /// When the device was last known to be read completely.
         since: KernelTime,
     },
-    /// The reader itself ran late: what it read with this event had waited for so long, with a true stamp.
+    /// The reader itself ran late: what it read with this event had waited for so long, with a true stamp; with a receipt
+    /// stamp, it may have.
     ReaderStall {
-        /// How long it had been ready to run, or stopped, and did not run, µs.
+        /// How long it had been ready to run, or stopped, and did not run, µs; with a receipt stamp, by how much the stamp can
+        /// be off.
         late_us: u32,
     },
     /// The ring was full for a while and nothing was lost: presses waited in the reader, in order.

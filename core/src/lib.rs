@@ -31,4 +31,5 @@ pub mod roster;
 pub mod stamp;
 pub mod stream;
 pub mod time;
+pub mod waits;
 pub mod wake;

@@ -186,7 +186,11 @@ mod tests {
     }
 
     fn press(device: u32, at: u64) -> Event {
-        event(device, at, Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0 })
+        event(
+            device,
+            at,
+            Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 },
+        )
     }
 
     fn with_devices(stamped: u32) -> Order {

@@ -1,10 +1,12 @@
 //! Which time an event is ordered by. In: the stamp a frame carries and what the reader knows about the device.
 //! Out: the time that counts, and a flag if it is not the frame's own. Guarantee: a time that cannot be true never
 //! wins: it is replaced by the time of reading and flagged `stale_stamp`. One that may be true, but showed later than the
-//! settle window allows, is treated the same and flagged `late` as well.
+//! settle window allows, is treated the same and flagged `late` as well. A receipt press is ordered by the clock of its pass;
+//! when it can have come to its source, before that clock and after it, is said with it, and is true.
 
 use crate::event::Flags;
 use crate::time::{KernelTime, Micros};
+use crate::waits::READER_US;
 
 /// Who stamps the events of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +47,9 @@ pub trait ReadClock {
     fn read(&self) -> KernelTime;
     /// For how long, since it last went to sleep, the reader was ready to run and did not. Asked only in doubt.
     fn ran_late_us(&self) -> Micros;
+    /// A source that was empty, and has something in this pass, had nothing before this ([`crate::waits`]). Asked only in
+    /// doubt.
+    fn empty_until(&self) -> KernelTime;
 }
 
 /// Judges the stamps of one device.
@@ -54,6 +59,10 @@ pub struct Judge {
     slack_us: Micros,
     /// When the device was last known to have nothing more to read.
     drained: KernelTime,
+    /// Its last read found nothing more.
+    is_empty: bool,
+    /// The last time that counted for which it was said that the reader was kept from running.
+    stalled: Option<KernelTime>,
     /// After how many passes it had more to read, if it has not been emptied since.
     backlog: Option<u32>,
     /// What was there to be read at this time has been read.
@@ -79,22 +88,27 @@ pub struct Judged {
     pub flags: Flags,
     /// Place among the device's own frames of equal time.
     pub rank: u32,
-    /// The interval before `at` in which it must have happened, if its own stamp is not to be trusted.
+    /// The interval before `at` in which it must have happened, if its own stamp is not to be trusted. With a receipt stamp:
+    /// how long before `at` it can have come to its source, at most.
     pub back_us: Micros,
+    /// With a receipt stamp: how long after `at` it can have come, at most.
+    pub early_us: Micros,
     /// The frame's own stamp is that of something before it: it says nothing of when the frame was made.
     pub is_false: bool,
-    /// The stamp is old because the reader was kept from running for so long.
+    /// The stamp is old because the reader was kept from running for so long; a receipt stamp can be wrong by so much.
     pub stall_us: Option<Micros>,
 }
 
 impl Judge {
-    /// A device whose events begin at `since`.
-    pub fn new(stamps: Stamps, settle_us: Micros, since: KernelTime) -> Self {
+    /// A device whose events begin at `since`, and that had nothing to read at `drained`.
+    pub fn new(stamps: Stamps, settle_us: Micros, since: KernelTime, drained: KernelTime) -> Self {
         let slack_us = settle_us.max(SLACK_MIN_US);
         Self {
             stamps,
             slack_us,
-            drained: since,
+            drained,
+            is_empty: false,
+            stalled: None,
             backlog: None,
             flushed: since,
             flushing: (since, KEPT_BYTES_MAX),
@@ -132,6 +146,7 @@ impl Judge {
     /// The read that began with this pass found nothing more.
     pub fn set_drained(&mut self, pass: KernelTime) {
         self.drained = self.drained.max(pass);
+        self.is_empty = true;
         self.backlog = None;
     }
 
@@ -152,6 +167,7 @@ impl Judge {
 
     /// The pass ended with more to come.
     pub fn set_backlog(&mut self) {
+        self.is_empty = false;
         self.backlog = Some(self.backlog.unwrap_or(0).saturating_add(1));
     }
 
@@ -166,13 +182,7 @@ impl Judge {
     /// Judges the frame that carries `own`.
     pub fn judge(&mut self, own: KernelTime, clock: &impl ReadClock) -> Judged {
         let judged = match self.stamps {
-            Stamps::Receipt => {
-                // Frames found in one pass keep their stream order through the rank.
-                // What was asked for after a gap has the time of the answer, which is later than the pass.
-                let at = clock.pass().max(self.last);
-                let rank = if self.last == at { self.rank.saturating_add(1) } else { 0 };
-                Judged { rank, ..Judged::at(at) }
-            }
+            Stamps::Receipt => self.judge_receipt(clock),
             Stamps::Kernel => self.judge_kernel(own, clock),
             Stamps::Sender if own > clock.read() || self.is_passed(own) => self.stale(own, clock),
             // Equal to its last is not stale, and what one sender says in two frames it says in that order. (The
@@ -185,6 +195,27 @@ impl Judge {
         (self.last, self.rank) = (judged.at, judged.rank);
         self.last_is_own = judged.flags == Flags::NONE;
         judged
+    }
+
+    /// The time of a receipt is that of its pass, and when it was written is another matter: after the source was known to
+    /// be empty, and before the clock that follows the read. A source that was not emptied is known by no wait.
+    fn judge_receipt(&mut self, clock: &impl ReadClock) -> Judged {
+        // Frames found in one pass keep their stream order through the rank.
+        // What was asked for after a gap has the time of the answer, which is later than the pass.
+        let at = clock.pass().max(self.last);
+        let rank = if self.last == at { self.rank.saturating_add(1) } else { 0 };
+        let mut since = self.drained;
+        if self.is_empty && at.since(since) > READER_US {
+            since = since.max(clock.empty_until());
+        }
+        let (back_us, early_us) = (at.since(since), clock.read().since(at));
+        let off_us = back_us.max(early_us);
+        // Said once a pass.
+        let stalls = off_us > READER_US && self.stalled != Some(at);
+        if stalls {
+            self.stalled = Some(at);
+        }
+        Judged { rank, back_us, early_us, stall_us: stalls.then_some(off_us), ..Judged::at(at) }
     }
 
     /// The kernel's stamps are true but for one defect: another program's EVIOCSCLOCKID leaves the time of that call
@@ -244,7 +275,8 @@ impl Judge {
 
 impl Judged {
     const fn at(at: KernelTime) -> Self {
-        Self { at, flags: Flags::NONE, rank: 0, back_us: Micros::ZERO, is_false: false, stall_us: None }
+        let (back_us, early_us) = (Micros::ZERO, Micros::ZERO);
+        Self { at, flags: Flags::NONE, rank: 0, back_us, early_us, is_false: false, stall_us: None }
     }
 }
 
@@ -269,6 +301,9 @@ pub(crate) mod tests {
         fn ran_late_us(&self) -> Micros {
             Micros::from_us(self.late)
         }
+        fn empty_until(&self) -> KernelTime {
+            self.pass() - READER_US - self.ran_late_us()
+        }
     }
 
     fn clock(pass: u64, read: u64) -> Clock {
@@ -282,15 +317,41 @@ pub(crate) mod tests {
 
     #[test]
     fn a_receipt_is_stamped_with_its_pass_and_keeps_stream_order() {
-        let mut judge = Judge::new(Stamps::Receipt, Micros::ZERO, KernelTime::ZERO);
+        let mut judge = Judge::new(Stamps::Receipt, Micros::ZERO, KernelTime::ZERO, KernelTime::ZERO);
         assert_eq!(judged(&mut judge, 0, clock(100, 110)), (100, false, 0));
         assert_eq!(judged(&mut judge, 999, clock(100, 120)), (100, false, 1));
         assert_eq!(judged(&mut judge, 0, clock(200, 210)), (200, false, 0));
     }
 
     #[test]
+    fn a_receipt_says_when_it_can_have_come() {
+        let us = KernelTime::from_us;
+        let mut judge = Judge::new(Stamps::Receipt, Micros::ZERO, us(90_000), us(50_000));
+        let off = |judge: &mut Judge, clock: Clock| {
+            let judged = judge.judge(KernelTime::ZERO, &clock);
+            let stall_us = judged.stall_us.map(Micros::as_us);
+            (judged.back_us.as_us(), judged.early_us.as_us(), stall_us)
+        };
+        let at_once = off(&mut judge, clock(100_000, 100_004));
+        assert_eq!(at_once, (50_000, 4, Some(50_000)), "never emptied: since it was there");
+        assert_eq!(off(&mut judge, clock(100_000, 100_009)), (50_000, 9, None), "said once a pass");
+        judge.set_drained(us(100_000));
+        assert_eq!(off(&mut judge, clock(101_000, 101_001)), (1000, 1, None), "emptied just before");
+        judge.set_drained(us(101_000));
+        assert_eq!(off(&mut judge, clock(900_000, 900_003)), (1000, 3, None), "the reader slept");
+        judge.set_drained(us(900_000));
+        let late = Clock { late: 70_000, ..clock(1_700_000, 1_703_000) };
+        assert_eq!(off(&mut judge, late), (71_000, 3000, Some(71_000)), "and was kept from running");
+        judge.set_backlog();
+        assert_eq!(off(&mut judge, clock(1_800_000, 1_800_001)), (900_000, 1, Some(900_000)), "not emptied");
+        judge.set_drained(us(1_800_000));
+        let behind = off(&mut judge, clock(1_800_500, 1_802_000));
+        assert_eq!(behind, (500, 1500, Some(1500)), "written while the pass ran");
+    }
+
+    #[test]
     fn a_sender_may_neither_foresee_nor_go_back() {
-        let mut judge = Judge::new(Stamps::Sender, Micros::ZERO, KernelTime::ZERO);
+        let mut judge = Judge::new(Stamps::Sender, Micros::ZERO, KernelTime::ZERO, KernelTime::ZERO);
         assert_eq!(judged(&mut judge, 105, clock(100, 110)), (105, false, 0), "between pass and read");
         assert_eq!(judged(&mut judge, 105, clock(100, 110)), (105, false, 1), "equal is not stale");
         assert_eq!(judged(&mut judge, 104, clock(100, 110)), (110, true, 0), "before its last");
@@ -300,7 +361,7 @@ pub(crate) mod tests {
     #[test]
     fn a_kernel_stamp_from_before_the_last_empty_read_is_stale() {
         let settle = Micros::from_us(2000);
-        let mut judge = Judge::new(Stamps::Kernel, settle, KernelTime::ZERO);
+        let mut judge = Judge::new(Stamps::Kernel, settle, KernelTime::ZERO, KernelTime::ZERO);
         judge.set_drained(KernelTime::from_us(10_000));
         assert_eq!(judged(&mut judge, 8_000, clock(10_500, 10_600)), (8_000, false, 0), "within the slack");
         let stale = judge.judge(KernelTime::from_us(7_999), &clock(10_500, 10_600));
@@ -327,7 +388,7 @@ pub(crate) mod tests {
     fn a_backlog_holds_up_the_others_from_what_is_known_and_not_for_longer_than_the_window() {
         let us = KernelTime::from_us;
         let settle = Micros::from_us(500);
-        let mut judge = Judge::new(Stamps::Sender, settle, us(1000));
+        let mut judge = Judge::new(Stamps::Sender, settle, us(1000), us(1000));
         assert_eq!(judge.holds_at(us(2000), settle), None, "nothing is known to wait");
         judge.set_backlog();
         assert_eq!(judge.holds_at(us(2000), settle), Some(us(1000)), "it began then");
@@ -360,7 +421,7 @@ pub(crate) mod tests {
     fn after_a_shortage_a_backlog_holds_up_the_others_for_what_was_kept_and_no_more() {
         let us = KernelTime::from_us;
         let settle = Micros::from_us(500);
-        let mut judge = Judge::new(Stamps::Sender, settle, us(1000));
+        let mut judge = Judge::new(Stamps::Sender, settle, us(1000), us(1000));
         (0..=BACKLOG_PASSES).for_each(|_| judge.set_backlog());
         judge.set_short(us(900_000));
         judge.count(KEPT_BYTES_MAX / 2, us(900_000));
@@ -385,7 +446,7 @@ pub(crate) mod tests {
 
     #[test]
     fn an_old_stamp_after_a_sleep_is_stale_unless_the_reader_was_kept_from_running() {
-        let judge = || Judge::new(Stamps::Kernel, Micros::ZERO, KernelTime::ZERO);
+        let judge = || Judge::new(Stamps::Kernel, Micros::ZERO, KernelTime::ZERO, KernelTime::ZERO);
         assert_eq!(judged(&mut judge(), 10_000, clock(60_000, 60_010)), (10_000, false, 0), "50 ms");
         assert_eq!(judged(&mut judge(), 10_000, clock(60_001, 60_010)), (60_010, true, 0), "more");
         let stalled = Clock { pass: 90_000, read: 90_010, late: 70_000 };

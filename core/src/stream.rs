@@ -18,6 +18,8 @@ pub struct StreamOptions {
     pub stamps: Stamps,
     /// When its events begin.
     pub since: KernelTime,
+    /// When it is known to have had nothing to read.
+    pub drained: KernelTime,
     /// Which key is which buzzer.
     pub keys: KeyMap,
     /// Keys that are down already.
@@ -53,7 +55,7 @@ impl Stream {
             stamps: options.stamps,
             decoder: Decoder::new(options.held),
             contacts: Contacts::new(&options.keys, &options.held, options.debounce_us),
-            judge: Judge::new(options.stamps, options.settle_us, options.since),
+            judge: Judge::new(options.stamps, options.settle_us, options.since, options.drained),
             partial: [0; RECORD_BYTES],
             partial_len: 0,
             gap: false,
@@ -218,7 +220,8 @@ fn event(
         Verdict::Press { buzzer, proved } => {
             let suspect = if multiple && !proved { Flags::SUSPECT } else { Flags::NONE };
             let flags = judged.flags.with(suspect);
-            Kind::Press { buzzer, rank: judged.rank, flags, back_us: saturate(judged.back_us) }
+            let (back_us, early_us) = (saturate(judged.back_us), saturate(judged.early_us));
+            Kind::Press { buzzer, rank: judged.rank, flags, back_us, early_us }
         }
         Verdict::Release(buzzer) => Kind::Release { buzzer },
         Verdict::Ignored(buzzer) => Kind::Ignored { buzzer, down: edge.down },
@@ -244,6 +247,7 @@ mod tests {
             device: DeviceId::new(1),
             stamps: Stamps::Kernel,
             since: KernelTime::ZERO,
+            drained: KernelTime::ZERO,
             keys: KeyMap::new(keys),
             held: KeyBits::NONE,
             debounce_us: Micros::ZERO,
@@ -346,6 +350,7 @@ mod tests {
             device: DeviceId::new(1),
             stamps: Stamps::Kernel,
             since: KernelTime::ZERO,
+            drained: KernelTime::ZERO,
             keys: KeyMap::new([(KeyCode::new(704).unwrap(), Buzzer(1))]),
             held: KeyBits::NONE,
             debounce_us: Micros::from_ms(15),
@@ -400,7 +405,7 @@ mod tests {
         let mut events = Vec::new();
         let late = Clock { pass: 90_000, read: 90_010, late: 70_000 };
         stream().feed(&bytes, &late, &mut |event| events.push((event.at, event.kind))).unwrap();
-        let press = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0 };
+        let press = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 };
         assert_eq!(events, [(at, Kind::ReaderStall { late_us: 70_000 }), (at, press)]);
     }
 
@@ -447,7 +452,8 @@ mod tests {
             assert_eq!(event.at, read);
             events.push(event.kind);
         });
-        let press = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::RECOVERED, back_us: 12 };
+        let press =
+            Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::RECOVERED, back_us: 12, early_us: 0 };
         assert_eq!(events, [Kind::Gap { since: KernelTime::ZERO }, press]);
         assert!(!stream.needs_resync());
     }

@@ -118,7 +118,7 @@ mod tests {
     }
 
     fn press(buzzer: u16) -> Kind {
-        Kind::Press { buzzer: Buzzer(buzzer), rank: 0, flags: Flags::NONE, back_us: 0 }
+        Kind::Press { buzzer: Buzzer(buzzer), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 }
     }
 
     #[test]
@@ -147,7 +147,8 @@ mod tests {
 
     #[test]
     fn a_press_without_a_stamp_never_stands_before_one_that_has_one() {
-        let recovered = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::RECOVERED, back_us: 9 };
+        let recovered =
+            Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::RECOVERED, back_us: 9, early_us: 0 };
         for seed in 0..20u64 {
             let mut group = Group::default();
             let pool = |_: &Event| Some("p".parse().unwrap());

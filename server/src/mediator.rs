@@ -164,11 +164,11 @@ impl Mediator {
         let mut late = Vec::new();
         for placed in group.presses {
             let (at, device, pool) = (placed.event.at, placed.entrant.device, placed.entrant.pool.clone());
-            let (flags, back_us) = match placed.event.kind {
-                Kind::Press { flags, back_us, .. } => (flags, back_us),
-                _ => (Flags::NONE, 0),
+            let (flags, back_us, early_us) = match placed.event.kind {
+                Kind::Press { flags, back_us, early_us, .. } => (flags, back_us, early_us),
+                _ => (Flags::NONE, 0, 0),
             };
-            let press = self.press(placed, flags, back_us, draw);
+            let press = self.press(placed, flags, (back_us, early_us), draw);
             if flags.has(Flags::LATE) {
                 // What is ordered by the time it was read was late by its own stamp.
                 let behind_us = self.latest.since(at - Micros::from_us(back_us.into())).as_us();
@@ -183,10 +183,10 @@ impl Mediator {
     }
 
     /// Tells a press and gives its `seq`.
-    fn press(&mut self, placed: Placed, flags: Flags, back_us: u32, draw: Option<u64>) -> u64 {
+    fn press(&mut self, placed: Placed, flags: Flags, off_us: (u32, u32), draw: Option<u64>) -> u64 {
         let (at, device, frame) = (placed.event.at, placed.entrant.device, placed.entrant.frame);
         let delay = self.state.delay(device);
-        let own_us = [delay.min_us, delay.max_us.saturating_add(back_us.into())];
+        let own_us = delay.of_press(at.as_us(), flags.is_without_stamp(), off_us);
         let curve = self.curves.get(&device).copied();
         let press = photo::Press { at_us: at.as_us(), device, frame, delay, own_us, curve };
         let Photo { rivals: photo, more } = self.photos.of(&press);

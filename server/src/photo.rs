@@ -8,12 +8,16 @@ use std::collections::VecDeque;
 
 use buzzer_core::delay::chance::chance_permille;
 use buzzer_core::delay::models::Curve;
+use buzzer_core::waits::READER_US as READER;
 use serde::{Deserialize, Serialize};
 
 /// Presses that are remembered.
 const RECENT_MAX: usize = 4096;
 /// Presses that one press names: those with the earliest stamps. A record has to stay a short line.
 const NAMED_MAX: usize = 64;
+
+/// What a receipt pool's longest delay has room for: the reader's way from its wake-up to its clock.
+const READER_US: i64 = READER.as_us().cast_signed();
 
 /// How long before its stamp a device's press can have been made, as its `attach` record says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,6 +91,22 @@ pub struct Photos {
     forgotten_us: Option<i64>,
     /// The smallest shortest delay of all that were told, µs.
     min_us: i64,
+}
+
+impl Delay {
+    /// How long before `at_us` a press of this device can have been made, µs. `back_us`, `early_us`: without a stamp of its
+    /// own it is older than its time by that at most; with a receipt stamp it came to its source between so long before and
+    /// so long after its time, of which the device's longest delay has room for the reader's usual part.
+    pub fn of_press(&self, at_us: u64, is_without_stamp: bool, (back_us, early_us): (u32, u32)) -> [i64; 2] {
+        // What does not fit may have been at any time of this boot.
+        let back_us = if back_us == u32::MAX { at_us.cast_signed() } else { back_us.into() };
+        let usual_us = match is_without_stamp {
+            true => 0,
+            false => READER_US.min(self.max_us.saturating_sub(self.min_us)),
+        };
+        let more_us = back_us.saturating_sub(usual_us).max(0);
+        [self.min_us.saturating_sub(early_us.into()), self.max_us.saturating_add(more_us)]
+    }
 }
 
 impl Press {
@@ -251,6 +271,24 @@ mod tests {
         let widened = Press { own_us: [-3_000, 100_500], ..press(1, 0, unknown) };
         let b = press(2, 47_999, unknown);
         assert_eq!((widened.before(&b), press(1, 0, unknown).before(&b)), (Photo, Certain));
+    }
+
+    #[test]
+    fn a_press_is_as_wide_as_what_nobody_saw_of_it() {
+        let (receipt, own) = (delay(0, 1000, 1), delay(3000, 3300, 2));
+        for (of, is_without_stamp, off_us, want) in [
+            (receipt, false, (0, 0), [0, 1000]),
+            (receipt, false, (1000, 12), [-12, 1000]),
+            (receipt, false, (1001, 0), [0, 1001]),
+            (receipt, false, (400_000, 2000), [-2000, 400_000]),
+            (receipt, true, (400, 0), [0, 1400]),
+            (own, false, (1000, 0), [3000, 4000]),
+            (own, false, (300, 5), [2995, 3300]),
+            (receipt, false, (u32::MAX, 0), [0, 9_000_000_000]),
+        ] {
+            let got = of.of_press(9_000_000_000, is_without_stamp, off_us);
+            assert_eq!(got, want, "{of:?} {is_without_stamp} {off_us:?}");
+        }
     }
 
     #[test]

@@ -60,6 +60,8 @@ const MODELS_MAX: usize = 256;
 struct Device {
     pool: PoolId,
     buzzers: Vec<u16>,
+    /// The reader stamps it.
+    is_receipt: bool,
     delay: Delay,
 }
 
@@ -140,6 +142,11 @@ impl State {
         self.devices.get(&device).map(|device| device.delay).unwrap_or_default()
     }
 
+    /// Whether the reader stamps the presses of this device when it reads them.
+    pub fn is_receipt(&self, device: u32) -> bool {
+        self.devices.get(&device).is_some_and(|device| device.is_receipt)
+    }
+
     /// Until when a press may still come that was made before one of this stamp and delay, µs.
     pub fn final_at_us(&self, at_us: u64, own_us: [i64; 2]) -> u64 {
         at_us.saturating_add(self.delay_us_max.saturating_sub(own_us[0]).max(0).cast_unsigned())
@@ -217,10 +224,12 @@ impl State {
                     self.boot.clone_from(boot);
                 }
             }
-            Fact::Attach { device, pool, name, buzzers, delay, .. } => {
+            Fact::Attach { device, pool, name, stamps, buzzers, delay, .. } => {
                 let before = self.buzzers(pool);
                 let delay = self.delay_of(*device, name, delay);
-                let attached = Device { pool: pool.clone(), buzzers: buzzers.clone(), delay };
+                let (pool_of, buzzers) = (pool.clone(), buzzers.clone());
+                let is_receipt = stamps == "receipt";
+                let attached = Device { pool: pool_of, buzzers, is_receipt, delay };
                 self.add_device(*device, attached);
                 if self.is_connected(pool) {
                     for buzzer in self.buzzers(pool).difference(&before) {

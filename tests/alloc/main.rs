@@ -117,6 +117,7 @@ fn source(device: u32, stamps: Stamps) -> (UnixStream, Attachment) {
         fd: OwnedFd::from(read),
         stamps,
         since: sys::now(),
+        drained: sys::now(),
         keys: KeyMap::new((1..=10).map(|n| (key(n), Buzzer(n)))),
         debounce_us: Micros::ZERO,
         held: KeyBits::NONE,

@@ -5,6 +5,7 @@
 mod burst;
 mod concurrent;
 mod load;
+mod receipt;
 mod seen;
 mod stall;
 

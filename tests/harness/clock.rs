@@ -19,4 +19,8 @@ impl ReadClock for Still {
     fn ran_late_us(&self) -> Micros {
         Micros::ZERO
     }
+
+    fn empty_until(&self) -> KernelTime {
+        self.0
+    }
 }

@@ -57,6 +57,7 @@ impl Rig {
             fd,
             stamps,
             since: sys::now(),
+            drained: sys::now(),
             keys,
             debounce_us: Micros::ZERO,
             held: KeyBits::NONE,

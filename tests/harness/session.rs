@@ -213,7 +213,7 @@ impl Session {
                     flags = flags.with(self.pick(&[Flags::STALE_STAMP, Flags::RECOVERED, Flags::SUSPECT]));
                 }
                 let back_us = if flags.is_without_stamp() { 700 } else { 0 };
-                let kind = Kind::Press { buzzer: Buzzer(*buzzer), rank, flags, back_us };
+                let kind = Kind::Press { buzzer: Buzzer(*buzzer), rank, flags, back_us, early_us: 0 };
                 let at_us = if late { self.now_us - 5000 } else { self.now_us };
                 self.event_at(at_us, *device, kind, at + 1 < presses.len());
             }
@@ -235,7 +235,11 @@ impl Session {
         if !self.down.contains(&(device, 1)) {
             self.down.push((device, 1));
             let flags = Flags::NONE;
-            self.event(device, Kind::Press { buzzer: Buzzer(1), rank: 0, flags, back_us: 0 }, false);
+            self.event(
+                device,
+                Kind::Press { buzzer: Buzzer(1), rank: 0, flags, back_us: 0, early_us: 0 },
+                false,
+            );
             self.now_us += 11_000_000;
         }
     }

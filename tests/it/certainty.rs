@@ -113,8 +113,13 @@ impl World {
         presses.sort_by_key(|(_, stamp_us)| *stamp_us);
         let same = presses[0].1 == presses[1].1;
         for (n, (device, stamp_us)) in presses.into_iter().enumerate() {
-            let press =
-                Kind::Press { buzzer: Buzzer(device as u16), rank: 0, flags: Flags::NONE, back_us: 0 };
+            let press = Kind::Press {
+                buzzer: Buzzer(device as u16),
+                rank: 0,
+                flags: Flags::NONE,
+                back_us: 0,
+                early_us: 0,
+            };
             self.event(self.now_us + stamp_us, device, same && n == 0, press);
         }
         let told = self.take();

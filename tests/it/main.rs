@@ -44,6 +44,7 @@ mod pools;
 mod protocol;
 mod reader;
 mod readme;
+mod receipts;
 mod recordings;
 mod restart;
 mod retention;

@@ -153,6 +153,7 @@ fn each_recording_yields_its_presses() {
             device: DeviceId::new(1),
             stamps: Stamps::Kernel,
             since: KernelTime::ZERO,
+            drained: KernelTime::ZERO,
             keys: every_key(),
             held: KeyBits::NONE,
             debounce_us: Micros::from_us(15_000),

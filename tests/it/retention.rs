@@ -142,7 +142,13 @@ impl Running {
             self.now_us += DAY_US;
             for _ in 0..10 {
                 self.now_us += 1_000_000;
-                self.event(Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0 });
+                self.event(Kind::Press {
+                    buzzer: Buzzer(1),
+                    rank: 0,
+                    flags: Flags::NONE,
+                    back_us: 0,
+                    early_us: 0,
+                });
                 self.event(Kind::Release { buzzer: Buzzer(1) });
             }
             self.append();

@@ -73,6 +73,7 @@ impl World {
                 device: DeviceId::new(device),
                 stamps,
                 since: at(START),
+                drained: at(START),
                 keys: KeyMap::new((1..=8).map(|n| (key(n), Buzzer(device as u16 * 10 + n)))),
                 held: KeyBits::NONE,
                 debounce_us: Micros::ZERO,
@@ -214,7 +215,8 @@ fn every_interleaving_of_3_devices_and_4_events_leaves_sorted_or_says_late() {
             for (device, pass) in devices.iter().zip(base + 72..) {
                 let us = base + STAMPS[*device][next[*device]];
                 next[*device] += 1;
-                let kind = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0 };
+                let kind =
+                    Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 };
                 let device = DeviceId::new(*device as u32);
                 order.push(Event { at: at(us), device, more: false, kind }, true);
                 seen.push((us, device));

@@ -74,6 +74,7 @@ impl Hub {
             device: DeviceId::new(1),
             stamps: Stamps::Kernel,
             since: now,
+            drained: now,
             keys: KeyMap::new((1..=4).map(|handset| (red(handset), Buzzer(handset)))),
             held: KeyBits::NONE,
             debounce_us: Micros::from_ms(15),

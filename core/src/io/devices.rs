@@ -324,6 +324,7 @@ impl Pump {
             fd: node.fd,
             stamps: Stamps::Kernel,
             since: node.since,
+            drained: node.since,
             keys: opening.keys,
             debounce_us: opening.debounce_us,
             held: node.held,

@@ -20,6 +20,7 @@ use crate::order::Order;
 use crate::stamp::{ReadClock, Stamps};
 use crate::stream::Stream;
 use crate::time::{KernelTime, Micros};
+use crate::waits::Waits;
 
 /// Records one read takes at most.
 const READ_RECORDS: usize = 64;
@@ -38,6 +39,7 @@ pub(super) struct Clock<'a> {
     pub(super) pass: KernelTime,
     pub(super) read: KernelTime,
     pub(super) run_delay: &'a RunDelay,
+    pub(super) waits: &'a Waits,
 }
 
 impl ReadClock for Clock<'_> {
@@ -50,7 +52,11 @@ impl ReadClock for Clock<'_> {
     }
 
     fn ran_late_us(&self) -> Micros {
-        self.run_delay.since_mark()
+        self.run_delay.since_mark().excuse_us()
+    }
+
+    fn empty_until(&self) -> KernelTime {
+        self.waits.since(|| self.run_delay.since_mark().counted_us())
     }
 }
 
@@ -130,7 +136,7 @@ impl Reads {
 pub(super) fn drain(
     source: &mut Source,
     pass: KernelTime,
-    run_delay: &RunDelay,
+    (run_delay, waits): (&RunDelay, &Waits),
     reads: &mut Reads,
     out: &mut Out,
 ) -> Drained {
@@ -156,7 +162,7 @@ pub(super) fn drain(
             Err(Errno::CONNRESET) => return Drained::Gone(Gone::Closed),
             Err(errno) => return Drained::Gone(Gone::Failed(errno.raw_os_error())),
         };
-        let clock = Clock { pass, read: sys::now(), run_delay };
+        let clock = Clock { pass, read: sys::now(), run_delay, waits };
         if let Err(garbage) = stream.feed(&bytes[..read], &clock, &mut |event| out.push(event, stamped)) {
             return Drained::Gone(Gone::Garbage(garbage));
         }

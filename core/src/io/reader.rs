@@ -7,13 +7,15 @@
 //! ([`crate::stamp::is_short`]).
 //!
 //! A pass: read the clock (T), drain the sources, let go of what is due at T - W ([`crate::order`]), arm the timer
-//! for the next due stamp. The clock is read *before* draining; the order's proof stands on that.
+//! for the next due stamp. The clock is read *before* draining; the order's proof stands on that. Where a source has no stamps
+//! of its own, the clock is read before each wait too, and a look that does not sleep precedes one that may ([`crate::waits`]).
 
 use std::io::{self, Cursor};
 use std::num::NonZeroU64;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -32,6 +34,7 @@ use crate::ring::Sender;
 use crate::stamp::{Stamps, is_short};
 use crate::stream::{Stream, StreamOptions};
 use crate::time::{KernelTime, Micros};
+use crate::waits::{Wait, Waits};
 
 /// Requests that can wait for the reader.
 const REQUESTS_MAX: usize = 1024;
@@ -39,6 +42,9 @@ const REQUESTS_MAX: usize = 1024;
 const PASS_REQUESTS_MAX: usize = 64;
 /// With a full ring there is nothing to wait for but time: the server is draining it.
 const RETRY_US: Micros = Micros::from_ms(1);
+
+/// Sources that one wait can name.
+const READY_MAX: usize = 256;
 
 /// Below the interrupt threads of PREEMPT_RT (50), above everything that is not real-time.
 const FIFO_PRIORITY: i32 = 20;
@@ -97,6 +103,7 @@ pub fn spawn(
         ring_full: None,
         heap_full: None,
         short: false,
+        waits: Waits::default(),
         run_delay,
         stopping: false,
     };
@@ -136,29 +143,21 @@ struct Reader {
     heap_full: Option<(DeviceId, KernelTime)>,
     /// Until this pass it could not read as it should.
     short: bool,
+    waits: Waits,
     run_delay: RunDelay,
     stopping: bool,
 }
 
 impl Reader {
     fn run(mut self) {
-        let mut events = Events::with_capacity(256);
+        let mut events = Events::with_capacity(READY_MAX);
         let mut busy = false;
         loop {
-            let timeout = busy.then_some(std::time::Duration::ZERO);
-            match self.poll.poll(&mut events, timeout) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    self.run_delay.interrupt();
-                    // Read at once what came meanwhile: only for that is the stop an excuse.
-                    busy = true;
-                    continue;
-                }
-                // Only a broken descriptor table can do this; nothing could be read any more.
-                Err(error) => panic!("reader: epoll failed: {error}"),
-                Ok(()) => {}
-            }
+            let (began, slept) = self.wait(&mut events, busy);
             let last = self.pass;
             self.pass = sys::now().max(last + Micros::from_us(1));
+            let complete = events.iter().count() < READY_MAX;
+            self.waits.end(Wait { began, pass: self.pass, slept, complete });
             let has_room = self.ring_full.is_none() && self.heap_full.is_none();
             self.short = is_short(self.pass.since(last), has_room);
             let core = u32::try_from(sched_getcpu()).unwrap_or(0);
@@ -181,10 +180,11 @@ impl Reader {
             // A request that found no room waits for the events that have it, hence for the timer.
             let may_go_on = shared_out || self.out.order.waiting() == 0;
             busy |= may_go_on && !self.stopping && !self.requests.is_empty();
-            if !busy && self.has_kernel_stamps() {
+            if !busy && self.has(|stamps| stamps != Stamps::Sender) {
                 // Behind the wake-up of the server, because after an idle time this takes as long as a press (13 µs
                 // with cold caches).
-                self.run_delay.mark();
+                let late = self.run_delay.mark();
+                self.waits.settle(late.counted_us());
             }
             if (self.stopping && self.out.order.waiting() == 0) || self.ring.is_abandoned() {
                 return;
@@ -192,8 +192,37 @@ impl Reader {
         }
     }
 
-    fn has_kernel_stamps(&self) -> bool {
-        self.sources.iter().flatten().any(|source| source.stream.stamps() == Stamps::Kernel)
+    fn has(&self, of: impl Fn(Stamps) -> bool) -> bool {
+        self.sources.iter().flatten().any(|source| of(source.stream.stamps()))
+    }
+
+    /// Waits for something to do, if there is nothing: the clock before, and whether it slept though it had found nothing to
+    /// read in a look behind that clock.
+    fn wait(&mut self, events: &mut Events, busy: bool) -> (KernelTime, bool) {
+        let began = sys::now();
+        let looks = busy || self.has(|stamps| stamps == Stamps::Receipt);
+        if looks {
+            self.poll(events, Some(Duration::ZERO));
+            if busy || !events.is_empty() {
+                return (began, false);
+            }
+        }
+        if !self.poll(events, None) {
+            self.run_delay.interrupt();
+            // Read at once what came meanwhile: only for that is the stop an excuse.
+            self.poll(events, Some(Duration::ZERO));
+        }
+        (began, looks)
+    }
+
+    /// Whether it ended by itself.
+    fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> bool {
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => false,
+            // Only a broken descriptor table can do this; nothing could be read any more.
+            Err(error) => panic!("reader: epoll failed: {error}"),
+            Ok(()) => true,
+        }
     }
 
     /// Takes requests while they have room; whether the pass has had its share of them.
@@ -234,7 +263,7 @@ impl Reader {
 
     fn attach(&mut self, attachment: Attachment) {
         let stamped = attachment.stamps != Stamps::Receipt;
-        let (device, since) = (attachment.device, attachment.since);
+        let (device, since, drained) = (attachment.device, attachment.since, attachment.drained);
         let event = |kind| Event { at: since, device, more: false, kind };
         self.out.push(event(Kind::Attached), stamped);
         for buzzer in attachment.held_buzzers() {
@@ -243,8 +272,8 @@ impl Reader {
         self.out.sources += 1;
         let Attachment { fd, stamps, keys, debounce_us, held, read_ahead, .. } = attachment;
         let settle_us = self.settle_us;
-        let stream =
-            Stream::new(&StreamOptions { device, stamps, since, keys, held, debounce_us, settle_us });
+        let options = StreamOptions { device, stamps, since, drained, keys, held, debounce_us, settle_us };
+        let stream = Stream::new(&options);
         let slot = self.sources.iter().position(Option::is_none).unwrap_or(self.sources.len());
         let registered =
             self.poll.registry().register(&mut SourceFd(&sys::raw(&fd)), Token(slot), Interest::READABLE);
@@ -290,7 +319,7 @@ impl Reader {
             if self.short {
                 source.stream.set_short(self.pass);
             }
-            match drain(source, self.pass, &self.run_delay, &mut reads, &mut self.out) {
+            match drain(source, self.pass, (&self.run_delay, &self.waits), &mut reads, &mut self.out) {
                 Drained::Empty => {
                     source.ready = false;
                     source.stream.set_drained(self.pass);

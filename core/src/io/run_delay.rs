@@ -1,66 +1,129 @@
-//! How late this thread was let run. In: `/proc/thread-self/schedstat`, and whether a wait was interrupted. Out: the
-//! time, since a mark, for which the thread may have had something to do and did not run. Guarantee: read on the thread that
-//! made it; where the kernel keeps no such count it says that the thread was never late, and an old stamp then counts as
-//! stale, which never wins.
+//! How late this thread was let run. In: `/proc/thread-self/schedstat`, how often it slept, and whether a wait was interrupted.
+//! Out: the time, since a mark, for which the thread may have had something to do and did not run ([`Late`]). Guarantee: read
+//! on the thread that made it; a stop, which the kernel counts neither as running nor as ready to run, is told apart from
+//! a sleep, wherever it comes.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use crate::io::sys;
 use crate::time::{KernelTime, Micros};
 
+/// A kernel that has this is PREEMPT_RT. There a thread sleeps for a spinlock too, so how often it slept says nothing.
+const REALTIME: &str = "/sys/kernel/realtime";
+
 /// The thread's run delay.
 #[derive(Debug)]
 pub struct RunDelay {
+    /// `None`: the kernel keeps no count.
     file: Option<File>,
+    is_realtime: bool,
     mark_us: u64,
+    mark_slept: u64,
     marked: KernelTime,
     interrupted: bool,
+}
+
+/// For how long the thread may have had something to do, and did not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// So long, as the kernel counts it.
+    Counted(Micros),
+    /// It was stopped (SIGSTOP, a debugger, a freezer). When that began nobody knows: at the mark at the earliest.
+    Stopped(Micros),
+    /// The kernel keeps no count.
+    Unknown,
+}
+
+impl Late {
+    /// What is certainly no more than that, and counted.
+    pub fn counted_us(self) -> Option<Micros> {
+        match self {
+            Self::Counted(us) => Some(us),
+            Self::Stopped(_) | Self::Unknown => None,
+        }
+    }
+
+    /// How old a true stamp can be because of it. Without a count none is believed to be old: a stale one never wins.
+    pub fn excuse_us(self) -> Micros {
+        match self {
+            Self::Counted(us) | Self::Stopped(us) => us,
+            Self::Unknown => Micros::ZERO,
+        }
+    }
 }
 
 impl RunDelay {
     /// Of the calling thread; with it, if it is not counted, why.
     pub fn new() -> (Self, Option<io::Error>) {
-        let (file, error) = match File::open("/proc/thread-self/schedstat") {
+        let counted = File::open("/proc/thread-self/schedstat").and_then(|file| match total_us(&file) {
+            Some(_) => Ok(file),
+            None => Err(io::Error::other("the kernel does not count it (delayacct, schedstats)")),
+        });
+        let (file, error) = match counted {
             Ok(file) => (Some(file), None),
             Err(error) => (None, Some(error)),
         };
-        let mut delay = Self { file, mark_us: 0, marked: KernelTime::ZERO, interrupted: false };
+        let is_realtime = Path::new(REALTIME).exists();
+        let marked = KernelTime::ZERO;
+        let mut delay = Self { file, is_realtime, mark_us: 0, mark_slept: 0, marked, interrupted: false };
         delay.mark();
         (delay, error)
     }
 
-    /// From here on is counted.
-    pub fn mark(&mut self) {
-        self.mark_us = self.total_us();
+    /// Counts from here on; what there was since the mark before. Between two marks the thread sleeps once at most, in its
+    /// wait.
+    pub fn mark(&mut self) -> Late {
+        let (total_us, slept) = self.totals();
+        let late = self.late(total_us, slept);
+        (self.mark_us, self.mark_slept) = (total_us.unwrap_or(0), slept);
         self.marked = sys::now();
         self.interrupted = false;
+        late
     }
 
-    /// A wait ended with EINTR. The signals that have a handler here end the daemon, so this was a stop (SIGSTOP, a
-    /// debugger), which the kernel counts neither as running nor as ready. When it began nobody knows: at the mark at the
-    /// earliest.
+    /// A wait ended with EINTR. The signals that have a handler here end the daemon, so this was a stop.
     pub const fn interrupt(&mut self) {
         self.interrupted = true;
     }
 
     /// The delay since the mark.
-    pub fn since_mark(&self) -> Micros {
-        if self.interrupted {
-            return sys::now().since(self.marked);
-        }
-        Micros::from_us(self.total_us().saturating_sub(self.mark_us))
+    pub fn since_mark(&self) -> Late {
+        let (total_us, slept) = self.totals();
+        self.late(total_us, slept)
     }
 
-    /// "Time spent on the cpu, time spent waiting on a runqueue (ns), timeslices" (Documentation/scheduler/sched-stats.rst).
-    fn total_us(&self) -> u64 {
-        let mut text = [0; 64];
-        let read = self.file.as_ref().and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
-        let text = std::str::from_utf8(&text[..read]).unwrap_or("");
-        let waited_ns: u64 = text.split(' ').nth(1).and_then(|ns| ns.parse().ok()).unwrap_or(0);
-        waited_ns / 1000
+    /// What is counted since the mark, however often the thread slept.
+    pub fn counted_us(&self) -> Micros {
+        let total_us = self.totals().0.unwrap_or(0);
+        Micros::from_us(total_us.saturating_sub(self.mark_us))
     }
+
+    fn totals(&self) -> (Option<u64>, u64) {
+        (self.file.as_ref().and_then(total_us), sys::slept())
+    }
+
+    fn late(&self, total_us: Option<u64>, slept: u64) -> Late {
+        // A stop counts as a sleep that is not the wait's: a signal that comes when the wait has something to name already
+        // stops the thread on its way out, and there is no EINTR.
+        if self.interrupted || (!self.is_realtime && slept.saturating_sub(self.mark_slept) > 1) {
+            return Late::Stopped(sys::now().since(self.marked));
+        }
+        total_us.map_or(Late::Unknown, |us| Late::Counted(Micros::from_us(us.saturating_sub(self.mark_us))))
+    }
+}
+
+/// "Time spent on the cpu, time spent waiting on a runqueue (ns), timeslices" (Documentation/scheduler/sched-stats.rst); all
+/// of them 0 where nothing is counted, for a thread that reads this has run.
+fn total_us(file: &File) -> Option<u64> {
+    let mut text = [0; 64];
+    let read = file.read_at(&mut text, 0).ok()?;
+    let mut fields = std::str::from_utf8(&text[..read]).ok()?.split_ascii_whitespace();
+    let mut field = || fields.next()?.parse::<u64>().ok();
+    let (ran_ns, waited_ns, slices) = (field()?, field()?, field()?);
+    ((ran_ns, slices) != (0, 0)).then_some(waited_ns / 1000)
 }
 
 #[cfg(test)]
@@ -92,12 +155,12 @@ mod tests {
                 start.wait();
                 // Two that never sleep on one processor: each waits while the other runs.
                 let end = sys::now() + Micros::from_ms(20_000);
-                while delay.since_mark() < wait_us {
+                while delay.since_mark().excuse_us() < wait_us {
                     assert!(sys::now() < end, "it never waited");
                 }
-                let before = delay.since_mark();
+                let before = delay.since_mark().excuse_us();
                 delay.mark();
-                assert!(delay.since_mark() < before, "a mark begins anew");
+                assert!(delay.since_mark().excuse_us() < before, "a mark begins anew");
             });
             let start = &start;
             scope.spawn(move || {

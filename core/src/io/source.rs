@@ -20,6 +20,8 @@ pub struct Attachment {
     pub stamps: Stamps,
     /// When it was ready: its events begin here.
     pub since: KernelTime,
+    /// When it is known to have had nothing to read. What is read first may be as old as this.
+    pub drained: KernelTime,
     /// Which key is which buzzer.
     pub keys: KeyMap,
     /// A press counts if its contact was open for so long before it.

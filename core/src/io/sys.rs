@@ -80,6 +80,18 @@ pub fn is_ignored(signal: i32) -> bool {
     }
 }
 
+/// How often the calling thread has slept, been stopped, or waited for anything else than a processor.
+pub fn slept() -> u64 {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: a `rusage` is numbers, for which zeros are a value; the kernel writes one to memory of its size. The call fails
+    // only for a bad address or an unknown `who`, and leaves the zeros then.
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    u64::try_from(usage.ru_nvcsw).unwrap_or(0)
+}
+
 // Two longs, two `__u16`, one `__s32`: records of another size would be read as garbage, so a 32-bit build is refused.
 const _: () = assert!(size_of::<libc::input_event>() == RECORD_BYTES, "struct input_event has 24 bytes");
 

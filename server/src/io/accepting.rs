@@ -35,6 +35,11 @@ impl Accepting {
         }
     }
 
+    /// Whether it may have somebody.
+    pub(super) fn is_ready(&self, listener: usize) -> bool {
+        self.ready.contains(&listener)
+    }
+
     /// Whether there is work for the next turn.
     pub(super) fn is_busy(&self) -> bool {
         !self.ready.is_empty() && self.starved.is_none()

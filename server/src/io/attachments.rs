@@ -38,6 +38,9 @@ pub struct Attachments {
     registry: Registry,
     first_token: usize,
     pools: Vec<(UnixListener, PoolConfig)>,
+    /// The last look at all sockets began then; each listener had nobody then that it may have now.
+    looked: KernelTime,
+    lonely: Vec<KernelTime>,
     /// Of each pool: how often it may be attached to.
     paces: Vec<Pace>,
     arrivals: Slab<(Arrival, usize)>,
@@ -60,6 +63,8 @@ pub struct Attached {
     pub greeting: Greeting,
     /// Its stream.
     pub fd: OwnedFd,
+    /// When it is known to have said nothing that was not read.
+    pub drained: KernelTime,
     /// What came behind the greeting.
     pub read_ahead: Vec<u8>,
 }
@@ -71,6 +76,7 @@ impl Attachments {
     /// [`ListenError`] of the first that cannot be listened on.
     pub fn new(registry: Registry, first_token: usize, pools: &[PoolConfig]) -> Result<Self, ListenError> {
         let mut listening = Vec::new();
+        let looked = sys::now();
         for pool in pools {
             let PoolSource::Virtual { socket, .. } = &pool.source else { continue };
             let mut listener = listen::unix(socket)?;
@@ -86,6 +92,8 @@ impl Attachments {
             registry,
             first_token,
             paces: vec![PACE; listening.len()],
+            looked,
+            lonely: vec![looked; listening.len()],
             pools: listening,
             arrivals: Slab::new(),
             greetings_bytes: 0,
@@ -117,10 +125,21 @@ impl Attachments {
     pub fn handle_ready(&mut self, token: Token) {
         let place = token.0 - self.first_token;
         match place.checked_sub(self.pools.len()) {
-            None => self.accepting.set_ready(place),
+            None => {
+                // Who connects may have said more than its greeting before it is accepted.
+                if !self.accepting.is_ready(place) {
+                    self.lonely[place] = self.looked;
+                }
+                self.accepting.set_ready(place);
+            }
             Some(key) if self.to_advance.contains(&key) => {}
             Some(key) => self.to_advance.push_back(key),
         }
+    }
+
+    /// A look that began then has named every socket that had something.
+    pub const fn note_look(&mut self, began: KernelTime) {
+        self.looked = began;
     }
 
     /// Accepts, and reads greetings. Gives the attachments whose greeting is complete.
@@ -148,7 +167,7 @@ impl Attachments {
             }
             may
         };
-        match arrival.advance(may) {
+        match arrival.advance(now, may) {
             Step::Wait(arrival) => {
                 self.greetings_bytes += arrival.waiting_bytes();
                 // A vacant slot is given again at once, so this is the same key.
@@ -161,11 +180,11 @@ impl Attachments {
                 self.refused(key, pool, &message);
                 None
             }
-            Step::Attached(greeting, fd, read_ahead) => {
+            Step::Attached(greeting, fd, (read_ahead, drained)) => {
                 self.forget(key);
                 // The reader has an epoll of its own.
                 let _ = self.registry.deregister(&mut SourceFd(&sys::raw(&fd)));
-                Some(Attached { pool: self.pools[pool].1.clone(), greeting, fd, read_ahead })
+                Some(Attached { pool: self.pools[pool].1.clone(), greeting, fd, drained, read_ahead })
             }
         }
     }
@@ -213,7 +232,7 @@ impl Attachments {
                 self.give_up_the_oldest();
             }
             if self.count >= ATTACHMENTS_MAX {
-                let _ = Arrival::new(stream).refuse("too many attachments");
+                let _ = Arrival::new(stream, now).refuse("too many attachments");
             } else {
                 self.admit(stream, pool, now);
             }
@@ -223,7 +242,7 @@ impl Attachments {
     fn admit(&mut self, stream: UnixStream, pool: usize, now: KernelTime) {
         let key = self.arrivals.vacant_key();
         let token = Token(self.first_token + self.pools.len() + key);
-        let mut arrival = Arrival::new(stream);
+        let mut arrival = Arrival::new(stream, self.lonely[pool]);
         if let Err(error) = self.registry.register(arrival.stream(), token, Interest::READABLE) {
             ::log::warn!("an attachment cannot be watched: {error}");
             return;

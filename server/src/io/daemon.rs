@@ -143,6 +143,7 @@ impl Daemon {
             if events.iter().count() < READY_MAX {
                 self.peers.handle_deadlines(asked);
                 self.attachments.handle_deadlines(asked);
+                self.attachments.note_look(asked);
                 self.beat();
             }
             self.work();
@@ -253,7 +254,7 @@ impl Daemon {
     }
 
     fn attach(&mut self, attached: Attached, now: KernelTime) {
-        let Attached { pool, greeting, fd, read_ahead } = attached;
+        let Attached { pool, greeting, fd, drained, read_ahead } = attached;
         let PoolSource::Virtual { socket, stamps, delay } = &pool.source else { return };
         let (stamps, stamps_name) = match stamps {
             VirtualStamps::Receipt => (Stamps::Receipt, "receipt"),
@@ -275,6 +276,7 @@ impl Daemon {
             fd,
             stamps,
             since: now,
+            drained,
             keys: greeting.keys,
             debounce_us: pool.debounce_us,
             held: KeyBits::NONE,

@@ -81,7 +81,7 @@ impl Follower {
     /// Whether the core is worth it.
     fn look(&mut self) {
         self.turns_held = 0;
-        if self.delay.since_mark() > DELAY_MAX {
+        if self.delay.counted_us() > DELAY_MAX {
             self.hold(&self.allowed.clone(), None);
             self.turns_rest = TURNS_REST;
         }

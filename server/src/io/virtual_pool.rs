@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use buzzer_core::event::Buzzer;
 use buzzer_core::keys::{KeyCode, KeyMap};
 use buzzer_core::quote::Quoted;
+use buzzer_core::time::KernelTime;
 use mio::net::UnixStream;
 use serde_json::Value;
 
@@ -22,6 +23,8 @@ const NAME_CHARS_MAX: usize = 128;
 pub struct Arrival {
     stream: UnixStream,
     bytes: Vec<u8>,
+    /// When it is known to have said nothing that was not read.
+    drained: KernelTime,
 }
 
 /// A checked greeting.
@@ -38,8 +41,9 @@ pub struct Greeting {
 pub enum Step {
     /// Later, when the socket is ready again.
     Wait(Arrival),
-    /// It is attached: the stream, and bytes that came behind the greeting.
-    Attached(Greeting, OwnedFd, Vec<u8>),
+    /// It is attached: the stream, bytes that came behind the greeting, and when it is known to have said nothing that was
+    /// not read: these bytes and those that follow may be as old as that.
+    Attached(Greeting, OwnedFd, (Vec<u8>, KernelTime)),
     /// It was refused, for this reason.
     Refused(String),
 }
@@ -52,9 +56,9 @@ struct Answer<'a> {
 }
 
 impl Arrival {
-    /// A fresh connection.
-    pub const fn new(stream: UnixStream) -> Self {
-        Self { stream, bytes: Vec::new() }
+    /// A fresh connection, of somebody who was not there at `drained`.
+    pub const fn new(stream: UnixStream, drained: KernelTime) -> Self {
+        Self { stream, bytes: Vec::new(), drained }
     }
 
     /// The socket, for mio.
@@ -67,8 +71,8 @@ impl Arrival {
         self.bytes.capacity()
     }
 
-    /// The socket is ready. `may`: asked of a greeting that is whole and well; an attachment makes records.
-    pub fn advance(mut self, may: impl FnOnce(&Greeting) -> bool) -> Step {
+    /// The socket is ready. `now`: read before. `may`: asked of a greeting that is whole and well; an attachment makes records.
+    pub fn advance(mut self, now: KernelTime, may: impl FnOnce(&Greeting) -> bool) -> Step {
         let mut bytes = [0; 4096];
         loop {
             match self.stream.read(&mut bytes) {
@@ -81,14 +85,31 @@ impl Arrival {
                         return self.refuse("the greeting is longer than 64 KiB");
                     }
                     if let Some(end) = end {
-                        let rest = self.bytes.split_off(end + 1);
+                        let mut rest = self.bytes.split_off(end + 1);
+                        if rest.is_empty() {
+                            self.look_behind(now, &mut rest);
+                        }
                         return self.greet(rest, may);
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Step::Wait(self),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.drained = now;
+                    return Step::Wait(self);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Step::Refused(kernel_words(&error)),
             }
+        }
+    }
+
+    /// Who waits for the answer has said nothing behind the greeting.
+    fn look_behind(&mut self, now: KernelTime, rest: &mut Vec<u8>) {
+        let mut bytes = [0; 4096];
+        match self.stream.read(&mut bytes) {
+            Ok(read) => rest.extend_from_slice(&bytes[..read]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.drained = now,
+            // The reader will see it too.
+            Err(_) => {}
         }
     }
 
@@ -104,7 +125,7 @@ impl Arrival {
                 self.refuse("this pool was attached to too often in the last seconds; try again in a while")
             }
             Ok(greeting) => match self.answer(true, None) {
-                Ok(()) => Step::Attached(greeting, self.stream.into(), rest),
+                Ok(()) => Step::Attached(greeting, self.stream.into(), (rest, self.drained)),
                 Err(error) => Step::Refused(kernel_words(&error)),
             },
             Err(message) => self.refuse(&message),

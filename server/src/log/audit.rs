@@ -398,8 +398,13 @@ impl Audit {
         let (is_late, without_stamp) = (has("late"), has("stale_stamp") || has("recovered"));
         let delay = self.state.delay(press.device);
         let ([min_us, max_us], own_us) = (press.delay_us, [delay.min_us, delay.max_us]);
-        // Without a stamp of its own it may be older by a span that the log does not name.
-        if min_us != delay.min_us || max_us < delay.max_us || (max_us > delay.max_us && !without_stamp) {
+        // Without a stamp of its own it may be older, and with a receipt stamp also younger, by a span that the log does not
+        // name.
+        let is_receipt = self.state.is_receipt(press.device);
+        let is_wrong = |more_us: i64, may: bool| more_us < 0 || (more_us > 0 && !may);
+        if is_wrong(delay.min_us.saturating_sub(min_us), is_receipt && !without_stamp)
+            || is_wrong(max_us.saturating_sub(delay.max_us), is_receipt || without_stamp)
+        {
             self.say(seq, format!("a delay of {:?} µs, but its device has {own_us:?} µs", press.delay_us));
         }
         let final_at_us = self.state.final_at_us(at_us, press.delay_us);

@@ -162,7 +162,7 @@ impl Rig {
 }
 
 fn press(buzzer: u16) -> Kind {
-    Kind::Press { buzzer: Buzzer(buzzer), rank: 0, flags: Flags::NONE, back_us: 0 }
+    Kind::Press { buzzer: Buzzer(buzzer), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 }
 }
 
 const CONNECTED_STAGE: &str = r#"{"result":"connect","pool":"stage","buzzers":[1,2]}"#;
@@ -427,10 +427,10 @@ fn late_presses_say_behind_all_presses_of_their_stamp_by_how_much_they_were_late
     rig.connect(A, "table");
     rig.now = rig.now + Micros::from_us(1000);
     rig.event(1, press(1));
-    let late = Kind::Press { buzzer: Buzzer(0), rank: 0, flags: Flags::LATE, back_us: 0 };
+    let late = Kind::Press { buzzer: Buzzer(0), rank: 0, flags: Flags::LATE, back_us: 0, early_us: 0 };
     let with = |buzzer| match late {
-        Kind::Press { rank, flags, back_us, .. } => {
-            Kind::Press { buzzer: Buzzer(buzzer), rank, flags, back_us }
+        Kind::Press { rank, flags, back_us, early_us, .. } => {
+            Kind::Press { buzzer: Buzzer(buzzer), rank, flags, back_us, early_us }
         }
         other => other,
     };
@@ -486,7 +486,8 @@ fn a_delay_is_that_of_the_device_and_of_what_was_not_seen_and_the_first_is_open_
     }
     rig.connect(A, "table");
     let at_us = rig.now.as_us();
-    let recovered = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::RECOVERED, back_us: 4000 };
+    let recovered =
+        Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::RECOVERED, back_us: 4000, early_us: 0 };
     rig.mediator
         .handle_event(Event { at: rig.now, device: DeviceId::new(1), more: false, kind: recovered }, || {
             [0; 8]

@@ -35,9 +35,11 @@ pub(crate) mod fault {
     pub(crate) const IDLE: u32 = 1 << 14;
     /// Senders say many presses with one stamp.
     pub(crate) const STILL: u32 = 1 << 15;
+    /// The reader is stopped: it knows that, and not for how long.
+    pub(crate) const STOP: u32 = 1 << 16;
     /// More events than the reader's memory holds; only where it is asked for, because it takes 32 768 of them.
-    pub(crate) const FLOOD: u32 = 1 << 16;
-    pub(crate) const COUNT: u32 = 17;
+    pub(crate) const FLOOD: u32 = 1 << 17;
+    pub(crate) const COUNT: u32 = 18;
     pub(crate) const MOST: u32 = FLOOD - 1;
 }
 

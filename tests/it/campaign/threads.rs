@@ -11,6 +11,7 @@ use buzzer_core::ring::{self, Receiver, Sender};
 use buzzer_core::stamp::{BACKLOG_PASSES, KEPT_BYTES_MAX, ReadClock, Stamps, is_short};
 use buzzer_core::stream::{Stream, StreamOptions};
 use buzzer_core::time::{KernelTime, Micros};
+use buzzer_core::waits::{Wait, Waits};
 use buzzer_server::mediator::{Announced, Mediator, Output};
 use buzzer_server::pool::PoolSpec;
 use buzzer_server::record::{DeviceDelay, Fact, Record};
@@ -41,9 +42,9 @@ const fn at(us: u64) -> KernelTime {
     KernelTime::from_us(us)
 }
 
-struct Clock(Clocks);
+struct Clock<'a>(Clocks, &'a Waits);
 
-impl ReadClock for Clock {
+impl ReadClock for Clock<'_> {
     fn pass(&self) -> KernelTime {
         at(self.0.pass)
     }
@@ -52,6 +53,9 @@ impl ReadClock for Clock {
     }
     fn ran_late_us(&self) -> Micros {
         Micros::from_us(self.0.ran_late_us)
+    }
+    fn empty_until(&self) -> KernelTime {
+        self.1.since(|| (!self.0.stopped).then(|| Micros::from_us(self.0.ran_late_us)))
     }
 }
 
@@ -86,6 +90,14 @@ struct Threads {
     timer: Option<u64>,
     reader_due: Option<u64>,
     ran_late_us: u64,
+    /// Since it went to sleep the last time, which was then: it was stopped; it lost time that nothing counts.
+    marked: u64,
+    stopped: bool,
+    robbed: bool,
+    waits: Waits,
+    /// The clock before its next wait, and whether it goes on without one.
+    began: u64,
+    busy: bool,
     /// Its memory is full: the first device that was not read, and since when.
     heap_full: Option<(DeviceId, u64)>,
     /// It has been full: what follows may be late.
@@ -132,6 +144,12 @@ pub(crate) fn play(world: World, script: Script) -> Result<Played, String> {
         timer: None,
         reader_due: None,
         ran_late_us: 0,
+        marked: START,
+        stopped: false,
+        robbed: false,
+        waits: Waits::default(),
+        began: START,
+        busy: false,
         heap_full: None,
         heap_was_full: false,
         short: 0,
@@ -221,10 +239,23 @@ impl Threads {
                 us
             }
             // The hypervisor took the CPU: nobody counts that.
-            1 if self.world.has(fault::STEAL) => self.dice.between(5000, 120_000),
-            2..6 => self.dice.between(100, 3000),
+            1 if self.world.has(fault::STEAL) => {
+                self.robbed = true;
+                self.dice.between(5000, 120_000)
+            }
+            2..6 => {
+                let us = self.dice.between(100, 3000);
+                self.ran_late_us += us;
+                us
+            }
+            6 if self.world.has(fault::STOP) => self.stop(),
             _ => self.dice.between(1, 60),
         }
+    }
+
+    fn stop(&mut self) -> u64 {
+        self.stopped = true;
+        self.dice.between(5000, 400_000)
     }
 
     /// Time passes while the reader works.
@@ -240,13 +271,25 @@ impl Threads {
                 us
             }
             1..40 => self.dice.between(1, 30),
+            40 if self.world.has(fault::STOP) => self.stop(),
             _ => 1,
         };
     }
 
+    /// What the reader's own clocks say at a read.
+    fn clocks(&self) -> Clocks {
+        let (stopped, robbed) = (self.stopped, self.robbed);
+        let ran_late_us = if stopped { self.now - self.marked } else { self.ran_late_us };
+        Clocks { pass: self.pass, read: self.now, ran_late_us, stopped, robbed }
+    }
+
     fn reader_pass(&mut self) {
         let last = self.pass;
+        // Nothing was ready when it began to wait.
+        let slept = !self.busy && self.next_ready().is_none_or(|ready| ready > self.began);
         self.pass = self.now.max(last + 1);
+        let (began, pass) = (at(self.began), at(self.pass));
+        self.waits.end(Wait { began, pass, slept, complete: true });
         let has_room = self.ring_full.is_none() && self.heap_full.is_none();
         if is_short(Micros::from_us(self.pass - last), has_room) {
             self.short = self.pass;
@@ -265,12 +308,14 @@ impl Threads {
                 self.attach(life);
             }
         }
-        let busy = self.drain_all();
-        if busy {
+        self.busy = self.drain_all();
+        if self.busy {
             self.reader_due = Some(self.now);
         } else {
-            self.ran_late_us = 0;
+            self.waits.settle((!self.stopped).then(|| Micros::from_us(self.ran_late_us)));
+            (self.ran_late_us, self.marked, self.stopped, self.robbed) = (0, self.now, false, false);
         }
+        self.began = self.now;
     }
 
     fn attach(&mut self, life: Life) {
@@ -284,7 +329,7 @@ impl Threads {
                 pool: life.pool.parse().unwrap(),
                 name: String::new(),
                 place: String::new(),
-                stamps: "kernel",
+                stamps: if stamps == Stamps::Receipt { "receipt" } else { "kernel" },
                 buzzers: (0..life.keys).map(number).collect(),
                 delay: DeviceDelay {
                     delay_us: life.delay.us,
@@ -302,6 +347,7 @@ impl Threads {
             device: id,
             stamps,
             since: at(life.since),
+            drained: at(life.since),
             keys: KeyMap::new((0..life.keys).map(|n| (key(1 + n), Buzzer(number(n))))),
             held: held.clone().map(|n| key(1 + n)).collect(),
             debounce_us: Micros::from_us(life.debounce_us),
@@ -415,6 +461,7 @@ impl Threads {
             }
             *reads_left = reads_left.saturating_sub(1);
             self.tick();
+            let clocks = self.clocks();
             let Some(source) = &mut self.sources[slot] else { return Ok(true) };
             let (node, truth, order) =
                 (&mut self.nodes[source.device], &mut self.truths[source.device], &mut self.order);
@@ -425,17 +472,16 @@ impl Threads {
                 Read::Again => return Ok(true),
                 Read::Gone => return Err(Gone::Unplugged),
                 Read::End => {
-                    let clock = Clock(Clocks { pass: self.pass, read: self.now, ran_late_us: 0 });
+                    let clock = Clock(clocks, &self.waits);
                     source.stream.feed(node.torn().unwrap_or_default(), &clock, &mut out).unwrap();
                     return Err(source.stream.finish().map_or_else(Gone::Garbage, |()| Gone::Closed));
                 }
                 Read::Bytes(bytes, items) => (bytes, items),
             };
-            let clocks = Clocks { pass: self.pass, read: self.now, ran_late_us: self.ran_late_us };
             let before = source.reads.last().map_or(0, |(_, bytes)| *bytes);
             source.reads.push((self.pass, before + bytes.len()));
             truth.read(node, &items, bytes.len(), clocks, self.heap_was_full);
-            if let Err(garbage) = source.stream.feed(&bytes, &Clock(clocks), &mut out) {
+            if let Err(garbage) = source.stream.feed(&bytes, &Clock(clocks, &self.waits), &mut out) {
                 assert_eq!(garbage, Garbage::Type(0x20));
                 return Err(Gone::Garbage(garbage));
             }

@@ -15,6 +15,9 @@ pub(crate) struct Clocks {
     pub(crate) pass: u64,
     pub(crate) read: u64,
     pub(crate) ran_late_us: u64,
+    /// Since it went to sleep, it was stopped, or lost time that nothing counts.
+    pub(crate) stopped: bool,
+    pub(crate) robbed: bool,
 }
 
 /// A press that must be in the log.
@@ -31,6 +34,8 @@ pub(crate) struct Press {
     pub(crate) suspect: bool,
     /// By how much its interval is longer than the device's longest delay.
     pub(crate) back_us: u64,
+    /// With a receipt stamp: by how much its source's longest silence, and the read, reach beyond its time.
+    pub(crate) reach_us: Option<[u64; 2]>,
     /// When the contact moved, if the script knows, and when the kernel took note.
     pub(crate) physical: Option<u64>,
     pub(crate) made: u64,
@@ -222,13 +227,19 @@ impl Truth {
         }
         press.made = frame.made;
         // A stamp that is false and yet believed (its sender made it up; the kernel's is younger than what could be told)
-        // has no truth; nor has the time of a receipt.
+        // has no truth.
         let is_false = frame.odd || (self.stamps == Stamps::Kernel && frame.stamp != frame.made);
         let is_late = frame.visible > frame.made + self.slack_us();
         // Both at once, a false stamp and shown late, leave nothing to reckon with.
-        let known =
-            self.stamps != Stamps::Receipt && if press.stale { !(is_false && is_late) } else { !is_false };
+        let known = if press.stale { !(is_false && is_late) } else { !is_false };
         press.physical = known.then_some(frame.physical);
+        if self.stamps == Stamps::Receipt {
+            // Whatever it says, it was written when it was; 1 ms of the longest delay is the reader's, not the sender's. What
+            // the reader lost and nothing counts, nobody can know of.
+            let [min_us, max_us] = node.life.delay.us;
+            let sender_us = (frame.made - frame.physical).min(max_us - (max_us - min_us).min(1000));
+            press.physical = (!clocks.robbed).then_some(frame.visible - sender_us);
+        }
         // While there is one device nothing is held, so what a second one saw before the reader had it can be late.
         let is_seen = self.handed <= press.at && frame.visible <= press.at + self.settle_us;
         let is_prompt = self.stamps == Stamps::Receipt || is_seen;
@@ -251,6 +262,7 @@ impl Truth {
             borrowed: false,
             suspect: false,
             back_us: 0,
+            reach_us: None,
             physical: None,
             made: 0,
             prompt: false,
@@ -267,7 +279,9 @@ impl Truth {
             Stamps::Receipt => {
                 let at = clocks.pass.max(self.last);
                 let rank = if self.last == at { self.rank + 1 } else { 0 };
-                Press { at, rank, ..clean }
+                // It came behind what was read, and before the end of its own read.
+                let reach_us = Some([at - self.drained, clocks.read.saturating_sub(at)]);
+                Press { at, rank, reach_us, ..clean }
             }
             Stamps::Sender if own > clocks.read || passed => stale,
             Stamps::Sender if own == self.last => Press { rank: self.rank + 1, ..clean },
@@ -353,6 +367,7 @@ impl Truth {
             borrowed: false,
             suspect: false,
             back_us,
+            reach_us: None,
             physical: None,
             made: 0,
             prompt: false,

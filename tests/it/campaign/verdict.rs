@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use buzzer_core::stamp::Stamps;
 use buzzer_server::log::{self, ChainHash};
 use buzzer_server::record::{Fact, Record};
 use buzzer_server::state::State;
@@ -30,6 +31,7 @@ pub(crate) struct Count {
     pub(crate) tied: u64,
     pub(crate) photos: u64,
     pub(crate) reversed: u64,
+    pub(crate) wide: u64,
     pub(crate) gaps: u64,
     pub(crate) lost: u64,
     pub(crate) stalls: u64,
@@ -50,6 +52,7 @@ impl std::ops::AddAssign for Count {
         self.tied += other.tied;
         self.photos += other.photos;
         self.reversed += other.reversed;
+        self.wide += other.wide;
         self.gaps += other.gaps;
         self.lost += other.lost;
         self.stalls += other.stalls;
@@ -89,6 +92,8 @@ struct Device {
     gaps: Vec<(u64, u64)>,
     /// Each with how many it sums.
     stalls: Vec<(u64, u32)>,
+    /// Presses with a receipt stamp that is worth less than it should be.
+    wide: Vec<u64>,
     /// Some of its ignored edges came as a sum of several buttons.
     is_summed: bool,
     stale_reports: u64,
@@ -122,6 +127,7 @@ pub(crate) fn judge(played: Played, encoded: bool) -> Result<Count, String> {
                 attached: false,
                 gaps: Vec::new(),
                 stalls: Vec::new(),
+                wide: Vec::new(),
                 is_summed: false,
                 stale_reports: 0,
                 ignored: BTreeMap::new(),
@@ -191,7 +197,7 @@ fn press(
     };
     let connected = devices.iter().filter(|device| device.attached && device.life.pool != "spare");
     let most = connected.map(|device| device.life.delay.us[1]).max().unwrap_or(0);
-    let open_us = most.saturating_sub(devices[*device as usize].life.delay.us[0]);
+    let open_us = most.cast_signed().saturating_sub(delay_us[0]).max(0).unsigned_abs();
     ensure!(*final_at_us == record.at_us + open_us, "final_at_us is not {open_us} after: {record:?}");
     let source = &mut devices[*device as usize];
     ensure!(source.attached, "a press of a device that is not attached: {record:?}");
@@ -210,12 +216,28 @@ fn press(
     ensure!(*flags == wanted, "the flags should be {wanted:?}: {record:?}; {due:?}");
     ensure!(*frame == due.rank, "its report is the one of number {}: {record:?}; {due:?}", due.rank);
     ensure!(record.at_us == due.at, "it should be at {}: {record:?}; {due:?}", due.at);
-    let [min_us, max_us] = source.life.delay.us;
-    let interval_us = [min_us as i64, (max_us + due.back_us) as i64];
-    ensure!(*delay_us == interval_us, "its interval is {interval_us:?}: {record:?}; {due:?}");
+    let [min_us, max_us] = source.life.delay.us.map(u64::cast_signed);
+    let interval_us = [min_us, max_us + due.back_us.cast_signed()];
+    match due.reach_us.map(|reach_us| reach_us.map(u64::cast_signed)) {
+        None => ensure!(*delay_us == interval_us, "its interval is {interval_us:?}: {record:?}; {due:?}"),
+        // How much of what is possible the reader can exclude is its own affair; the truth has to be in it.
+        Some([back_us, early_us]) => {
+            let is_least = delay_us[0] <= min_us && delay_us[1] >= max_us;
+            let is_most = delay_us[0] >= min_us - early_us && delay_us[1] <= max_us + back_us;
+            ensure!(
+                is_least && is_most,
+                "its interval is within {back_us} and {early_us}: {record:?}; {due:?}"
+            );
+            if delay_us[1] > min_us + (max_us - min_us).max(1000) || early_us > 1000 {
+                source.wide.push(record.at_us);
+                count.wide += 1;
+            }
+        }
+    }
     if let Some(physical) = due.physical {
-        let interval = due.at - (max_us + due.back_us)..=due.at - min_us;
-        ensure!(interval.contains(&physical), "it was made at {physical}: {record:?}; {due:?}");
+        let at = due.at.cast_signed();
+        let interval = at - delay_us[1]..=at - delay_us[0];
+        ensure!(interval.contains(&physical.cast_signed()), "it was made at {physical}: {record:?}; {due:?}");
     }
     ensure!(!(late && due.prompt), "it was in time: {record:?}; {due:?}");
     let unstamped = due.stale || due.recovered;
@@ -244,7 +266,7 @@ fn press(
         photo: photo.iter().map(|rival| (rival.seq, rival.chance_permille)).collect(),
         photo_more: *photo_more,
         delay: source.life.delay,
-        own_us: interval_us,
+        own_us: *delay_us,
         physical: due.physical,
         prompt: due.prompt,
     })
@@ -375,10 +397,13 @@ fn is_drawn(seed: [u8; 8], same: &[Told]) -> bool {
 fn photos(presses: &[Told], count: &mut Count) -> Result<(), String> {
     let mut recent: BTreeMap<(u64, u64), &Told> = BTreeMap::new();
     let mut forgotten: Option<i64> = None;
+    // So long after its stamp some press may have been made.
+    let mut reach = 0;
     for press in presses {
+        reach = reach.max((-press.own_us[0]).max(0).unsigned_abs());
         let mut wanted: Vec<(u64, Option<u16>)> = Vec::new();
         // With an earlier stamp, nothing was made behind it.
-        let from = press.at.saturating_sub(press.own_us[1].unsigned_abs());
+        let from = press.at.saturating_sub(press.own_us[1].unsigned_abs() + reach);
         for told in recent.range((from, 0)..).map(|(_, told)| *told) {
             if (told.device, told.at, told.rank) == (press.device, press.at, press.rank) {
                 continue;
@@ -442,7 +467,7 @@ fn possible(first: &Told, second: &Told) -> [bool; 2] {
         _ => None,
     };
     // A stamp that is worth less than its device's adds what it is worth less.
-    let extra = second_max - second.delay.us[1] as i64;
+    let extra = second_max - second.delay.us[1] as i64 + first.delay.us[0] as i64 - first_min;
     if path.is_some_and(|path| lead >= path + extra) {
         second_wins = false;
     }
@@ -496,12 +521,18 @@ fn whole(device: &Device, count: &mut Count) -> Result<(), String> {
         (device.ignored.values().sum(), device.buttons.values().map(|button| button.ignored).sum());
     ensure!(ignored == due, "{ignored} of {due} ignored");
     ensure!(are_told(&device.gaps, &truth.gaps), "gaps {:?}, told {:?}", truth.gaps, device.gaps);
+    if life.stamps == Stamps::Receipt {
+        // At once or in a sum, which has the time of the last.
+        let told = |at: &&u64| !device.stalls.iter().any(|(stall, _)| stall >= *at);
+        ensure!(!device.wide.iter().any(|at| told(&at)), "wide without a word: {:?}", device.wide);
+    }
     let mut stalls = truth.stalls.iter();
     let all_told = device.stalls.iter().all(|(at, times)| {
         let summed = stalls.by_ref().take(*times as usize);
         summed.last() == Some(at)
     });
     let all_told = all_told && stalls.next().is_none();
+    let all_told = all_told || life.stamps == Stamps::Receipt;
     ensure!(all_told, "stalls {:?}, told {:?}", truth.stalls, device.stalls);
     let (told, due) = (device.stale_reports, truth.stale_reports);
     ensure!(told == due, "{due} reports with a stamp that cannot be true, told {told}");
