@@ -133,7 +133,7 @@ fn in_words(fact: &Fact) -> Option<String> {
             "GAP: the kernel dropped events; a press of that time may be missing, the order here is not certain".to_owned()
         }
         Fact::ReaderStall { late_us, .. } => {
-            format!("the computer was busy: what comes next waited {} to be read, with a true time", ms(*late_us))
+            format!("the computer was busy: what comes next may have waited {} to be read", ms(*late_us))
         }
         Fact::RingFull { .. } => "the computer was busy: events waited in order, none was lost".to_owned(),
         Fact::HeapFull { full_us } => {

@@ -94,7 +94,7 @@ fn words(fact: &Fact) -> String {
             format!("{pool}: the kernel dropped events of device {device}, presses may be missing")
         }
         Fact::ReaderStall { device, pool, late_us, times, .. } => format!(
-            "{pool}: device {device} was read {} late{}, its stamps are true",
+            "{pool}: device {device} was read {} late{}; its stamps are true, or its presses say how far they may be off",
             ms(*late_us),
             times_of(*times)
         ),

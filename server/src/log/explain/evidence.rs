@@ -247,6 +247,10 @@ fn finding(entry: &Entry, roster: &Roster, decisive: Option<&Decisive>) -> Optio
                 ms(*late_us),
                 device_name(*device)
             );
+            if roster.get(*device).is_some_and(|device| device.stamps == "receipt") {
+                let means = "its presses have the time of the read; each says between when it can have been made";
+                return Some(place(what, means, false));
+            }
             (
                 what,
                 "the stamps are the kernel's and true; a press that came too late for its place is marked late",

@@ -235,6 +235,12 @@ fn notes(place: &Place, story: &Story) -> Vec<String> {
             }
         }
     }));
+    if place.read_late {
+        notes.push(format!(
+            "its stamp is when it was read, and the reader did not run when it came: it is {}",
+            older(place.delay_us)
+        ));
+    }
     notes.extend(place.flags.iter().filter_map(|flag| flag_words(flag, place)));
     notes
 }
@@ -253,6 +259,9 @@ fn odds(chance_permille: Option<u16>, first: u64, rival: u64, story: &Story) -> 
 fn older(delay_us: [i64; 2]) -> String {
     match delay_us {
         [0, 0] => "taken to be as old as its stamp".to_owned(),
+        [min_us @ ..0, max_us] => {
+            format!("{} older than its stamp, or {} younger", between([0, max_us]), ms(min_us.unsigned_abs()))
+        }
         us => format!("{} older than its stamp", between(us)),
     }
 }

@@ -2,8 +2,10 @@
 //! the one that was told, never a new one; a margin is between stamps of one boot only; doubts go both ways, so the press that may have
 //! been beaten says so too; every draw is drawn again from its seed, by the rule by which it was drawn.
 
+use buzzer_core::waits::READER_US;
 use serde::Serialize;
 
+use super::roster::Device;
 use super::window::{Entry, Window};
 use crate::draw::{self, Entrant};
 use crate::photo::Rival;
@@ -33,6 +35,8 @@ pub struct Place {
     pub to_previous_us: Option<i64>,
     /// How long before its stamp it was made, µs, shortest and longest.
     pub delay_us: [i64; 2],
+    /// The reader stamped it, and did not run in time: the interval is wider than its device's.
+    pub read_late: bool,
     /// `late`, `stale_stamp`, `recovered`, `suspect`.
     pub flags: Vec<String>,
     /// Presses told before that this one may in truth precede.
@@ -94,7 +98,12 @@ pub fn of(window: &Window, (known_boot, known_us): (u32, u64)) -> Vec<Place> {
     let settle_us = window.origin.as_ref().map_or(0, |origin| origin.settle_us);
     let mut places: Vec<Place> = Vec::new();
     let mut count = 0;
+    // The roster is that at the first press.
+    let mut roster = window.roster.clone();
     for entry in &window.entries {
+        if let Fact::Attach { .. } = entry.record.fact {
+            roster.apply(&entry.record);
+        }
         let at_us = entry.record.at_us;
         let Fact::Press { pool, buzzer, device, delay_us, final_at_us, flags, photo, photo_more, tie, frame } =
             &entry.record.fact
@@ -117,6 +126,7 @@ pub fn of(window: &Window, (known_boot, known_us): (u32, u64)) -> Vec<Place> {
             to_first_us: places.first().map_or(Some(0), after),
             to_previous_us: places.last().and_then(after),
             delay_us: *delay_us,
+            read_late: roster.get(*device).is_some_and(|device| is_read_late(device, *delay_us, flags)),
             flags: flags.clone(),
             photo: photo.clone(),
             photo_more: *photo_more,
@@ -137,6 +147,16 @@ pub fn of(window: &Window, (known_boot, known_us): (u32, u64)) -> Vec<Place> {
         }
     }
     places
+}
+
+/// Whether the reader did not run in time for it. Without a stamp of its own a press is wide for another reason.
+fn is_read_late(device: &Device, [min_us, max_us]: [i64; 2], flags: &[String]) -> bool {
+    let us = |us: u64| i64::try_from(us).unwrap_or(i64::MAX);
+    let [least_us, most_us] = device.delay.delay_us.map(us);
+    let usual_us = us(READER_US.as_us());
+    let is_wide = max_us > most_us.max(least_us.saturating_add(usual_us))
+        || min_us < least_us.saturating_sub(usual_us);
+    device.stamps == "receipt" && is_wide && !flags.iter().any(|flag| flag == "recovered")
 }
 
 /// The ties among these presses.
