@@ -9,7 +9,8 @@
 //!   not this source, W is behind the beginning of that wait.
 //! - If the reader looked, found nothing at all and then slept, W is behind that look, and the write made the reader ready
 //!   to run at once. P is later than W by what the kernel counts as the thread's run delay, and by what it does not count:
-//!   an interrupt, a processor's way out of a deep sleep ([`READER_US`]).
+//!   an interrupt, a processor's way out of a deep sleep ([`READER_US`]). A hypervisor that takes a processor for longer
+//!   than that is counted by nothing; where there is one, that is the limit of what can be known.
 //! - The same bound holds for the moment at which a wait that slept looked for the last time, hence for the waits behind it.
 //! - A stopped reader (SIGSTOP, a debugger, a freezer) is not ready to run, so the run delay says nothing. Then, and where
 //!   nothing is counted, W is only known to be behind the look.

@@ -9,7 +9,7 @@ use std::thread;
 
 use buzzer_core::io::sys;
 use buzzer_core::time::Micros;
-use buzzer_tests::harness::written::{Dice, Judged, Written, hit, judge, pause};
+use buzzer_tests::harness::written::{Dice, Judged, Written, hit, judge, pause, proved};
 use buzzer_tests::{Attachment, Client, Daemon, Home, left_out};
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -71,11 +71,9 @@ impl Table {
         }
     }
 
-    fn judged(self) -> Judged {
+    fn judged(self) -> Result<Judged, String> {
         self.daemon.kill();
-        let judged = judge(&self.home.journal().records(), &self.written, [0, 1000]).expect("it is true");
-        println!("{judged:?}");
-        judged
+        judge(&self.home.journal().records(), &self.written, [0, 1000])
     }
 }
 
@@ -107,14 +105,25 @@ fn hog(us: u64, took: &AtomicBool) -> bool {
 #[test]
 fn a_reader_without_its_processor_knows_how_old_a_receipt_may_be() {
     let _alone = alone();
+    if !thread::scope(|scope| scope.spawn(|| hog(0, &AtomicBool::new(false))).join().expect("it ends")) {
+        return left_out(
+            "receipts of a reader without its processor",
+            "real-time priority is not allowed here",
+        );
+    }
+    let judged = proved(without_its_processor);
+    assert!(judged.wide > 0 && judged.stalls > 0 && judged.photos > 0, "{judged:?}");
+}
+
+fn without_its_processor() -> Result<Judged, String> {
     let mut table = Table::new();
     let mut dice = Dice(sys::now().as_us());
     pin(Some(table.reader()), true);
     for round in 0..HOGS {
         let took = AtomicBool::new(false);
         let us = 40_000 + dice.below(80_000);
-        let is_allowed = thread::scope(|scope| {
-            let hogging = scope.spawn(|| hog(us, &took));
+        thread::scope(|scope| {
+            scope.spawn(|| hog(us, &took));
             scope.spawn(|| {
                 pin(None, false);
                 while !took.load(Ordering::Acquire) {
@@ -124,32 +133,34 @@ fn a_reader_without_its_processor_knows_how_old_a_receipt_may_be() {
                 pause(dice.below(us * 3 / 4));
                 table.hit(2 - (round % 2) as u16);
             });
-            hogging.join().expect("it ends")
         });
-        if !is_allowed {
-            return left_out(
-                "receipts of a reader without its processor",
-                "real-time priority is not allowed here",
-            );
-        }
         table.wait_told(2);
     }
-    let judged = table.judged();
-    assert!(judged.wide > 0 && judged.stalls > 0 && judged.photos > 0, "{judged:?}");
+    table.judged()
 }
 
 #[test]
 fn a_reader_like_any_other_among_busy_ones_knows_how_old_a_receipt_may_be() {
     let _alone = alone();
-    let mut table = Table::new();
-    let mut dice = Dice(sys::now().as_us());
-    // Where it has no real-time priority already, that is as well.
+    if !make_ordinary(&Table::new()) {
+        return left_out("receipts of an ordinary reader", "chrt is not here, or may not");
+    }
+    let judged = proved(among_busy_ones);
+    assert!(judged.certain > 0, "{judged:?}");
+}
+
+/// Takes the reader's real-time priority away, where it has one.
+fn make_ordinary(table: &Table) -> bool {
     let reader = table.reader().as_raw_nonzero().to_string();
     let ordinary =
         Command::new("chrt").args(["--other", "--pid", "0", &reader]).stderr(Stdio::null()).status();
-    if !ordinary.is_ok_and(|status| status.success()) {
-        return left_out("receipts of an ordinary reader", "chrt is not here, or may not");
-    }
+    ordinary.is_ok_and(|status| status.success())
+}
+
+fn among_busy_ones() -> Result<Judged, String> {
+    let mut table = Table::new();
+    let mut dice = Dice(sys::now().as_us());
+    make_ordinary(&table);
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..BUSY_LOOPS {
@@ -167,6 +178,5 @@ fn a_reader_like_any_other_among_busy_ones_knows_how_old_a_receipt_may_be() {
         }
         done.store(true, Ordering::Relaxed);
     });
-    let judged = table.judged();
-    assert!(judged.certain > 0, "{judged:?}");
+    table.judged()
 }

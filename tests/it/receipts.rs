@@ -6,7 +6,7 @@ use buzzer_core::io::sys;
 use buzzer_core::time::KernelTime;
 use buzzer_server::record::{Fact, Record};
 use buzzer_tests::harness::attachment::{frame, key};
-use buzzer_tests::harness::written::{Dice, Written, hit, judge, pause};
+use buzzer_tests::harness::written::{Dice, Judged, Written, hit, judge, pause, proved};
 use buzzer_tests::{Attachment, Client, Daemon, Home};
 use rustix::process::Signal;
 
@@ -47,9 +47,13 @@ fn ended(home: &Home, daemon: Daemon) -> Vec<Record> {
 
 #[test]
 fn nothing_is_certain_and_wrong_while_the_daemon_is_stopped_and_goes_on() {
-    let seed = sys::now().as_us();
-    println!("seed {seed}");
-    let mut dice = Dice(seed);
+    let judged = proved(stops);
+    assert!(judged.wide > 0 && judged.stalls > 0 && judged.photos > 0, "{judged:?}");
+    assert!(judged.certain > 0 && judged.usual > 0, "{judged:?}");
+}
+
+fn stops() -> Result<Judged, String> {
+    let mut dice = Dice(sys::now().as_us());
     let (home, daemon, mut client, mut devices) = table();
     let mut written: Vec<Written> = Vec::new();
     for round in 0..60 {
@@ -81,14 +85,15 @@ fn nothing_is_certain_and_wrong_while_the_daemon_is_stopped_and_goes_on() {
         }
         wait_told(&mut client, hits as usize);
     }
-    let judged = judge(&ended(&home, daemon), &written, USUAL_US).unwrap();
-    println!("{judged:?}");
-    assert!(judged.wide > 0 && judged.stalls > 0 && judged.photos > 0, "{judged:?}");
-    assert!(judged.certain > 0 && judged.usual > 0, "{judged:?}");
+    judge(&ended(&home, daemon), &written, USUAL_US)
 }
 
 #[test]
 fn a_hit_and_a_stop_in_the_same_moment_are_not_certain_and_wrong() {
+    proved(hits_and_stops);
+}
+
+fn hits_and_stops() -> Result<Judged, String> {
     // The hit wakes the reader, and the stop comes before the reader has looked at its clock.
     let (home, daemon, mut client, mut devices) = table();
     let mut written: Vec<Written> = Vec::new();
@@ -107,12 +112,15 @@ fn a_hit_and_a_stop_in_the_same_moment_are_not_certain_and_wrong() {
         daemon.signal(Signal::CONT);
         wait_told(&mut client, if round % 3 > 0 { 3 } else { 2 });
     }
-    let judged = judge(&ended(&home, daemon), &written, USUAL_US).unwrap();
-    println!("{judged:?}");
+    judge(&ended(&home, daemon), &written, USUAL_US)
 }
 
 #[test]
 fn what_is_said_behind_a_greeting_may_be_older_than_its_attachment() {
+    proved(greetings);
+}
+
+fn greetings() -> Result<Judged, String> {
     let (home, daemon, mut client, mut devices) = table();
     let mut written = Vec::new();
     for (round, length) in (5..).zip([1, 5000, 300]) {
@@ -138,11 +146,11 @@ fn what_is_said_behind_a_greeting_may_be_older_than_its_attachment() {
         wait_told(&mut client, 1);
     }
     let records = ended(&home, daemon);
-    let judged = judge(&records, &written, USUAL_US).unwrap();
-    println!("{judged:?}");
+    let judged = judge(&records, &written, USUAL_US)?;
     let photos = records.iter().filter(|record| match &record.fact {
         Fact::Press { buzzer, photo, .. } => *buzzer < 10 && !photo.is_empty(),
         _ => false,
     });
     assert!(photos.count() >= 3, "each was a photo finish");
+    Ok(judged)
 }

@@ -248,7 +248,8 @@ fn finding(entry: &Entry, roster: &Roster, decisive: Option<&Decisive>) -> Optio
                 device_name(*device)
             );
             if roster.get(*device).is_some_and(|device| device.stamps == "receipt") {
-                let means = "its presses have the time of the read; each says between when it can have been made";
+                let means =
+                    "its presses have the time of the read; each says between when it can have been made";
                 return Some(place(what, means, false));
             }
             (

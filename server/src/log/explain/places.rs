@@ -154,8 +154,8 @@ fn is_read_late(device: &Device, [min_us, max_us]: [i64; 2], flags: &[String]) -
     let us = |us: u64| i64::try_from(us).unwrap_or(i64::MAX);
     let [least_us, most_us] = device.delay.delay_us.map(us);
     let usual_us = us(READER_US.as_us());
-    let is_wide = max_us > most_us.max(least_us.saturating_add(usual_us))
-        || min_us < least_us.saturating_sub(usual_us);
+    let is_wide =
+        max_us > most_us.max(least_us.saturating_add(usual_us)) || min_us < least_us.saturating_sub(usual_us);
     device.stamps == "receipt" && is_wide && !flags.iter().any(|flag| flag == "recovered")
 }
 
