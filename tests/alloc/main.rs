@@ -103,6 +103,8 @@ impl Seen {
             Kind::RingFull { .. } => self.ring_full += 1,
             Kind::HeapFull { .. } => self.heap_full += 1,
             Kind::Attached => self.attached += 1,
+            // The machine has other things to do.
+            Kind::ReaderStall { .. } => {}
             other => panic!("{other:?}"),
         }
     }

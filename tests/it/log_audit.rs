@@ -175,6 +175,26 @@ fn a_claim_that_does_not_follow_is_found() {
         0,
     );
     forged(
+        "a press that may be later than its stamp",
+        |log, at| {
+            let kernel = log[..at].iter().any(|record| match (&record.fact, &log[at].fact) {
+                (Fact::Attach { device, stamps, .. }, Fact::Press { device: of, .. }) => {
+                    device == of && stamps != "receipt"
+                }
+                _ => false,
+            });
+            match &mut log[at].fact {
+                Fact::Press { delay_us, final_at_us, .. } if kernel => {
+                    delay_us[0] -= 1;
+                    *final_at_us += 1;
+                    true
+                }
+                _ => false,
+            }
+        },
+        0,
+    );
+    forged(
         "a press that is final too early",
         |log, at| match &mut log[at].fact {
             Fact::Press { final_at_us, .. } => {

@@ -266,17 +266,21 @@ fn a_key_held_since_before_is_told_and_counts_only_after_its_release() {
         read_ahead: Vec::new(),
     };
     rig.requests.post(ReaderRequest::Attach(attachment)).unwrap();
-    assert_eq!(rig.wait_event().kind, Kind::Attached);
-    assert_eq!(rig.wait_event().kind, Kind::Held { buzzer: Buzzer(2) }, "9 is no buzzer");
+    // The reader may be kept from running, and says so.
+    let mut next = || loop {
+        let event = rig.wait_event();
+        if !matches!(event.kind, Kind::ReaderStall { .. }) {
+            return event.kind;
+        }
+    };
+    assert_eq!(next(), Kind::Attached);
+    assert_eq!(next(), Kind::Held { buzzer: Buzzer(2) }, "9 is no buzzer");
     let now = sys::now();
     for down in [true, false, true] {
         writer.write_all(&frame(now, key(2), down)).unwrap();
     }
-    assert!(
-        matches!(rig.wait_event().kind, Kind::Release { buzzer: Buzzer(2) }),
-        "it was down: no press before that"
-    );
-    assert!(matches!(rig.wait_event().kind, Kind::Press { buzzer: Buzzer(2), .. }));
+    assert!(matches!(next(), Kind::Release { buzzer: Buzzer(2) }), "it was down: no press before that");
+    assert!(matches!(next(), Kind::Press { buzzer: Buzzer(2), .. }));
 }
 
 #[test]

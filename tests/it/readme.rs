@@ -177,7 +177,8 @@ fn a_teacher_is_told_the_leads_that_are_certain() {
         ),
         (
             "of two programs",
-            "1 ms, and what they take to notice a press; `stamps = \"sender\"`: one µs".to_owned(),
+            "little more than 1 ms, and what they take to notice a press; `stamps = \"sender\"`: one µs"
+                .to_owned(),
         ),
         (
             "handsets of one wired Buzz! hub; keys of one keyboard or encoder that nobody has measured",

@@ -23,6 +23,7 @@ use crate::keys::KeyMap;
 use crate::stamp::Stamps;
 use crate::stream::{Stream, StreamOptions};
 use crate::time::{KernelTime, Micros};
+use crate::waits::Waits;
 
 /// What a device can say at once; one that is faster than its reader must not hold up the other.
 const READS_MAX: usize = 64;
@@ -52,6 +53,7 @@ impl Watched {
             device: DeviceId::new(0),
             stamps: Stamps::Kernel,
             since: node.since,
+            drained: node.since,
             keys,
             held: node.held,
             debounce_us,
@@ -77,7 +79,8 @@ impl Watched {
                 Err(errno) => return Err(io::Error::from(errno).into()),
                 Ok(len) => len,
             };
-            let clock = Clock { pass, read: sys::now(), run_delay };
+            // No stamp here is the reader's, so nothing asks what its waits prove.
+            let clock = Clock { pass, read: sys::now(), run_delay, waits: &Waits::default() };
             let fed = self.stream.feed(&bytes[..len], &clock, &mut |event| seen.extend(of(event)));
             fed.map_err(|garbage| io::Error::new(io::ErrorKind::InvalidData, garbage.to_string()))?;
         }

@@ -577,6 +577,42 @@ fn how_likely_the_other_order_is_comes_in_steps_or_with_why_it_is_not_known() {
 }
 
 #[test]
+fn a_receipt_of_a_reader_that_did_not_run_says_so() {
+    let Fact::Attach { device, pool, name, place, buzzers, delay, .. } = attach(4, "box", &[41, 42], 1000)
+    else {
+        panic!("it is an attachment")
+    };
+    let stamps = "receipt".to_owned();
+    let attach = Fact::Attach { device, pool, name, place, stamps, buzzers, delay };
+    let notes = |own_us: [i64; 2], flags: &[&str]| {
+        let mut pressed = press(41);
+        if let Fact::Press { delay_us, flags: of, .. } = &mut pressed {
+            *delay_us = own_us;
+            *of = flags.iter().map(ToString::to_string).collect();
+        }
+        let stall = Fact::ReaderStall {
+            device,
+            pool: "stage".parse().unwrap(),
+            late_us: 1,
+            times: 1,
+            since_us: None,
+        };
+        let story =
+            last([(1, start("boot-a")), (2, attach.clone()), (3, connect()), (RACE, stall), (RACE, pressed)]);
+        let means = &story.happened.iter().find(|finding| finding.what.contains("the reader")).unwrap().means;
+        assert!(!means.contains("true") && means.contains("between when"), "{means}");
+        (
+            story.places[0].read_late,
+            page::text(&story, &TimeZone::UTC).contains("the reader did not run when it came"),
+        )
+    };
+    assert_eq!(notes([-40, 1000], &[]), (false, false));
+    assert_eq!(notes([-40, 1001], &[]), (true, true));
+    assert_eq!(notes([-1001, 1000], &[]), (true, true));
+    assert_eq!(notes([0, 9000], &["recovered"]), (false, false));
+}
+
+#[test]
 fn damage_bars_a_verdict_where_it_may_hide_a_press_of_this_race() {
     // Two races and a start between them: seq 5, 6 | start 7, attach 8, press 9, 10 | press 11.
     let facts = || {
