@@ -170,7 +170,8 @@ impl Mediator {
             };
             let press = self.press(placed, flags, (back_us, early_us), draw);
             if flags.has(Flags::LATE) {
-                // What is ordered by the time it was read was late by its own stamp.
+                // What has a stamp, and is ordered by the time it was read, was late by that stamp.
+                let back_us = if flags.is_without_stamp() { back_us } else { 0 };
                 let behind_us = self.latest.since(at - Micros::from_us(back_us.into())).as_us();
                 late.push((at, Fact::Late { device, pool, press, behind_us }));
             }

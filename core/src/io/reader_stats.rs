@@ -35,7 +35,8 @@ impl ReaderStats {
         self.presses.fetch_add(1, Ordering::Relaxed);
         if flags.has(Flags::LATE) {
             self.late.fetch_add(1, Ordering::Relaxed);
-            self.late_us_max.fetch_max(pass.since(event.at).as_us() + u64::from(back_us), Ordering::Relaxed);
+            let back_us = if flags.is_without_stamp() { back_us.into() } else { 0 };
+            self.late_us_max.fetch_max(pass.since(event.at).as_us() + back_us, Ordering::Relaxed);
         }
         if flags.has(Flags::STALE_STAMP) {
             self.stale.fetch_add(1, Ordering::Relaxed);
