@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use buzzer_server::log::audit::{Audit, Discrepancy};
 use buzzer_server::log::{Verifier, decode};
 use buzzer_server::photo::Rival;
-use buzzer_server::record::{Fact, Record};
+use buzzer_server::record::{DeviceDelay, Fact, Record};
 use buzzer_tests::Session;
 
 fn records(seed: u64, count: u64) -> Vec<Record> {
@@ -98,6 +98,15 @@ fn forged(what: &str, forge: impl Fn(&mut Vec<Record>, usize) -> bool, accepted_
     assert!(accepted.len() <= accepted_max, "{what}: {} of {tried}: {accepted:#?}", accepted.len());
 }
 
+/// The delay of the device of a press.
+fn delay_of(log: &[Record], at: usize) -> Option<&DeviceDelay> {
+    let Fact::Press { device: of, .. } = log[at].fact else { return None };
+    log[..at].iter().rev().find_map(|record| match &record.fact {
+        Fact::Attach { device, delay, .. } if *device == of => Some(delay),
+        _ => None,
+    })
+}
+
 #[test]
 fn a_claim_that_does_not_follow_is_found() {
     let press = |record: &Record| matches!(record.fact, Fact::Press { .. });
@@ -164,13 +173,16 @@ fn a_claim_that_does_not_follow_is_found() {
     );
     forged(
         "a press that is surer than its device",
-        |log, at| match &mut log[at].fact {
-            Fact::Press { delay_us, .. } if delay_us[1] > 0 => {
-                delay_us[1] -= 1;
-                // One without a stamp has a span of its own on top, which only the reader knew.
-                !matches!(&log[at].fact, Fact::Press { flags, .. } if flags.iter().any(|flag| flag != "late" && flag != "suspect"))
+        |log, at| {
+            // One whose stamp is worth less has a span of its own on top, which only the reader knew.
+            let usual_us = delay_of(log, at).map(|delay| delay.delay_us[1].cast_signed());
+            match &mut log[at].fact {
+                Fact::Press { delay_us, .. } if delay_us[1] > 0 && Some(delay_us[1]) == usual_us => {
+                    delay_us[1] -= 1;
+                    true
+                }
+                _ => false,
             }
-            _ => false,
         },
         0,
     );

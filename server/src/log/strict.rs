@@ -1,5 +1,5 @@
 //! A line read as strictly as LOG.md draws it. In: a line that stands in its place. Out: its record, or a kind that is not known
-//! here. Guarantee: no key comes twice, every number is an integer from 0 to 2^64 - 1, and a kind that is known here has the
+//! here. Guarantee: no key comes twice, every number is an integer from -2^63 to 2^64 - 1, and a kind that is known here has the
 //! keys and types of that kind; so two readers of one line never see two records.
 
 use std::fmt;
@@ -78,6 +78,7 @@ fn plain(text: &str) -> String {
         ("u32", "an integer up to 4294967295"),
         ("u64", "an integer"),
         ("i32", "an integer"),
+        ("i64", "an integer"),
         ("a boolean", "true or false"),
         ("a sequence", "a list"),
     ];
@@ -147,10 +148,14 @@ impl<'de> Visitor<'de> for Integers {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an integer from 0 to 2^64 - 1")
+        f.write_str("an integer from -2^63 to 2^64 - 1")
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
         Ok(())
     }
 
@@ -214,6 +219,10 @@ mod tests {
         ] {
             assert!(matches!(said(rest), Ok(Said::Record(record)) if record.at_us == 5), "{rest}");
         }
+        let press = r#","at_us":5,"kind":"press","pool":"a","buzzer":1,"device":1,"final_at_us":48"#;
+        let found = said(&format!("{press},\"delay_us\":[-43,1000]"));
+        let is_read = |record: &Record| matches!(record.fact, Fact::Press { delay_us: [-43, 1000], .. });
+        assert!(matches!(&found, Ok(Said::Record(record)) if is_read(record)), "{found:?}");
         let found = said(r#","at_us":5,"kind":"round","question":{"number":4}"#);
         assert!(matches!(found, Ok(Said::Unknown(kind)) if kind == "round"));
     }
@@ -227,9 +236,15 @@ mod tests {
             ),
             (r#","at_us":5,"kind":"ring_full","waiting_max":"9""#, "expected an integer up to 4294967295"),
             (r#","at_us":5,"kind":"ring_full","waiting_max":4294967296"#, "kind ring_full"),
-            (r#","at_us":5,"kind":"ring_full","waiting_max":9.0"#, "expected an integer from 0 to 2^64 - 1"),
+            (
+                r#","at_us":5,"kind":"ring_full","waiting_max":9.0"#,
+                "expected an integer from -2^63 to 2^64 - 1",
+            ),
             (r#","at_us":5,"kind":"ring_full","waiting_max":9e0"#, "expected an integer"),
-            (r#","at_us":5,"kind":"ring_full","waiting_max":-9"#, "expected an integer"),
+            (r#","at_us":5,"kind":"ring_full","waiting_max":-9"#, "integer `-9`, expected an integer up to"),
+            (r#","at_us":-5,"kind":"ring_full","waiting_max":9"#, "integer `-5`, expected an integer"),
+            (r#","at_us":5,"kind":"round","x":-0"#, "expected an integer"),
+            (r#","at_us":5,"kind":"round","x":-9223372036854775809"#, "expected an integer"),
             (r#","at_us":5.0,"kind":"ring_full","waiting_max":9"#, "expected an integer"),
             (
                 r#","at_us":5,"kind":"ring_full","waiting_max":9,"waiting_max":8"#,
