@@ -20,10 +20,19 @@ pub struct RunDelay {
     /// `None`: the kernel keeps no count.
     file: Option<File>,
     is_realtime: bool,
-    mark_us: u64,
+    mark: Counts,
     mark_slept: u64,
     marked: KernelTime,
     interrupted: bool,
+}
+
+/// What the kernel counts of a thread.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    /// For how long it was ready to run and did not.
+    waited_us: u64,
+    /// How often it was let run.
+    slices: u64,
 }
 
 /// For how long the thread may have had something to do, and did not run.
@@ -58,7 +67,7 @@ impl Late {
 impl RunDelay {
     /// Of the calling thread; with it, if it is not counted, why.
     pub fn new() -> (Self, Option<io::Error>) {
-        let counted = File::open("/proc/thread-self/schedstat").and_then(|file| match total_us(&file) {
+        let counted = File::open("/proc/thread-self/schedstat").and_then(|file| match counts(&file) {
             Some(_) => Ok(file),
             None => Err(io::Error::other("the kernel does not count it (delayacct, schedstats)")),
         });
@@ -67,8 +76,8 @@ impl RunDelay {
             Err(error) => (None, Some(error)),
         };
         let is_realtime = Path::new(REALTIME).exists();
-        let marked = KernelTime::ZERO;
-        let mut delay = Self { file, is_realtime, mark_us: 0, mark_slept: 0, marked, interrupted: false };
+        let (mark, marked) = (Counts::default(), KernelTime::ZERO);
+        let mut delay = Self { file, is_realtime, mark, mark_slept: 0, marked, interrupted: false };
         delay.mark();
         (delay, error)
     }
@@ -76,9 +85,9 @@ impl RunDelay {
     /// Counts from here on; what there was since the mark before. Between two marks the thread sleeps once at most, in its
     /// wait.
     pub fn mark(&mut self) -> Late {
-        let (total_us, slept) = self.totals();
-        let late = self.late(total_us, slept);
-        (self.mark_us, self.mark_slept) = (total_us.unwrap_or(0), slept);
+        let counts = self.counts();
+        let late = self.late(counts);
+        (self.mark, self.mark_slept) = (counts.unwrap_or_default(), sys::slept());
         self.marked = sys::now();
         self.interrupted = false;
         late
@@ -91,39 +100,43 @@ impl RunDelay {
 
     /// The delay since the mark.
     pub fn since_mark(&self) -> Late {
-        let (total_us, slept) = self.totals();
-        self.late(total_us, slept)
+        self.late(self.counts())
     }
 
     /// What is counted since the mark, however often the thread slept.
     pub fn counted_us(&self) -> Micros {
-        let total_us = self.totals().0.unwrap_or(0);
-        Micros::from_us(total_us.saturating_sub(self.mark_us))
+        self.since(self.counts().unwrap_or_default())
     }
 
-    fn totals(&self) -> (Option<u64>, u64) {
-        (self.file.as_ref().and_then(total_us), sys::slept())
+    fn since(&self, counts: Counts) -> Micros {
+        Micros::from_us(counts.waited_us.saturating_sub(self.mark.waited_us))
     }
 
-    fn late(&self, total_us: Option<u64>, slept: u64) -> Late {
+    fn counts(&self) -> Option<Counts> {
+        self.file.as_ref().and_then(counts)
+    }
+
+    fn late(&self, counts: Option<Counts>) -> Late {
         // A stop counts as a sleep that is not the wait's: a signal that comes when the wait has something to name already
-        // stops the thread on its way out, and there is no EINTR.
-        if self.interrupted || (!self.is_realtime && slept.saturating_sub(self.mark_slept) > 1) {
+        // stops the thread on its way out, and there is no EINTR. Who was let run once has slept once at most.
+        let slices = counts.map_or(0, |counts| counts.slices.saturating_sub(self.mark.slices));
+        let is_stopped = || slices > 1 && sys::slept().saturating_sub(self.mark_slept) > 1;
+        if self.interrupted || (!self.is_realtime && is_stopped()) {
             return Late::Stopped(sys::now().since(self.marked));
         }
-        total_us.map_or(Late::Unknown, |us| Late::Counted(Micros::from_us(us.saturating_sub(self.mark_us))))
+        counts.map_or(Late::Unknown, |counts| Late::Counted(self.since(counts)))
     }
 }
 
 /// "Time spent on the cpu, time spent waiting on a runqueue (ns), timeslices" (Documentation/scheduler/sched-stats.rst); all
 /// of them 0 where nothing is counted, for a thread that reads this has run.
-fn total_us(file: &File) -> Option<u64> {
+fn counts(file: &File) -> Option<Counts> {
     let mut text = [0; 64];
     let read = file.read_at(&mut text, 0).ok()?;
     let mut fields = std::str::from_utf8(&text[..read]).ok()?.split_ascii_whitespace();
     let mut field = || fields.next()?.parse::<u64>().ok();
     let (ran_ns, waited_ns, slices) = (field()?, field()?, field()?);
-    ((ran_ns, slices) != (0, 0)).then_some(waited_ns / 1000)
+    ((ran_ns, slices) != (0, 0)).then_some(Counts { waited_us: waited_ns / 1000, slices })
 }
 
 #[cfg(test)]
