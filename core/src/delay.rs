@@ -125,7 +125,7 @@ impl Span {
 }
 
 impl Delay {
-    /// That of a press of this device; what is configured holds whatever else is known.
+    /// The delay of a press of this device. What is configured replaces what is known otherwise.
     pub fn of(device: &Identity, configured: Configured) -> Self {
         if device.bus == BUS_VIRTUAL {
             return Self::of_program(Basis::Program, Span::default()).configured(configured);

@@ -4,6 +4,11 @@
 //! settle window allows, is treated the same and flagged `late` as well. A receipt press is ordered by the clock of its pass;
 //! when it can have come to its source, before that clock and after it, is said with it, and is true.
 
+mod backlog;
+
+use backlog::Backlog;
+pub use backlog::{BACKLOG_PASSES, KEPT_BYTES_MAX};
+
 use crate::event::Flags;
 use crate::time::{KernelTime, Micros};
 use crate::waits::READER_US;
@@ -25,11 +30,6 @@ const SLACK_MIN_US: Micros = Micros::from_us(2000);
 /// A reader that slept is woken well within this time, or was itself kept from running.
 const WAKE_US_MAX: Micros = Micros::from_ms(50);
 
-/// Passes in which all is read that a socket holds, be the window as short as it may: a burst is no flood.
-pub const BACKLOG_PASSES: u32 = 3;
-/// What the kernel keeps of a source until it is read. A Unix socket holds 208 KiB (`net.core.wmem_default`) and the end of
-/// the last write beyond; an evdev node holds 64 records. What a sender with a larger buffer has beyond that can be late.
-pub const KEPT_BYTES_MAX: usize = 256 << 10;
 /// A pass begins so long after the one before only if the reader slept or was kept from running.
 const PASS_US_MAX: Micros = Micros::from_ms(10);
 
@@ -63,14 +63,8 @@ pub struct Judge {
     is_empty: bool,
     /// The last time that counted for which it was said that the reader was kept from running.
     stalled: Option<KernelTime>,
-    /// After how many passes it had more to read, if it has not been emptied since.
-    backlog: Option<u32>,
-    /// What was there to be read at this time has been read.
-    flushed: KernelTime,
-    /// The pass that is to be `flushed` next, and the bytes until then.
-    flushing: (KernelTime, usize),
-    /// The last pass that began behind a reader that was short.
-    short: KernelTime,
+    /// What it had more to read than a pass reads.
+    backlog: Backlog,
     /// The latest stamp of a frame that said nothing.
     noted: KernelTime,
     /// The last time that counted, and whether it was the frame's own.
@@ -109,10 +103,7 @@ impl Judge {
             drained,
             is_empty: false,
             stalled: None,
-            backlog: None,
-            flushed: since,
-            flushing: (since, KEPT_BYTES_MAX),
-            short: since,
+            backlog: Backlog::new(since),
             noted: since,
             last: since,
             last_is_own: true,
@@ -137,38 +128,31 @@ impl Judge {
     /// for as long as it likes.
     pub fn holds_at(&self, pass: KernelTime, settle_us: Micros) -> Option<KernelTime> {
         // What it has not shown yet may still carry the very stamp of its last.
-        let known = self.drained.max(self.flushed).max(self.last() - Micros::from_us(1));
-        let passes = self.backlog?;
-        let waits = known < self.short || pass.since(known) <= settle_us || passes <= BACKLOG_PASSES;
-        waits.then_some(known)
+        let known = self.drained.max(self.backlog.flushed()).max(self.last() - Micros::from_us(1));
+        self.backlog.is_waited_for(known, pass, settle_us).then_some(known)
     }
 
     /// The read that began with this pass found nothing more.
     pub fn set_drained(&mut self, pass: KernelTime) {
         self.drained = self.drained.max(pass);
         self.is_empty = true;
-        self.backlog = None;
+        self.backlog.end();
     }
 
     /// The reader was short ([`is_short`]) until this pass.
     pub const fn set_short(&mut self, pass: KernelTime) {
-        self.short = pass;
+        self.backlog.set_short(pass);
     }
 
-    /// So many bytes were read in this pass. A source can name any time, but what the kernel keeps for it has an end.
+    /// So many bytes were read in this pass.
     pub const fn count(&mut self, bytes: usize, pass: KernelTime) {
-        let (since, left) = self.flushing;
-        self.flushing = (since, left.saturating_sub(bytes));
-        if left <= bytes {
-            self.flushed = since;
-            self.flushing = (pass, KEPT_BYTES_MAX);
-        }
+        self.backlog.count(bytes, pass);
     }
 
     /// The pass ended with more to come.
     pub fn set_backlog(&mut self) {
         self.is_empty = false;
-        self.backlog = Some(self.backlog.unwrap_or(0).saturating_add(1));
+        self.backlog.go_on();
     }
 
     /// Takes note of a frame that moved no key: what the device says from now on was not earlier.
@@ -228,7 +212,7 @@ impl Judge {
         }
         // The call may also have come after that, while the reader slept; but a press wakes the reader at once.
         let age = clock.pass().since(own);
-        if age > WAKE_US_MAX && self.backlog.is_none() {
+        if age > WAKE_US_MAX && !self.backlog.is_there() {
             let late = clock.ran_late_us();
             if late + WAKE_US_MAX < age {
                 return self.stale(own, clock);

@@ -1,6 +1,6 @@
 //! Since when what is read can have been there. In: the clocks around each wait of the reader, and for how long it was kept
 //! from running. Out: a moment before which a source that was empty had nothing ([`Waits::since`]). Guarantee: the moment is
-//! never too late, whatever stops the reader and wherever; it is early where nobody knows better.
+//! never too late, also where the reader was stopped or kept from running; it is early where nobody knows better.
 //!
 //! A press without a stamp of its own is written to its source at some moment W and gets the clock P that the reader reads
 //! behind its wait. How much later P is than W cannot be seen, but it has a bound:

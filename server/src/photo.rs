@@ -177,7 +177,7 @@ impl Photos {
     /// The presses told before that `press` may in truth precede, and those of which it certainly was ahead.
     pub fn of(&self, press: &Press) -> Photo {
         let earliest = press.made_us()[0];
-        // Whatever was made at `earliest` or before has at least this stamp.
+        // A press that was made at `earliest` or later has at least this stamp.
         let since_us = earliest.saturating_add(self.min_us).max(0).cast_unsigned();
         let from = self.recent.partition_point(|(_, told)| told.at_us < since_us);
         let rivals = self.recent.range(from..).filter(|(_, told)| !told.is_of_report(press));

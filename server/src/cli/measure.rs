@@ -50,7 +50,7 @@ pub(crate) fn run(
         true => print_json(&json(device, cadence))?,
         false => print(&text(device, cadence, seconds))?,
     }
-    // A measurement that measured nothing has failed, whatever it printed.
+    // The page says why; a program sees it by the exit code.
     cadence.usual_us.map(drop).ok_or_else(|| Failure::Failed(anyhow!(too_little(cadence))))
 }
 

@@ -89,7 +89,7 @@ pub(super) fn run(
         let nodes = seats.iter().map(|seat| seat.found.identity.node.as_str()).collect::<Vec<_>>();
         return Err(measure::ended(&Path::new(INPUT_DIR).join(nodes.join(" or ")), &error).into());
     }
-    // A measurement that measured nothing has failed, whatever it printed.
+    // The page says why; a program sees it by the exit code.
     outcome.map(drop).map_err(|_| Failure::Told)
 }
 

@@ -3,12 +3,15 @@
 //! with the code that decided it: who was connected, delays, draws, photo finishes, marks, proved and stuck buttons. So
 //! a log that was forged as a whole, chain and all, has to tell a story without a contradiction.
 
+mod group;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 
+use group::{Group, Told};
+
 use crate::button::STUCK_US;
-use crate::counted::counted;
-use crate::draw::{self, Entrant};
+use crate::draw::Entrant;
 use crate::photo::{self, Photos, Rival};
 use crate::pool_id::PoolId;
 use crate::record::{Fact, Record};
@@ -69,8 +72,7 @@ pub struct Audit {
     photos: Photos,
     /// Presses that came late and have to be said so behind their group.
     late: VecDeque<u64>,
-    draw: Option<Draw>,
-    last_press: Option<Told>,
+    group: Group,
     /// The latest stamp of a press in this start.
     latest_us: u64,
     /// A button of which too many edges did not count: the next record has to say so.
@@ -86,30 +88,6 @@ pub struct Audit {
     derived: Derived,
     /// The record before.
     last_seq: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Told {
-    seq: u64,
-    at_us: u64,
-    device: u32,
-    without_stamp: bool,
-    tie: Option<u64>,
-    frame: u32,
-}
-
-#[derive(Debug)]
-struct Draw {
-    seq: u64,
-    seed: Option<[u8; 8]>,
-    presses: u32,
-    drawn: Vec<Drawn>,
-}
-
-#[derive(Debug)]
-struct Drawn {
-    told: Told,
-    entrant: Entrant,
 }
 
 /// A `press` record's own words.
@@ -150,7 +128,8 @@ impl Audit {
         self.derived.take(&record.fact);
         let is_press = matches!(record.fact, Fact::Press { .. });
         if !is_press {
-            self.end_group();
+            let wrong = self.group.end();
+            wrong.into_iter().for_each(|(seq, what)| self.say(seq, what));
         }
         self.check_proved(record);
         self.check_chattering(record);
@@ -173,11 +152,7 @@ impl Audit {
                 self.say(seq, format!("device {device} is attached already"));
             }
             Fact::Detach { device, pool, .. } => self.check_device(seq, *device, pool),
-            Fact::Draw { seed, presses } => {
-                let bytes = u64::from_str_radix(seed, 16).ok().filter(|_| seed.len() == 16);
-                let (seed, presses, drawn) = (bytes.map(u64::to_be_bytes), *presses, Vec::new());
-                self.draw = Some(Draw { seq, seed, presses, drawn });
-            }
+            Fact::Draw { seed, presses } => self.group.begin(seq, seed, *presses),
             Fact::Press {
                 pool,
                 buzzer,
@@ -257,7 +232,7 @@ impl Audit {
     /// The log has no more records.
     pub fn finish(&mut self, found: &mut Vec<Discrepancy>) {
         // A group may still be on its way in a log that is being written.
-        self.draw = None;
+        self.group = Group::default();
         found.append(&mut self.found);
     }
 
@@ -416,33 +391,15 @@ impl Audit {
             self.say(seq, format!("told after a press of {} µs, and not marked late", self.latest_us));
         }
         self.latest_us = self.latest_us.max(at_us);
-        let Press { device, tie, frame, .. } = *press;
-        let told = Told { seq, at_us, device, without_stamp, tie, frame };
-        self.check_tie(seq, press, told, is_late);
+        let Press { buzzer, device, tie, frame, .. } = *press;
+        let entrant = Entrant { pool: press.pool.clone(), buzzer, device, frame };
+        let told = Told { seq, at_us, without_stamp, is_late, tie, entrant };
+        if let Some(what) = self.group.take(told) {
+            self.say(seq, what);
+        }
         self.check_photo(seq, press, at_us, delay);
         if is_late {
             self.late.push_back(seq);
-        }
-        self.last_press = Some(told);
-    }
-
-    fn check_tie(&mut self, seq: u64, press: &Press<'_>, told: Told, is_late: bool) {
-        if let Some(tie) = press.tie {
-            match &mut self.draw {
-                Some(draw) if draw.seq == tie => {
-                    let (pool, buzzer) = (press.pool.clone(), press.buzzer);
-                    let entrant = Entrant { pool, buzzer, device: told.device, frame: told.frame };
-                    draw.drawn.push(Drawn { told, entrant });
-                }
-                _ => self.say(seq, format!("its draw, seq {tie}, does not stand directly before it")),
-            }
-            return;
-        }
-        let Some(last) = self.last_press else { return };
-        let same = last.at_us == told.at_us && last.without_stamp == told.without_stamp && !is_late;
-        let in_order = last.device == told.device && last.frame < told.frame;
-        if same && last.tie.is_none() && !in_order {
-            self.say(seq, format!("it has the stamp of seq {}, and neither was drawn", last.seq));
         }
     }
 
@@ -470,39 +427,5 @@ impl Audit {
             self.say(seq, format!("said to be in a photo finish with {said}, but that is with {expected}"));
         }
         self.photos.tell(seq, press);
-    }
-
-    /// A record that is no press ends the group.
-    fn end_group(&mut self) {
-        self.last_press = None;
-        let Some(draw) = self.draw.take() else { return };
-        let Draw { seq, seed, presses, drawn } = draw;
-        if u32::try_from(drawn.len()) != Ok(presses) {
-            self.say(
-                seq,
-                format!(
-                    "a draw of {}, but of those that follow {} can be meant",
-                    counted(presses.into(), "press"),
-                    drawn.len()
-                ),
-            );
-        }
-        if seed.is_none() {
-            self.say(seq, "its seed is not 16 hex digits".to_owned());
-        }
-        let alike = |a: &Drawn, b: &Drawn| {
-            a.told.at_us == b.told.at_us && a.told.without_stamp == b.told.without_stamp
-        };
-        for tied in drawn.chunk_by(alike) {
-            let entrants: Vec<Entrant> = tied.iter().map(|drawn| drawn.entrant.clone()).collect();
-            if !draw::is_tie(&entrants) {
-                self.say(tied[0].told.seq, format!("the draw of seq {seq} had nothing to decide here"));
-            }
-            let order = draw::order(seed.unwrap_or_default(), &entrants);
-            if let Some((_, wrong)) = order.iter().enumerate().zip(tied).find(|((place, is), _)| place != *is)
-            {
-                self.say(wrong.told.seq, format!("the draw of seq {seq} gave this place to another press"));
-            }
-        }
     }
 }

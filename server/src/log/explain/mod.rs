@@ -3,7 +3,7 @@
 //! and no verdict where evidence is missing.
 //!
 //! [`scan`] finds the part that is asked about, the [`window`], [`places`] says who came where, [`evidence`] what else
-//! happened and what it means, [`uncounted`] who pressed in vain, [`story`] joins them to a verdict.
+//! happened and what it means, [`uncounted`] who pressed in vain, [`verdict`] who was first, [`story`] joins them.
 
 pub mod chance;
 pub mod evidence;
@@ -13,6 +13,7 @@ pub mod roster;
 pub mod scan;
 pub mod story;
 pub mod uncounted;
+pub mod verdict;
 pub mod window;
 pub mod words;
 

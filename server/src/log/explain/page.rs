@@ -2,15 +2,18 @@
 //! Guarantee: it can be read by somebody who has never seen one: the verdict comes first, every doubt beside what it is
 //! about, and how to check it last.
 
+mod tie;
+
 use buzzer_core::delay::chance::Odds;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::chance::Pair;
 use super::evidence::Finding;
-use super::places::{DrawnPlace, Place, Tie};
-use super::story::{Chain, DeviceThen, Story, Verdict, buzzers_of, flag_words};
+use super::places::Place;
+use super::story::{Chain, DeviceThen, Story, buzzers_of};
 use super::uncounted::Uncounted;
+use super::verdict::{Verdict, flag_words};
 use super::words::{between, label, ms, quoted, signed, wrap};
 use crate::counted::{self, counted};
 use crate::pool_id::PoolId;
@@ -21,8 +24,6 @@ const PLACES_MAX: usize = 100;
 const TIES_MAX: usize = 10;
 /// Reasons that are given.
 const WHY_MAX: usize = 10;
-/// How many of those that might take a place of a tie are shown.
-const LOTS_MAX: usize = 16;
 /// Presses that did not count and are named in the verdict; the others are below it.
 const UNCOUNTED_MAX: usize = 8;
 /// A label is cut in the table if it is longer; the pool's whole name stands below.
@@ -37,7 +38,7 @@ pub fn text(story: &Story, zone: &TimeZone) -> String {
         order(&mut page, story);
     }
     for tie in story.ties.iter().take(TIES_MAX) {
-        draw(&mut page, tie, &story.places);
+        tie::write(&mut page, tie, &story.places);
     }
     if let Some(more @ 1..) = story.ties.len().checked_sub(TIES_MAX) {
         page.push_str(&format!("         and {}; --json has them\n", counted::more(more as u64, "tie")));
@@ -274,66 +275,6 @@ fn name(seq: u64, story: &Story) -> String {
         Some(place) => format!("{} (seq {seq})", label(&place.pool, place.buzzer)),
         None => format!("seq {seq} (outside of this window)"),
     }
-}
-
-fn draw(page: &mut String, tie: &Tie, places: &[Place]) {
-    let of = |seq: u64| places.iter().find(|place| place.seq == seq);
-    let tied: Vec<&Place> = tie.presses.iter().filter_map(|seq| of(*seq)).collect();
-    let names: Vec<String> = tied.iter().map(|place| label(&place.pool, place.buzzer)).collect();
-    page.push('\n');
-    let text = format!(
-        "{} have one stamp; the hardware cannot tell them apart. The draw (seq {}, seed {}) decides, place by place: \
-         of those that may come next the smallest SHA-256 of seed, pool, a zero byte, buzzer, a zero byte and \
-         place in this tie does.{} To check it:",
-        names.join(", "),
-        tie.seq,
-        tie.seed,
-        precedence(&tied)
-    );
-    wrap(page, "Tie      ", &text);
-    let octal: Vec<u8> = u64::from_str_radix(&tie.seed, 16).unwrap_or(0).to_be_bytes().to_vec();
-    let octal: String = octal.iter().map(|byte| format!("\\0{byte:03o}")).collect();
-    for DrawnPlace { place: number, lots } in &tie.places {
-        page.push_str(&format!("  place {number}\n"));
-        for (place, lot) in lots.iter().filter_map(|lot| Some((of(lot.seq)?, lot))).take(LOTS_MAX) {
-            let pool = place.pool.as_str().replace('\'', r"'\''");
-            // A command must stay one line, to be copied.
-            page.push_str(&format!(
-                "  printf '%b%s%b%s%b%s' '{octal}' '{pool}' '\\0000' {} '\\0000' {number} | sha256sum\n",
-                place.buzzer
-            ));
-            page.push_str(&format!("    {}  {}\n", lot.sha256, label(&place.pool, place.buzzer)));
-        }
-        if let Some(more @ 1..) = lots.len().checked_sub(LOTS_MAX) {
-            page.push_str(&format!("    {more} more that drew a larger one\n"));
-        }
-    }
-}
-
-/// What a draw may not turn round.
-fn precedence(tied: &[&Place]) -> String {
-    let mut words = String::new();
-    let is_shared = |place: &&Place| {
-        let same = |other: &&&Place| (&other.pool, other.buzzer) == (&place.pool, place.buzzer);
-        tied.iter().filter(same).any(|other| other.device != place.device)
-    };
-    if tied.iter().any(is_shared) {
-        words.push_str(
-            " Two devices that serve one buzzer draw the same: of these the smallest SHA-256 of the same, a zero byte \
-             and the device's number does.",
-        );
-    }
-    let later =
-        |place: &&&Place| tied.iter().any(|other| other.device == place.device && other.frame < place.frame);
-    let later: Vec<String> =
-        tied.iter().filter(later).map(|place| label(&place.pool, place.buzzer)).collect();
-    if !later.is_empty() {
-        words.push_str(&format!(
-            " What a device reported later ({}) comes behind what it reported before.",
-            later.join(", ")
-        ));
-    }
-    words
 }
 
 fn pools(page: &mut String, story: &Story) {

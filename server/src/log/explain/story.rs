@@ -4,12 +4,12 @@
 
 use serde::Serialize;
 
-use super::chance::{self, Pair};
 use super::evidence::{self, Decisive, Finding};
 use super::places::{self, Place, Tie};
 use super::uncounted::{self, Uncounted};
+use super::verdict::{self, Verdict};
 use super::window::{Damage, Found, Window};
-use super::words::{label, list, ms, quoted};
+use super::words::list;
 use crate::pool_id::PoolId;
 use crate::record::DeviceDelay;
 
@@ -69,28 +69,6 @@ pub struct Story {
     pub damages: Vec<Damaged>,
     /// How much of it there is.
     pub damages_count: u64,
-}
-
-/// Who was first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Verdict {
-    /// The pool.
-    pub pool: PoolId,
-    /// The buzzer.
-    pub buzzer: u16,
-    /// Its press.
-    pub seq: u64,
-    /// How far the next buzzer's press is behind it, µs; negative: its stamp is earlier, it was told later. `None`: nobody else pressed.
-    pub lead_us: Option<i64>,
-    /// The next buzzer's press.
-    pub next_seq: Option<u64>,
-    /// Whether nobody else can have been first.
-    pub certain: bool,
-    /// Whether no press can come any more that was made before it.
-    #[serde(rename = "final")]
-    pub is_final: bool,
-    /// A draw decided.
-    pub drawn: bool,
 }
 
 /// A pool that was connected.
@@ -196,11 +174,11 @@ impl Story {
         let ties = places::ties(window, &places);
         let happened = evidence::of(window, decisive.as_ref());
         let uncounted = uncounted::of(window, decisive.as_ref(), &places);
-        let bars = bars(window, &places, &ties, &happened, &uncounted);
+        let bars = verdict::bars(window, &places, &ties, &happened, &uncounted);
         let pools = pools(window, decisive.as_ref());
         let (verdict, doubts) = match (bars.is_empty(), places.split_first()) {
             (true, Some((first, rest))) => {
-                let (verdict, doubts) = verdict(window, &pools, first, rest);
+                let (verdict, doubts) = Verdict::of(window, &pools, first, rest);
                 (Some(verdict), doubts)
             }
             _ => (None, Vec::new()),
@@ -220,185 +198,6 @@ impl Story {
             ..Self::empty()
         }
     }
-}
-
-/// Why nobody can say who was first; nothing, if somebody can.
-fn bars(
-    window: &Window,
-    places: &[Place],
-    ties: &[Tie],
-    happened: &[Finding],
-    uncounted: &[Uncounted],
-) -> Vec<String> {
-    let mut bars = Vec::new();
-    if places.is_empty() {
-        let nobody =
-            if uncounted.is_empty() { "nobody pressed a buzzer here" } else { "no press counts here" };
-        bars.push(nobody.to_owned());
-    }
-    for finding in happened.iter().filter(|finding| finding.bars) {
-        bars.push(format!("{} (seq {}): {}", finding.what, finding.seq, finding.means));
-    }
-    for damage in &window.damages {
-        bars.push(format!(
-            "the log is damaged behind seq {} ({}: {}): what was there may have been a press",
-            damage.after_seq, damage.place, damage.why
-        ));
-    }
-    for tie in ties.iter().filter(|tie| !tie.holds) {
-        bars.push(format!(
-            "the draw (seq {}) does not give the order that was told, or not all its presses are in this window",
-            tie.seq
-        ));
-    }
-    // A press comes from a device that is attached; where it is not, records are missing.
-    if let Some(stranger) = places.iter().find(|place| !is_known(window, place)) {
-        bars.push(format!(
-            "seq {} is a press of device {}, and the log does not say what that is: records are missing",
-            stranger.seq, stranger.device
-        ));
-    }
-    for (seq, _) in window.unknown.iter().filter(|(_, kind)| kind == "lost") {
-        bars.push(format!("seq {seq} says that records before it could not be kept: presses may be missing"));
-    }
-    if window.omitted > 0 {
-        bars.push(format!(
-            "more records are here than are looked at, by {}; ask for less, with --from and --to",
-            window.omitted
-        ));
-    }
-    bars
-}
-
-fn is_known(window: &Window, place: &Place) -> bool {
-    use crate::record::Fact;
-    let attached = |fact: &Fact| matches!(fact, Fact::Attach { device, .. } if *device == place.device);
-    window.roster.get(place.device).is_some()
-        || window.entries.iter().any(|entry| attached(&entry.record.fact))
-}
-
-/// Who was first, and why that is not certain.
-fn verdict(window: &Window, pools: &[PoolThen], first: &Place, rest: &[Place]) -> (Verdict, Vec<String>) {
-    let name = label(&first.pool, first.buzzer);
-    let rival = |place: &&Place| (&place.pool, place.buzzer) != (&first.pool, first.buzzer);
-    let rivals: Vec<&Place> = rest.iter().filter(rival).collect();
-    let mut doubts = Vec::new();
-    let rival_of = |place: &Place| first.photo_by.iter().find(|rival| rival.seq == place.seq);
-    let doubtful = rivals.iter().copied().filter(|place| rival_of(place).is_some());
-    let (late, close): (Vec<&Place>, Vec<&Place>) =
-        doubtful.partition(|place| place.to_first_us.is_some_and(|us| us < 0));
-    let is_sure = |place: &&&Place| rival_of(place).is_some_and(|rival| rival.chance_permille == Some(1000));
-    let (reversed, close): (Vec<&Place>, Vec<&Place>) = close.iter().partition(|place| is_sure(place));
-    let names = |places: &[&Place]| {
-        let mut names: Vec<String> = places.iter().map(|place| label(&place.pool, place.buzzer)).collect();
-        names.dedup();
-        names.join(", ")
-    };
-    if !reversed.is_empty() {
-        doubts.push(format!(
-            "{} was certainly pressed before {name}, though its stamp is later: its button is slower. The order that was \
-             told stays: the host decides",
-            names(&reversed)
-        ));
-    }
-    if !close.is_empty() {
-        doubts.push(format!("{}; the host decides", photo_finish(first, &close, pools, &names(&close))));
-    }
-    if !late.is_empty() {
-        doubts.push(format!(
-            "{} has an earlier stamp, but came when {name} had been told already: the host decides",
-            names(&late)
-        ));
-    }
-    let tied: Vec<&Place> = rivals
-        .iter()
-        .copied()
-        .filter(|place| first.tie.is_some() && place.tie == first.tie && place.at_us == first.at_us)
-        .collect();
-    if !tied.is_empty() {
-        doubts.push(format!("{name} and {} cannot be told apart: a draw put {name} first", names(&tied)));
-    }
-    for flag in &first.flags {
-        if let Some(words) = flag_words(flag, first) {
-            doubts.push(format!("{name}: {words}"));
-        }
-    }
-    let outside: Vec<u64> = first.photo.iter().map(|rival| rival.seq).collect();
-    if !outside.is_empty() {
-        let seqs: Vec<String> = outside.iter().map(u64::to_string).collect();
-        doubts.push(format!(
-            "{name} may in truth have been before seq {}, before this window",
-            seqs.join(", ")
-        ));
-    }
-    if first.photo_more || rivals.iter().any(|place| place.photo_more) {
-        doubts.push("there were more close presses than their records can name".to_owned());
-    }
-    if let Some(seq) = window.cut {
-        doubts.push(format!(
-            "the window ends within a photo finish: seq {seq}, behind it, may have been before a press in it"
-        ));
-    }
-    for (seq, kind) in &window.unknown {
-        let kind = quoted(kind);
-        doubts.push(format!(
-            "seq {seq} is of a kind that this buzzerd does not know, {kind}; a later one may say more"
-        ));
-    }
-    let certain = doubts.is_empty() && first.is_final;
-    if !first.is_final {
-        doubts.push("it is provisional: a press may still come that was made before it".to_owned());
-    }
-    let next = rivals.first();
-    let verdict = Verdict {
-        pool: first.pool.clone(),
-        buzzer: first.buzzer,
-        seq: first.seq,
-        lead_us: next.and_then(|next| next.to_first_us),
-        next_seq: next.map(|next| next.seq),
-        certain,
-        is_final: first.is_final,
-        drawn: !tied.is_empty(),
-    };
-    (verdict, doubts)
-}
-
-/// That others may have been before the first, and how likely that is.
-fn photo_finish(first: &Place, close: &[&Place], pools: &[PoolThen], names: &str) -> String {
-    let name = label(&first.pool, first.buzzer);
-    let chance = |rival: &Place| {
-        let own = first.photo_by.iter().find(|of| of.seq == rival.seq);
-        own.and_then(|rival| rival.chance_permille)
-    };
-    let may = format!("photo finish: {names} may in truth have been before {name}");
-    if let Some(rival) = close.iter().find(|rival| chance(rival).is_none()) {
-        return format!("{may}, {}", Pair { first, rival, pools }.words(None));
-    }
-    let chances: Vec<u16> = close.iter().filter_map(|rival| chance(rival)).collect();
-    match chances[..] {
-        [501..=u16::MAX] => format!(
-            "photo finish: {names} is more likely: its button is slower. By the order of the stamps {name} is first"
-        ),
-        _ => format!("{may}; {}", chance::of_winner(&chances, &name)),
-    }
-}
-
-/// What a flag says, for a person.
-pub fn flag_words(flag: &str, place: &Place) -> Option<String> {
-    Some(match flag {
-        "late" => "it became visible after presses with later stamps had been told".into(),
-        "stale_stamp" => "its own stamp could not be true: it is ordered by the time it was read".into(),
-        "recovered" => match place.delay_us[1].max(0).cast_unsigned() {
-            0 => "it was found after lost events; its true time is unknown".into(),
-            us => {
-                format!("it was found after lost events; its true time is unknown, up to {} earlier", ms(us))
-            }
-        },
-        "suspect" => {
-            "its button had not been seen to work on its own: it may have been held down before".into()
-        }
-        _ => format!("it is marked {}", quoted(flag)),
-    })
 }
 
 fn pools(window: &Window, decisive: Option<&Decisive>) -> Vec<PoolThen> {
