@@ -65,9 +65,16 @@ impl Promise {
         Ok(last_seq(&kept))
     }
 
-    /// What was not promised may be there in part: a card writes one block, and not the next.
-    pub(crate) fn tear(&self, dice: &mut Dice) -> Outcome {
+    /// What was not promised may be there in part: a card writes one block, and not the next. A tail that no start had
+    /// the time to put aside is not owed in its old length then.
+    pub(crate) fn tear(&mut self, dice: &mut Dice) -> Outcome {
         let kept = self.stream()?;
+        let tail = &kept[whole(&kept)..];
+        if self.torn.last().is_some_and(|torn| torn == tail)
+            && !self.aside()?.iter().any(|aside| aside == tail)
+        {
+            self.torn.pop();
+        }
         let Some(last) = self.segments()?.pop() else { return Ok(()) };
         let len = fs::metadata(&last).why(last.display())?.len();
         let spare = (kept.len() - self.lines.len()).min(usize::try_from(len).why("length")?);
@@ -96,15 +103,17 @@ impl Promise {
         ensure(unique.len() == starts.len() && !self.starts.contains(last), || {
             format!("{last}: a start of this name was there before")
         })?;
-        let mut aside = Vec::new();
-        for path in self.files()? {
-            if path.to_string_lossy().contains(".torn-") {
-                aside.push(fs::read(&path).why(path.display())?);
-            }
-        }
+        let aside = self.aside()?;
         self.torn.iter().try_for_each(|torn| {
             ensure(aside.contains(torn), || format!("{} bytes of a torn tail are gone", torn.len()))
         })
+    }
+
+    /// What was put aside.
+    fn aside(&self) -> Outcome<Vec<Vec<u8>>> {
+        let mut files = self.files()?;
+        files.retain(|path| path.to_string_lossy().contains(".torn-"));
+        files.iter().map(|path| fs::read(path).why(path.display())).collect()
     }
 
     /// From now on this must be there.
