@@ -13,7 +13,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
-use super::accepting::{AGAIN_US, Accepting};
+use super::accepting::{AGAIN_US, Accepting, Who};
 use super::listen::{self, ListenError};
 use super::share::Share;
 use super::virtual_pool::{Arrival, Greeting, Step};
@@ -97,7 +97,7 @@ impl Attachments {
             pools: listening,
             arrivals: Slab::new(),
             greetings_bytes: 0,
-            accepting: Accepting::new("attachments"),
+            accepting: Accepting::new(Who::Attachments),
             to_advance: VecDeque::new(),
             deadlines: BTreeSet::new(),
             count: 0,
@@ -226,7 +226,7 @@ impl Attachments {
         // What an arrival has sent is looked at before one more could take its place.
         while (self.count < ATTACHMENTS_MAX || self.to_advance.is_empty())
             && let Some((pool, (stream, _))) =
-                self.accepting.next(now, &mut share, |pool| self.pools[pool].0.accept())
+                self.accepting.next(now, self.count, &mut share, |pool| self.pools[pool].0.accept())
         {
             if self.count >= ATTACHMENTS_MAX {
                 self.give_up_the_oldest();

@@ -20,7 +20,7 @@ use slab::Slab;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use self::waiting::Waiting;
-use super::accepting::{AGAIN_US, Accepting};
+use super::accepting::{AGAIN_US, Accepting, Who};
 use super::client::{Client, Scratch, Standing};
 use super::handshake::Handshake;
 use super::share::Share;
@@ -109,7 +109,7 @@ impl Peers {
             client_ids: 0,
             deadlines: BTreeSet::new(),
             waiting: Waiting::default(),
-            accepting: Accepting::new("connections"),
+            accepting: Accepting::new(Who::Connections),
             to_advance: VecDeque::new(),
             to_read: VecDeque::new(),
             to_serve: VecDeque::new(),
