@@ -8,9 +8,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use buzzer_core::catalogue;
 use buzzer_core::debounce::{Contacts, Moment};
 use buzzer_core::decode::{Decoder, Edge, RECORD_BYTES, Record};
-use buzzer_core::delay::models;
 use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Kind};
 use buzzer_core::keys::{KeyBits, KeyCode, KeyMap};
 use buzzer_core::order::Order;
@@ -149,7 +149,7 @@ fn mediator() -> Mediator {
     let start = Fact::Start { log, boot, version, wall_us: 0, settle_us: 2000, realtime: true };
     let mut mediator = Mediator::new(State::default(), vec![spec], start, now);
     for (device, model) in [(1, "Logitech K120"), (2, "DragonRise arcade encoder")] {
-        let curve = models::by_name(model).map(|model| &model.curves[0]);
+        let curve = catalogue::model(model).map(|model| &model.curves[0]);
         let delay_us = curve.map_or([0, 0], |curve| [curve.min_us().into(), curve.max_us().into()]);
         let delay = DeviceDelay { delay_us, ..DeviceDelay::default() };
         let (pool, name, place, stamps) = (pool.clone(), model.to_owned(), String::new(), "kernel");

@@ -7,15 +7,15 @@
 //! each: Wimmer, Schmid, Bockes, "On the Latency of USB-Connected Input Devices", CHI 2019, doi 10.1145/3290605.3300650.
 
 pub mod chance;
-mod curves;
+pub(crate) mod curves;
 pub mod fairness;
 pub mod models;
 
 use std::fmt;
-use std::ops::RangeInclusive;
 
 use models::{Curve, Model};
 
+use crate::catalogue;
 use crate::identity::{BUS_USB, BUS_VIRTUAL, Identity};
 use crate::time::Micros;
 
@@ -92,26 +92,6 @@ pub enum Basis {
     Program,
 }
 
-struct Radio(u16, RangeInclusive<u16>);
-
-/// Devices with a radio, by the numbers of `drivers/hid/hid-ids.h`, `drivers/input/joystick/xpad.c` and
-/// `drivers/hid/hid-logitech-dj.c`.
-const RADIOS: &[Radio] = &[
-    // The wireless Buzz!.
-    Radio(0x054c, 0x1000..=0x1000),
-    // Xbox 360 receivers, the DualShock 4's adaptor, Steam controller.
-    Radio(0x045e, 0x0291..=0x0291),
-    Radio(0x045e, 0x0719..=0x0719),
-    Radio(0x054c, 0x0ba0..=0x0ba0),
-    Radio(0x28de, 0x1142..=0x1142),
-    // Logitech: F710, the Unifying, Nano, Lightspeed and Bolt receivers; what is paired with them has a number of
-    // its own below 0x5000, which no wired product has.
-    Radio(0x046d, 0xc219..=0xc219),
-    Radio(0x046d, 0xc21f..=0xc21f),
-    Radio(0x046d, 0xc52b..=0xc548),
-    Radio(0x046d, 0x1000..=0x4fff),
-];
-
 impl Span {
     /// From the shortest to the longest.
     pub const fn new(min_us: Micros, max_us: Micros) -> Self {
@@ -171,7 +151,9 @@ impl Delay {
 
     /// With what was measured of the model, on the bus on which it was measured.
     fn measured(self, device: &Identity) -> Self {
-        let found = models::find(device.vendor, device.product).filter(|_| device.bus == BUS_USB);
+        // A pad has the same number over Bluetooth, where nobody has measured it.
+        let found =
+            catalogue::of(device).find_map(|row| row.model.as_ref()).filter(|_| device.bus == BUS_USB);
         let Some(model) = found else { return self };
         let poll_us = self.poll_us.and_then(|us| u32::try_from(us.as_us()).ok());
         let is_forced = device.endpoint.is_some_and(|endpoint| endpoint.is_forced);
@@ -196,15 +178,13 @@ impl Delay {
 }
 
 fn is_wireless(device: &Identity) -> bool {
-    let listed =
-        |Radio(vendor, products): &Radio| *vendor == device.vendor && products.contains(&device.product);
     // Cheap dongles share numbers, but tell what they are. "Wireless" tells nothing: a DualShock on its cable calls
     // itself that.
     let name = device.name.to_ascii_lowercase();
     device.bus == BUS_BLUETOOTH
         || name.contains("2.4g")
         || name.contains("receiver")
-        || RADIOS.iter().any(listed)
+        || catalogue::of(device).any(|row| row.is_by_radio)
 }
 
 impl Basis {

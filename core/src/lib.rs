@@ -10,6 +10,7 @@
 mod advice;
 pub mod assign;
 pub mod cadence;
+pub mod catalogue;
 pub mod claim;
 pub mod debounce;
 pub mod decode;

@@ -5,8 +5,7 @@
 //! Where neither configuration nor profile says which key is which buzzer, **every key** but modifiers and locks is one:
 //! buzzers 1 to n in ascending key code ([`every_key`]).
 
-use std::ops::RangeInclusive;
-
+use crate::catalogue::{self, CATALOGUE};
 use crate::event::Buzzer;
 use crate::identity::{BUS_VIRTUAL, Identity};
 use crate::keys::{KeyBits, KeyCode, KeyMap};
@@ -22,7 +21,7 @@ pub struct Profile {
 
 /// Which of a device's keys are buzzers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Layout {
+pub(crate) enum Layout {
     /// Four handsets on one node; the big red button of each.
     BuzzReds,
     /// The buttons of a joystick, gamepad or encoder; no stick, no hat.
@@ -38,62 +37,23 @@ const BTN_TRIGGER_HAPPY1: u16 = 0x2c0;
 /// Each handset has five buttons, the red one first (`hid-sony.c`, `buzz_keymap`).
 const BUZZ_BUTTONS: u16 = 5;
 
-const BUZZ_WIRELESS: &str = "buzz-wireless";
+pub(crate) const BUZZ_WIRELESS: &str = "buzz-wireless";
 
-/// What a node must look like to have a profile of the table.
-#[derive(Clone, Copy)]
-enum Needs {
+/// What a node must look like to have a profile of the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
     Buttons,
     Keys,
     Typing,
 }
-
-struct Known(u16, RangeInclusive<u16>, Needs, Profile);
-
-const fn known(vendor: u16, product: RangeInclusive<u16>, name: &'static str, layout: Layout) -> Known {
-    Known(vendor, product, Needs::Buttons, Profile { name, layout, known: true })
-}
-
-/// Pedals that can be set to send keys, mouse buttons or pad buttons have a node for each; as sold they send keys.
-const fn pedal(vendor: u16, product: RangeInclusive<u16>) -> Known {
-    let profile = Profile { name: "foot-switch", layout: Layout::EveryKey, known: false };
-    Known(vendor, product, Needs::Typing, profile)
-}
-
-/// The first row that fits holds. Numbers are those of `drivers/hid/hid-ids.h` and `drivers/input/joystick/xpad.c`.
-const TABLE: &[Known] = &[
-    known(0x054c, 0x0002..=0x0002, "buzz-wired", Layout::BuzzReds),
-    known(0x054c, 0x1000..=0x1000, BUZZ_WIRELESS, Layout::BuzzReds),
-    known(0x0079, 0x0006..=0x0006, "dragonrise", Layout::Buttons),
-    known(0x0079, 0x0011..=0x0011, "dragonrise-pad", Layout::Buttons),
-    known(0x16c0, 0x05e1..=0x05e1, "xin-mo", Layout::Buttons),
-    known(0xd209, 0x0000..=0xffff, "ipac", Layout::Buttons),
-    // An encoder that poses as a keyboard is told by its vendor, but what it is wired to cannot be known.
-    Known(
-        0xd209,
-        0x0000..=0xffff,
-        Needs::Keys,
-        Profile { name: "ipac-keyboard", layout: Layout::Wired, known: false },
-    ),
-    pedal(0x3553, 0xb001..=0xb001),
-    pedal(0x0c45, 0x7403..=0x7404),
-    pedal(0x413d, 0x2107..=0x2107),
-    pedal(0x1a86, 0xe026..=0xe026),
-    known(0x045e, 0x028e..=0x028e, "xbox360-pad", Layout::Buttons),
-    known(0x045e, 0x0719..=0x0719, "xbox360-pad", Layout::Buttons),
-    known(0x054c, 0x0268..=0x0268, "ps3-pad", Layout::Buttons),
-    known(0x054c, 0x05c4..=0x05c4, "ps4-pad", Layout::Buttons),
-    known(0x054c, 0x09cc..=0x09cc, "ps4-pad", Layout::Buttons),
-    known(0x054c, 0x0ce6..=0x0ce6, "ps5-pad", Layout::Buttons),
-];
 
 const GENERIC_GAMEPAD: Profile = Profile { name: "gamepad", layout: Layout::Buttons, known: true };
 const GENERIC_JOYSTICK: Profile = Profile { name: "joystick", layout: Layout::Buttons, known: true };
 
 /// The names of all profiles whose devices may be taken though no configuration names them.
 pub fn free_names() -> impl Iterator<Item = &'static str> {
-    let table = TABLE.iter().map(|Known(.., profile)| profile);
-    let all = table.chain([&GENERIC_GAMEPAD, &GENERIC_JOYSTICK]);
+    let models = CATALOGUE.iter().filter_map(|row| row.profile.as_ref()).map(|(_, profile)| profile);
+    let all = models.chain([&GENERIC_GAMEPAD, &GENERIC_JOYSTICK]);
     all.filter(|profile| profile.known).map(|profile| profile.name)
 }
 
@@ -106,21 +66,23 @@ pub fn recognise(device: &Identity) -> Option<Profile> {
     (kind::of(device) == kind::Kind::Pad && kind::is_stick_or_pad(device)).then_some(generic)
 }
 
-/// The profile of a device whose very model is in the table.
+/// The profile of a device whose very model is in the catalogue.
 pub(crate) fn known_model(device: &Identity) -> Option<Profile> {
-    let row = TABLE.iter().find(|Known(vendor, product, needs, _)| {
-        *vendor == device.vendor
-            && product.contains(&device.product)
-            && match needs {
-                Needs::Buttons => kind::has_pad_buttons(device),
-                Needs::Keys => !device.keys.is_empty(),
-                Needs::Typing => kind::types(device),
-            }
-    });
-    row.map(|Known(.., profile)| *profile)
+    let mut profiles = catalogue::of(device).filter_map(|row| row.profile);
+    let fits = |needs| match needs {
+        Needs::Buttons => kind::has_pad_buttons(device),
+        Needs::Keys => !device.keys.is_empty(),
+        Needs::Typing => kind::types(device),
+    };
+    profiles.find(|(needs, _)| fits(*needs)).map(|(_, profile)| profile)
 }
 
 impl Profile {
+    /// That of a model: what has pad buttons is made for play, what sends keys may be anything.
+    pub(crate) const fn of_model(needs: Needs, name: &'static str, layout: Layout) -> Self {
+        Self { name, layout, known: matches!(needs, Needs::Buttons) }
+    }
+
     /// Its name, as `devices` and a pool's default id show it.
     pub const fn name(&self) -> &'static str {
         self.name

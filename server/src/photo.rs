@@ -214,7 +214,7 @@ impl Photos {
 
 #[cfg(test)]
 mod tests {
-    use buzzer_core::delay::models;
+    use buzzer_core::catalogue;
 
     use super::*;
 
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_chance_is_given_where_both_were_measured() {
-        let curve = |name: &str| models::by_name(name).map(|model| &model.curves[0]);
+        let curve = |name: &str| catalogue::model(name).map(|model| &model.curves[0]);
         let (quick, slow) = (curve("Logitech K120"), curve("DragonRise arcade encoder"));
         let of = |curve: Option<&'static Curve>, device, at_us| {
             let [min_us, max_us] =

@@ -4,8 +4,9 @@
 
 use std::fs;
 
+use buzzer_core::catalogue;
 use buzzer_core::delay::chance::{chance_permille, middle_permille};
-use buzzer_core::delay::models::{self, MODELS};
+use buzzer_core::delay::models;
 
 /// Readings that are the measuring box's own: device, polling, which is the row's last.
 const BOX_READINGS: [(&str, &str); 2] = [("exxter", "default"), ("diamondback", "1ms")];
@@ -85,9 +86,9 @@ pub(crate) fn quantiles(sorted: &[u32]) -> [u32; 129] {
 #[test]
 fn every_curve_is_the_data() {
     let Some(rows) = rows() else { return };
-    assert_eq!(MODELS.len(), MADE_OF.len());
+    assert_eq!(catalogue::models().count(), MADE_OF.len());
     for (name, curves) in MADE_OF {
-        let model = models::by_name(name).unwrap();
+        let model = catalogue::model(name).unwrap();
         assert_eq!(model.curves.len(), curves.len(), "{name}");
         for (curve, made_of) in model.curves.iter().zip(curves) {
             let mut delays_us = Vec::new();

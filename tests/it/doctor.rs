@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Stdio;
 
-use buzzer_core::delay::models;
+use buzzer_core::catalogue;
 use buzzer_tests::{Home, Machine};
 use serde_json::Value;
 
@@ -173,7 +173,7 @@ fn unequal_devices_of_one_pool_are_no_match_for_each_other() {
         format!("[[pool]]\nid = \"{id}\"\ndevice = [{}]\n", devices.join(", "))
     };
     let takes = |name: &str, node: &str| {
-        let model = models::by_name(name).expect("a measured model");
+        let model = catalogue::model(name).expect("a measured model");
         format!("{node}: {} ms", f64::from(model.curves[0].median_us()) / 1000.0)
     };
     let figures =

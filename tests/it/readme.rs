@@ -2,8 +2,9 @@
 //! presses made up for each line. Out: pass or fail. Guarantee: every figure on how slow hardware is, and how far apart
 //! two presses must be, is the product's own: at the lead in README the order is certain, just below it is not.
 
+use buzzer_core::catalogue::{self, CATALOGUE};
 use buzzer_core::delay::chance::{Odds, chance_permille};
-use buzzer_core::delay::models::{self, MODELS, Model, Standing};
+use buzzer_core::delay::models::{self, Model, Standing};
 use buzzer_core::delay::{Configured, Delay, Span};
 use buzzer_core::endpoint::Endpoint;
 use buzzer_core::identity::{BUS_USB, Identity};
@@ -64,9 +65,11 @@ fn polled(ids: (u16, u16), name: &str, asked: &str, configured: Configured) -> (
 
 /// One that is polled as it asks.
 fn of_model(name: &str) -> (String, Delay) {
-    let model = models::by_name(name).expect("a measured model");
+    let named = |row: &&catalogue::Hardware| row.model.as_ref().is_some_and(|model| model.name == name);
+    let row = CATALOGUE.iter().find(named).expect("a measured model");
+    let model = row.model.as_ref().expect("a measured model");
     let asked = model.asked_us.map(|us| format!("{}ms", us / 1000)).unwrap_or_default();
-    polled((model.vendor, model.products[0]), name, &asked, Configured::default())
+    polled((row.vendor, *row.products.start()), name, &asked, Configured::default())
 }
 
 fn configured(name: &str, delay_us: Option<[u64; 2]>, scan_us: Option<u64>) -> (String, Delay) {
@@ -133,7 +136,7 @@ fn of_model_us(model: &Model) -> u64 {
 
 #[test]
 fn the_table_of_models_is_the_products() {
-    for model in MODELS {
+    for model in catalogue::models() {
         let [own, forced] = [model.curves.first(), model.curves.get(1)];
         let figures = |curve: &models::Curve| [curve.min_us(), curve.median_us(), curve.max_us()].map(ms);
         let own = figures(own.expect("its own interval"));
@@ -143,9 +146,10 @@ fn the_table_of_models_is_the_products() {
         assert_eq!(row(model.name), want, "| {} |", want.join(" | "));
     }
     let listed = README.lines().skip_while(|line| !line.starts_with("| model | least")).skip(2);
-    assert_eq!(listed.take_while(|line| line.starts_with('|')).count(), MODELS.len());
+    assert_eq!(listed.take_while(|line| line.starts_with('|')).count(), catalogue::models().count());
     let is_shared = |model: &Model| model.standing == Standing::Shared;
-    assert!(MODELS[..3].iter().all(is_shared) && !MODELS[3..].iter().any(is_shared), "the first three");
+    let shared: Vec<bool> = catalogue::models().map(is_shared).collect();
+    assert!(shared[..3].iter().all(|one| *one) && !shared[3..].contains(&true), "the first three");
     assert!(README.contains(&format!("({} ms)", ms(models::SLOWEST_WIRED_PAD_US))));
     let whole_ms = |us: u32| (us + 500) / 1000;
     let [slowest, widest] = [models::SLOWEST_MEASURED_US, models::WIDEST_MEASURED_US].map(whole_ms);
@@ -157,7 +161,7 @@ fn a_teacher_is_told_the_leads_that_are_certain() {
     let unmeasured = |name| device((0x054c, 0x0002), name, Configured::default());
     let radio = |name| device((0x054c, 0x1000), name, Configured::default());
     let (hub, other, wireless) = (unmeasured("hub"), unmeasured("another"), radio("hub"));
-    let measured: Vec<u64> = MODELS.iter().map(of_model_us).collect();
+    let measured: Vec<u64> = catalogue::models().map(of_model_us).collect();
     let range = |us: Option<&u64>| ms_at_least(*us.expect("a model"));
     let (least, most) = (range(measured.iter().min()), range(measured.iter().max()));
     let (isku, k120) = (of_model("Roccat Isku FX"), of_model("Logitech K120"));
@@ -215,7 +219,7 @@ fn a_teacher_is_told_the_leads_that_are_certain() {
 #[test]
 fn what_to_buy_has_the_margins_of_the_table() {
     let margin = |name| {
-        let model = models::by_name(name).expect("a measured model");
+        let model = catalogue::model(name).expect("a measured model");
         model.delay_us(None, false).1 - model.curves[0].max_us()
     };
     let (own, radio) = (margin("Logitech K120"), margin("Logitech G700 by radio"));

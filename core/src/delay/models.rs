@@ -1,24 +1,15 @@
-//! The table of measured models: how long before its stamp a press of known hardware was made. In: a USB number, how
-//! often Linux polls it. Out: the model, its measured delays as a sorted list, and the interval that every unit of it
-//! keeps to. Guarantee: the interval is never narrower than the data; what nobody has measured has no list.
+//! A measured model: how long before its stamp a press of it was made. In: how often Linux polls it. Out: its measured
+//! delays as a sorted list, and the interval that every unit of it keeps to. Guarantee: the interval is never narrower
+//! than the data; what nobody has measured has no list. Which models there are: `catalogue.rs`.
 //!
 //! What was measured: one unit of each model (two pads with DragonRise's chip), 5000 presses or more for each curve, by
 //! a box that closes the contact and waits for the event. So a figure has the radio, the scan, the firmware and the
 //! poll in it, and 0.1 to 0.3 ms of the box's own; it has no bounce. Source and licence: `curves.rs`.
 //!
-//! A row needs a number whose source can be named; it stands beside each. "The notebook" is
-//! `LagBoxMeasurementsConverter.ipynb` of the measurements' repository: it has the full names, and how often each
-//! device asks to be polled. Measured, but not here, because the number of what was measured is not certain: the
-//! wireless Xbox pads (which receiver), DualShock 4 (which of two editions), Shield pad, Wingman, Tramani, the G15, G5,
-//! IntelliMouse, Diamondback and Rival (several editions each), Optical Mouse 200 (its maker's number, or its chip's),
-//! all PS/2 devices (the adapter answers) and the models without a maker's number. Not here either: the Arduino Micro,
-//! whose sketch decides and not its number. GP2040-CE has no number of its own and no published distribution (0.7.x on
-//! an RP2040 at 1000 Hz: 0.56 / 0.85 / 1.32 ms at least, on average, at most); it answers by [`Standing::Shared`] ones.
-//!
 //! In no figure here, because they are the box's own: the four longest readings of exxter at its own interval (0.2 to
 //! 6.06 s) and the longest of diamondback at 1 ms (177 ms, with 18, 28 and 53 ms behind it).
 
-use super::curves::{self, Quantiles};
+use super::curves::Quantiles;
 
 /// The longest delay of all 41 devices: 6312kw, a PS/2 keyboard behind an adapter.
 pub const SLOWEST_MEASURED_US: u32 = 71_161;
@@ -59,10 +50,6 @@ pub enum Standing {
 pub struct Model {
     /// Its name for people.
     pub name: &'static str,
-    /// The USB vendor.
-    pub vendor: u16,
-    /// The USB products.
-    pub products: &'static [u16],
     /// How far the figures hold for what answers by these numbers.
     pub standing: Standing,
     /// How often it asks to be polled; `None`: not known.
@@ -81,11 +68,11 @@ pub struct Curve {
 }
 
 impl Curve {
-    const fn own(quantiles_us: Quantiles) -> Self {
+    pub(crate) const fn own(quantiles_us: Quantiles) -> Self {
         Self { interval_us: None, quantiles_us }
     }
 
-    const fn forced_1ms(quantiles_us: Quantiles) -> Self {
+    pub(crate) const fn forced_1ms(quantiles_us: Quantiles) -> Self {
         Self { interval_us: Some(1_000), quantiles_us }
     }
 
@@ -154,133 +141,6 @@ impl Model {
         }
     }
 }
-
-/// The model that answers by this number on USB, its own radio receiver's included. A pad has the same number over
-/// Bluetooth, where nobody has measured it: that is not to be asked here.
-pub fn find(vendor: u16, product: u16) -> Option<&'static Model> {
-    MODELS.iter().find(|model| model.vendor == vendor && model.products.contains(&product))
-}
-
-/// The model of this name, as a record has it.
-pub fn by_name(name: &str) -> Option<&'static Model> {
-    MODELS.iter().find(|model| model.name == name)
-}
-
-/// Every model, pads before keyboards before mice.
-pub static MODELS: &[Model] = &[
-    // 0079:0006: usb.ids "PC TWIN SHOCK Gamepad"; `drivers/hid/hid-dr.c` "DragonRise Inc. Generic USB Joystick", the
-    // name by which the measured pads (Speedlink Strike, black and green) and the usual arcade encoder report.
-    Model {
-        name: "DragonRise arcade encoder",
-        vendor: 0x0079,
-        products: &[0x0006],
-        standing: Standing::Shared,
-        asked_us: Some(10_000),
-        curves: &[Curve::own(curves::DRAGONRISE), Curve::forced_1ms(curves::DRAGONRISE_1MS)],
-    },
-    // 045e:028e: usb.ids "Xbox360 Controller"; `drivers/input/joystick/xpad.c` "Microsoft X-Box 360 pad". Boards with
-    // GP2040-CE and many pads of other makers answer by it.
-    Model {
-        name: "Microsoft Xbox 360 pad",
-        vendor: 0x045e,
-        products: &[0x028e],
-        standing: Standing::Shared,
-        asked_us: Some(4_000),
-        curves: &[Curve::own(curves::XBOX360)],
-    },
-    // 054c:0268: `drivers/hid/hid-ids.h` USB_DEVICE_ID_SONY_PS3_CONTROLLER; usb.ids "PlayStation 3 Controller". It is
-    // much imitated (`drivers/hid/hid-sony.c` knows some by their names).
-    Model {
-        name: "Sony DualShock 3",
-        vendor: 0x054c,
-        products: &[0x0268],
-        standing: Standing::Shared,
-        asked_us: Some(1_000),
-        curves: &[Curve::own(curves::DUALSHOCK3)],
-    },
-    // 046d:c31c: usb.ids "Keyboard K120".
-    Model {
-        name: "Logitech K120",
-        vendor: 0x046d,
-        products: &[0xc31c],
-        standing: Standing::Own,
-        asked_us: Some(10_000),
-        curves: &[Curve::own(curves::LOGITECH_K120), Curve::forced_1ms(curves::LOGITECH_K120_1MS)],
-    },
-    // 1e7d:3264: `drivers/hid/hid-ids.h` USB_DEVICE_ID_ROCCAT_ISKUFX; the notebook says "Roccat ISKU FX".
-    Model {
-        name: "Roccat Isku FX",
-        vendor: 0x1e7d,
-        products: &[0x3264],
-        standing: Standing::Own,
-        asked_us: Some(1_000),
-        curves: &[Curve::own(curves::ROCCAT_ISKU_FX)],
-    },
-    // 05ac:0304: usb.ids "Mighty Mouse [Mitsumi, M1152]"; the notebook says "Apple A1152".
-    Model {
-        name: "Apple Mighty Mouse A1152",
-        vendor: 0x05ac,
-        products: &[0x0304],
-        standing: Standing::Own,
-        asked_us: Some(10_000),
-        curves: &[Curve::own(curves::APPLE_A1152), Curve::forced_1ms(curves::APPLE_A1152_1MS)],
-    },
-    // 046d:c03e: usb.ids "Premium Optical Wheel Mouse (M-BT58)"; the notebook says the same of `bt58`.
-    Model {
-        name: "Logitech M-BT58",
-        vendor: 0x046d,
-        products: &[0xc03e],
-        standing: Standing::Own,
-        asked_us: Some(10_000),
-        curves: &[Curve::own(curves::LOGITECH_BT58), Curve::forced_1ms(curves::LOGITECH_BT58_1MS)],
-    },
-    // 046d:c246: usb.ids "Gaming Mouse G300".
-    Model {
-        name: "Logitech G300",
-        vendor: 0x046d,
-        products: &[0xc246],
-        standing: Standing::Own,
-        asked_us: Some(1_000),
-        curves: &[Curve::own(curves::LOGITECH_G300)],
-    },
-    // 046d:c06b: usb.ids "G700 Wireless Gaming Mouse"; systemd's `70-mouse.hwdb` says "(Wired)".
-    Model {
-        name: "Logitech G700",
-        vendor: 0x046d,
-        products: &[0xc06b],
-        standing: Standing::Own,
-        asked_us: Some(1_000),
-        curves: &[Curve::own(curves::LOGITECH_G700)],
-    },
-    // 046d:1023: systemd's `70-mouse.hwdb`, "Logitech G700 Laser Mouse (Wireless)": the number that the kernel gives
-    // the mouse behind its receiver. The receiver's own, c531, is other mice's too.
-    Model {
-        name: "Logitech G700 by radio",
-        vendor: 0x046d,
-        products: &[0x1023],
-        standing: Standing::Radio,
-        asked_us: None,
-        curves: &[Curve::own(curves::LOGITECH_G700_RADIO)],
-    },
-    // 046d:c048: usb.ids "G9 Laser Mouse".
-    Model {
-        name: "Logitech G9",
-        vendor: 0x046d,
-        products: &[0xc048],
-        standing: Standing::Own,
-        asked_us: Some(10_000),
-        curves: &[Curve::own(curves::LOGITECH_G9), Curve::forced_1ms(curves::LOGITECH_G9_1MS)],
-    },
-    // 046d:c050: usb.ids "RX 250 Optical Mouse".
-    Model {
-        name: "Logitech RX250",
-        vendor: 0x046d,
-        products: &[0xc050],
-        standing: Standing::Own,
-        asked_us: Some(10_000),
-        curves: &[Curve::own(curves::LOGITECH_RX250), Curve::forced_1ms(curves::LOGITECH_RX250_1MS)],
-    },
-];
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! The table is well formed, and no interval is narrower than its data. In: every model. Out: pass or fail.
 
 use super::*;
+use crate::catalogue::{model, models};
 
 /// Every polling that the product may meet: unseen, the device's own, faster, slower, forced.
 const POLLS: [(Option<u32>, bool); 8] = [
@@ -16,7 +17,7 @@ const POLLS: [(Option<u32>, bool); 8] = [
 
 #[test]
 fn a_curve_is_sorted_and_the_own_one_comes_first() {
-    for model in MODELS {
+    for model in models() {
         let intervals: Vec<_> = model.curves.iter().map(|curve| curve.interval_us).collect();
         assert!(matches!(intervals[..], [None] | [None, Some(1_000)]), "{}: {intervals:?}", model.name);
         for curve in model.curves {
@@ -27,22 +28,8 @@ fn a_curve_is_sorted_and_the_own_one_comes_first() {
 }
 
 #[test]
-fn a_number_and_a_name_belong_to_one_model() {
-    for (place, model) in MODELS.iter().enumerate() {
-        assert!(std::ptr::eq(by_name(model.name).unwrap(), model));
-        for product in model.products {
-            assert!(std::ptr::eq(find(model.vendor, *product).unwrap(), model), "{}", model.name);
-        }
-        assert!(!model.products.is_empty());
-        assert!(MODELS[..place].iter().all(|other| other.name != model.name), "{}", model.name);
-    }
-    assert!(find(0x054c, 0x0002).is_none(), "nobody has measured a Buzz! hub");
-    assert!(by_name("dragonrise arcade encoder").is_none());
-}
-
-#[test]
 fn an_interval_is_wider_than_what_was_measured() {
-    for model in MODELS {
+    for model in models() {
         for (poll_us, is_forced_1ms) in POLLS {
             let (min_us, max_us) = model.delay_us(poll_us, is_forced_1ms);
             let measured = model.curve(poll_us, is_forced_1ms);
@@ -59,18 +46,18 @@ fn an_interval_is_wider_than_what_was_measured() {
 
 #[test]
 fn a_number_that_others_answer_by_promises_no_shortest_delay() {
-    let pad = find(0x045e, 0x028e).unwrap();
+    let pad = model("Microsoft Xbox 360 pad").unwrap();
     // GP2040-CE in its Xbox mode: 0.56 to 1.32 ms. The arcade encoder of LagMeter: 31 ms.
     assert_eq!(pad.delay_us(Some(4_000), false), (0, SLOWEST_WIRED_PAD_US + ABOVE_US));
     assert_eq!(pad.delay_us(Some(1_000), false).0, 0);
-    let encoder = find(0x0079, 0x0006).unwrap();
+    let encoder = model("DragonRise arcade encoder").unwrap();
     let (min_us, max_us) = encoder.delay_us(Some(8_000), false);
     assert!(min_us < 560 && max_us > 31_000, "{min_us} to {max_us}");
 }
 
 #[test]
 fn a_curve_holds_only_where_it_was_measured() {
-    let keyboard = by_name("Logitech K120").unwrap();
+    let keyboard = model("Logitech K120").unwrap();
     let interval = |poll_us, is_forced| keyboard.curve(poll_us, is_forced).map(|curve| curve.interval_us);
     // Asks for 10 ms: polled every 8, or every 10 by a controller that does not round.
     assert_eq!(interval(Some(8_000), false), Some(None));
@@ -86,6 +73,6 @@ fn a_curve_holds_only_where_it_was_measured() {
     assert_eq!(keyboard.delay_us(Some(4_000), false), hull);
     assert_eq!(keyboard.delay_us(Some(32_000), false), (hull.0, hull.1 + 22_000));
     // A device that is polled every 1 ms anyway has nothing to force.
-    let mouse = by_name("Logitech G300").unwrap();
+    let mouse = model("Logitech G300").unwrap();
     assert!(std::ptr::eq(mouse.curve(Some(1_000), true).unwrap(), mouse.curve(None, false).unwrap()));
 }

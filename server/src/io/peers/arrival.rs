@@ -27,7 +27,8 @@ impl Peers {
     pub fn accept(&mut self, now: KernelTime) {
         let mut share = Share::default();
         while let Some((_, (stream, address))) =
-            self.accepting.next(now, self.peers.len(), &mut share, |listener| self.listeners[listener].accept())
+            self.accepting
+                .next(now, self.peers.len(), &mut share, |listener| self.listeners[listener].accept())
         {
             self.admit(stream, address, now);
         }
