@@ -4,7 +4,7 @@
 //!
 //! This is Dekker's pattern: each side writes its own word, then reads the other's. The ring itself orders only
 //! acquire/release, which lets both sides read the old value, so both fences are needed. Checked under loom
-//! (`RUSTFLAGS="--cfg loom" cargo test -p buzzer-core --lib wake`).
+//! (`cargo test -p buzzer-loom`).
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicBool, Ordering, fence};

@@ -1,5 +1,5 @@
 //! Results, on stdout. In: text. Out: the same, with plain writes; many lines go in large pieces. Guarantee: every result of every
-//! command goes this way, and [`print`] and [`print_json`] let nothing through that a terminal takes for more than text. Who stops reading, as `head` does, ends the command without a complaint; any other failure to write
+//! command goes this way, and [`print()`] and [`print_json`] let nothing through that a terminal takes for more than text. Who stops reading, as `head` does, ends the command without a complaint; any other failure to write
 //! is a sentence and exit code 1.
 
 use buzzer_core::quote::kernel_words;

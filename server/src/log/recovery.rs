@@ -12,8 +12,8 @@
 //! has: they were in memory only. They are appended to the journal first.)
 //! What stands between a good line and a later segment that goes on behind it is an **overhang**, see
 //! [`super::segments`]; it goes to `.torn-<n>` too. Where several segments go on behind one line, a table in LOG.md says which is
-//! the log ([`ways`]); the others are **strays** and are renamed to `<segment>.aside-<n>`.
-//! Lines that a program for texts has changed ([`reformed`]) are damage, and the log goes on behind the last of them, from the
+//! the log (`ways.rs`); the others are **strays** and are renamed to `<segment>.aside-<n>`.
+//! Lines that a program for texts has changed (`reformed.rs`) are damage, and the log goes on behind the last of them, from the
 //! hash that it had: numbers are never used again beside records that can be read.
 //!
 //! The journal's lines that follow are taken over where they are, and the writer brings them to the disk like any others.
