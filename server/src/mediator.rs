@@ -1,7 +1,7 @@
-//! The mediator: events and requests in, records and messages out. In: events from the ring, reports on hardware,
+//! The mediator: events and requests in, records, news and answers out. In: events from the ring, reports on hardware,
 //! clients' requests, the time. Out: [`Output`]s, in the order in which they take effect. Guarantee: pure (no clock,
-//! no descriptor, no thread), so a test is a loop and a replay is a run; every message follows from a record that
-//! stands before it in the output, and the shell must have appended that record before it tells anybody.
+//! no descriptor, no thread, no text of a protocol), so a test is a loop and a replay is a run; news follow from a record that
+//! stands before them in the output, and the shell must have appended that record before it tells anybody.
 
 mod notes;
 mod requests;
@@ -16,25 +16,24 @@ use buzzer_core::event::{Buzzer, Event, Flags, Gone, Kind};
 use buzzer_core::time::{KernelTime, Micros};
 
 use self::notes::Notes;
-use self::requests::Connects;
+use crate::game::connects::Connects;
+use crate::game::{Answer, ClientId};
 use crate::group::{Group, Ordered, Placed};
-use crate::outbox::ClientId;
 use crate::photo::{self, Photo, Photos};
 use crate::pool::{PoolSpec, Pools};
 use crate::pool_id::PoolId;
 use crate::record::{DeviceDelay, Fact, Record};
 use crate::state::{News, State};
-use crate::v1;
 
 /// What the shell is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Append this before doing anything that follows.
     Record(Record),
-    /// Send this to all clients but these.
-    TellAll(String, Vec<ClientId>),
-    /// Send this to one client.
-    Tell(ClientId, String),
+    /// Tell this to all clients but these.
+    TellAll(News, Vec<ClientId>),
+    /// Answer one client's request.
+    Tell(ClientId, Answer),
     /// Open this slot's device, now and whenever it returns.
     Want(SlotId),
     /// Leave this slot's device alone.
@@ -124,7 +123,7 @@ impl Mediator {
     /// When [`Mediator::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<KernelTime> {
         let stuck = self.state.buttons().stuck_at_us().map(KernelTime::from_us);
-        self.connects.due().chain(self.notes.next_due()).chain(stuck).min()
+        [self.connects.due(), self.notes.next_due(), stuck].into_iter().flatten().min()
     }
 
     /// A device will be read; its first event in the ring makes it valid.
@@ -380,7 +379,7 @@ impl Mediator {
         let mut news: Vec<News> = Vec::new();
         self.state.apply(&record, |item| news.push(item));
         self.out.push_back(Output::Record(record));
-        self.out.extend(news.iter().map(|item| Output::TellAll(v1::event(item), askers.to_vec())));
+        self.out.extend(news.into_iter().map(|item| Output::TellAll(item, askers.to_vec())));
         seq
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
 use crate::frames::encode;
-use crate::v1::Complaint;
+use crate::wire::{Complaint, Wire};
 
 /// The longest reason that a close frame can have.
 const REASON_BYTES_MAX: usize = 123;
@@ -16,10 +16,10 @@ const REASON_BYTES_MAX: usize = 123;
 /// One frame to be.
 #[derive(Clone, Debug)]
 pub enum Outgoing {
-    /// A text. Clients that are told the same share it.
-    Text(Arc<str>),
-    /// The answer to what was no request.
-    Complaint(Box<Complaint>),
+    /// The frame of a text. Clients that are told the same share it.
+    Frame(Arc<[u8]>),
+    /// The answer to what was no request, in this version.
+    Complaint(&'static dyn Wire, Box<Complaint>),
     /// The answer to a ping.
     Pong(Vec<u8>),
     /// The end, with the reason.
@@ -29,13 +29,18 @@ pub enum Outgoing {
 }
 
 impl Outgoing {
+    /// A text.
+    pub fn text(text: &str) -> Self {
+        Self::Frame(frame(text).into())
+    }
+
     /// What it holds for its client alone or, if `is_shared`, beside what others hold as well.
     pub fn waiting_bytes(&self, is_shared: bool) -> usize {
         size_of::<Self>()
             + match self {
-                Self::Text(_) if is_shared => 0,
-                Self::Text(text) => text.len(),
-                Self::Complaint(complaint) => size_of::<Complaint>() + complaint.waiting_bytes(),
+                Self::Frame(_) if is_shared => 0,
+                Self::Frame(frame) => frame.len(),
+                Self::Complaint(_, complaint) => size_of::<Complaint>() + complaint.waiting_bytes(),
                 Self::Pong(payload) => payload.len(),
                 Self::Close(..) | Self::CloseBack(_) => 0,
             }
@@ -44,15 +49,37 @@ impl Outgoing {
     /// Appends the frame.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Text(text) => encode(OpCode::Data(Data::Text), text.as_bytes(), out),
-            Self::Complaint(complaint) => {
-                encode(OpCode::Data(Data::Text), complaint.text().as_bytes(), out);
+            Self::Frame(frame) => out.extend_from_slice(frame),
+            Self::Complaint(wire, complaint) => {
+                encode(OpCode::Data(Data::Text), wire.complaint(complaint).as_bytes(), out);
             }
             Self::Pong(payload) => encode(OpCode::Control(Control::Pong), payload, out),
             Self::Close(code, reason) => close(Some(*code), reason, out),
             Self::CloseBack(code) => close(*code, "", out),
         }
     }
+}
+
+/// The latest answer: one that is equal shares its frame.
+#[derive(Debug, Default)]
+pub struct Latest(Arc<[u8]>);
+
+impl Latest {
+    /// The frame of this text, and whether others may have it.
+    pub fn frame(&mut self, text: &str) -> (Outgoing, bool) {
+        let frame = frame(text);
+        let is_shared = *self.0 == *frame;
+        if !is_shared {
+            self.0 = frame.into();
+        }
+        (Outgoing::Frame(Arc::clone(&self.0)), is_shared)
+    }
+}
+
+fn frame(text: &str) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(text.len() + 4);
+    encode(OpCode::Data(Data::Text), text.as_bytes(), &mut frame);
+    frame
 }
 
 fn close(code: Option<CloseCode>, reason: &str, out: &mut Vec<u8>) {
@@ -65,6 +92,7 @@ fn close(code: Option<CloseCode>, reason: &str, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::v1::V1;
 
     fn encoded(outgoing: &Outgoing) -> Vec<u8> {
         let mut bytes = vec![b'-'];
@@ -76,8 +104,8 @@ mod tests {
     fn frames_are_those_of_the_rfc() {
         let long = "x".repeat(126);
         for (outgoing, want) in [
-            (Outgoing::Text("{}".into()), b"-\x81\x02{}".to_vec()),
-            (Outgoing::Text(long.as_str().into()), [b"-\x81\x7e\x00\x7e", long.as_bytes()].concat()),
+            (Outgoing::text("{}"), b"-\x81\x02{}".to_vec()),
+            (Outgoing::text(&long), [b"-\x81\x7e\x00\x7e", long.as_bytes()].concat()),
             (Outgoing::Pong(b"x".to_vec()), b"-\x8a\x01x".to_vec()),
             (Outgoing::Close(CloseCode::Policy, "no".into()), b"-\x88\x04\x03\xf0no".to_vec()),
             (Outgoing::CloseBack(Some(CloseCode::Normal)), b"-\x88\x02\x03\xe8".to_vec()),
@@ -85,15 +113,14 @@ mod tests {
         ] {
             assert_eq!(encoded(&outgoing), want, "{outgoing:?}");
         }
-        let Err(complaint) = crate::v1::parse("\u{1}") else { panic!() };
+        let complaint = Complaint::Unreadable(vec![1]);
         let text = br#"{"error":"invalid_json","message":null,"cause":"\u0001"}"#;
-        assert_eq!(encoded(&Outgoing::Complaint(Box::new(complaint)))[3..], text[..]);
+        assert_eq!(encoded(&Outgoing::Complaint(&V1, complaint.into()))[3..], text[..]);
     }
 
     #[test]
     fn what_waits_is_what_was_sent() {
-        let Err(complaint) = crate::v1::parse(vec![1; 8192]) else { panic!() };
-        let outgoing = Outgoing::Complaint(Box::new(complaint));
+        let outgoing = Outgoing::Complaint(&V1, Complaint::Unreadable(vec![1; 8192]).into());
         assert!(encoded(&outgoing).len() > 6 * 8192);
         assert!(outgoing.waiting_bytes(false) < 8192 + 256);
     }

@@ -16,7 +16,7 @@ use buzzer_server::log::audit::Audit;
 use buzzer_server::log::{self, ChainHash, Fingerprint, Line, Verifier};
 use buzzer_server::record::{Fact, Record};
 use buzzer_server::state::State;
-use buzzer_server::v1;
+use buzzer_server::wire::v1;
 use buzzer_tests::harness::daemon::binary;
 use buzzer_tests::{Session, left_out};
 

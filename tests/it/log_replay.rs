@@ -10,7 +10,7 @@ use buzzer_core::time::Micros;
 use buzzer_server::log::decode;
 use buzzer_server::record::{Fact, Record};
 use buzzer_server::state::State;
-use buzzer_server::v1;
+use buzzer_server::wire::v1;
 use buzzer_tests::harness::daemon::binary;
 use buzzer_tests::{Client, Daemon, Home, log};
 use rustix::process::Signal;

@@ -57,3 +57,4 @@ mod ties;
 mod v1;
 mod websocket;
 mod window;
+mod wire;

@@ -156,8 +156,8 @@ impl Running {
     }
 
     fn connect(&mut self) {
-        let request = buzzer_server::v1::parse(r#"{"command":"connect","pool":"desk"}"#).unwrap();
-        let client = buzzer_server::outbox::ClientId(1);
+        let request = buzzer_server::wire::v1::parse(r#"{"command":"connect","pool":"desk"}"#).unwrap();
+        let client = buzzer_server::game::ClientId(1);
         self.mediator.handle_request(client, "somebody", request, KernelTime::from_us(self.now_us));
         self.append();
     }

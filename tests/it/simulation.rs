@@ -16,7 +16,7 @@ use buzzer_server::mediator::{Announced, Mediator, Output};
 use buzzer_server::pool::PoolSpec;
 use buzzer_server::record::{DeviceDelay, Fact, Record};
 use buzzer_server::state::State;
-use buzzer_server::v1;
+use buzzer_server::wire::v1;
 use buzzer_tests::harness::attachment::{frame, key};
 use buzzer_tests::harness::clock::Still;
 use proptest::prelude::*;
@@ -109,9 +109,9 @@ impl World {
         while let Some(output) = self.mediator.poll_output() {
             match output {
                 Output::Record(record) => self.records.push(record),
-                Output::TellAll(text, except) => {
+                Output::TellAll(news, except) => {
                     assert!(except.is_empty());
-                    self.told.push(text);
+                    self.told.push(v1::event(&news));
                 }
                 other => panic!("{other:?}"),
             }

@@ -1,6 +1,6 @@
-//! One WebSocket client. In: what it sends, and its place in the outbox. Out: its messages one by one, and frames to it.
-//! Guarantee: never blocks; one request at a time is under way, and what comes behind it waits; while anything is unsent nothing
-//! more is read; what it does wrong ends this client only, with the close code that RFC 6455 section 7.4.1 has for it.
+//! The connection of a WebSocket client. In: what it sends, and what its [`Session`] has for it. Out: its requests one by one, and
+//! frames to it. Guarantee: never blocks; while anything is unsent nothing more is read; what it does wrong ends this client only,
+//! with the close code that RFC 6455 section 7.4.1 has for it.
 
 mod sending;
 
@@ -8,22 +8,16 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
 
-use buzzer_core::time::{KernelTime, Micros};
+use buzzer_core::time::KernelTime;
 use mio::net::TcpStream;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::handshake::{Discarded, discard};
 use crate::frames::{Decoder, FRAME_BYTES_MAX, Item};
-use crate::outbox::{Cursor, Outbox};
-use crate::outgoing::Outgoing;
-use crate::pace::Pace;
-
-/// Messages that may wait behind a `connect`.
-const PARKED_MAX: usize = 64;
-/// Requests a second, for ever.
-const REQUESTS_PER_SECOND: u64 = 50;
-/// The same, with 100 at once by a client that has been silent.
-const REQUESTS: Pace = Pace::new(100, Micros::from_us(1_000_000 / REQUESTS_PER_SECOND));
+use crate::game::{Answer, Request};
+use crate::outbox::Outbox;
+use crate::outgoing::{Latest, Outgoing};
+use crate::wire::session::{self, REQUESTS_PER_SECOND, Session};
 
 /// Memory that all clients use in turn.
 #[derive(Debug)]
@@ -45,14 +39,10 @@ impl Default for Scratch {
 pub struct Client {
     stream: TcpStream,
     decoder: Decoder,
-    cursor: Cursor<Outgoing>,
+    session: Session,
     /// Taken from the outbox and not sent; of the first, `sent` bytes are.
     taken: VecDeque<Outgoing>,
     sent: usize,
-    /// Messages behind the one that is not answered yet.
-    parked: VecDeque<Vec<u8>>,
-    unanswered: bool,
-    pace: Pace,
     peer: String,
     /// Its socket takes nothing.
     blocked: bool,
@@ -79,8 +69,8 @@ enum State {
 /// What a client sent.
 #[derive(Debug)]
 pub enum Heard {
-    /// A message. It is to be answered.
-    Message(Vec<u8>),
+    /// A request. It is to be answered.
+    Request(Request),
     /// Nothing for now; how the client stands.
     Nothing(Standing),
 }
@@ -106,18 +96,15 @@ pub enum Standing {
 
 impl Client {
     /// A client whose upgrade is written; `tail` came behind its head.
-    pub fn new(stream: TcpStream, tail: &[u8], cursor: Cursor<Outgoing>, peer: String) -> Self {
+    pub fn new(stream: TcpStream, tail: &[u8], session: Session, peer: String) -> Self {
         let mut decoder = Decoder::default();
         decoder.feed(tail);
         Self {
             stream,
             decoder,
-            cursor,
+            session,
             taken: VecDeque::new(),
             sent: 0,
-            parked: VecDeque::new(),
-            unanswered: false,
-            pace: REQUESTS,
             peer,
             blocked: false,
             readable: true,
@@ -147,8 +134,8 @@ impl Client {
     }
 
     /// Whether nothing waits for it, here or in its socket's buffer.
-    pub fn is_told(&self, outbox: &Outbox<Outgoing>) -> bool {
-        !self.blocked && self.taken.is_empty() && outbox.is_told(&self.cursor)
+    pub fn is_told(&self, outbox: &Outbox) -> bool {
+        !self.blocked && self.taken.is_empty() && outbox.is_told(self.session.cursor())
     }
 
     /// Whether it is on its way out.
@@ -159,12 +146,11 @@ impl Client {
     /// What is kept for it alone.
     pub fn waiting_bytes(&self) -> usize {
         let taken: usize = self.taken.iter().map(|frame| frame.waiting_bytes(true)).sum();
-        let parked: usize = self.parked.iter().map(|message| size_of::<Vec<u8>>() + message.capacity()).sum();
-        self.decoder.waiting_bytes() + taken + parked + self.cursor.private_bytes()
+        self.decoder.waiting_bytes() + taken + self.session.waiting_bytes()
     }
 
-    /// Its next message, at most one frame's bytes being read.
-    pub fn hear(&mut self, scratch: &mut Scratch, now: KernelTime) -> Heard {
+    /// Its next request, at most one frame's bytes being read.
+    pub fn hear(&mut self, outbox: &Outbox, scratch: &mut Scratch, now: KernelTime) -> Heard {
         if matches!(self.state, State::Deaf | State::Shut) {
             return Heard::Nothing(match discard(&mut self.stream) {
                 Discarded::Waiting => Standing::Idle,
@@ -176,19 +162,28 @@ impl Client {
         if self.is_unsent() {
             return Heard::Nothing(Standing::Idle);
         }
-        if !self.unanswered
-            && let Some(message) = self.parked.pop_front()
-        {
-            self.unanswered = true;
-            return Heard::Message(message);
+        if let Some(heard) = self.session.hear_parked(outbox) {
+            return self.heard(heard);
         }
         if self.state == State::Leaving {
-            return Heard::Nothing(if self.unanswered { Standing::Idle } else { Standing::Unsent });
+            let is_answered = self.session.is_answered();
+            return Heard::Nothing(if is_answered { Standing::Unsent } else { Standing::Idle });
         }
-        self.decode(scratch, now)
+        self.decode(outbox, scratch, now)
     }
 
-    fn decode(&mut self, scratch: &mut Scratch, now: KernelTime) -> Heard {
+    fn heard(&mut self, heard: session::Heard) -> Heard {
+        Heard::Nothing(match heard {
+            session::Heard::Request(request) => return Heard::Request(request),
+            session::Heard::Complaint => Standing::Unsent,
+            session::Heard::Parked => Standing::More,
+            session::Heard::Full => {
+                self.close_deaf(CloseCode::Policy, "too many requests behind a connect".into())
+            }
+        })
+    }
+
+    fn decode(&mut self, outbox: &Outbox, scratch: &mut Scratch, now: KernelTime) -> Heard {
         let mut has_read = false;
         loop {
             let item = match self.decoder.next_item() {
@@ -219,21 +214,13 @@ impl Client {
                     return Heard::Nothing(self.leave(Outgoing::CloseBack(code)));
                 }
                 _ if self.state == State::Closing => {}
-                _ if !self.pace.take(now) => {
+                _ if !self.session.may_ask(now) => {
                     let reason = format!("at most {REQUESTS_PER_SECOND} requests a second");
                     return Heard::Nothing(self.leave(Outgoing::Close(CloseCode::Policy, reason.into())));
                 }
-                Item::Message(message) if !self.unanswered => {
-                    self.unanswered = true;
-                    return Heard::Message(message);
-                }
-                Item::Message(_) if self.parked.len() >= PARKED_MAX => {
-                    let reason = "too many requests behind a connect";
-                    return Heard::Nothing(self.close_deaf(CloseCode::Policy, reason.into()));
-                }
                 Item::Message(message) => {
-                    self.parked.push_back(message);
-                    return Heard::Nothing(Standing::More);
+                    let heard = self.session.hear(message, outbox);
+                    return self.heard(heard);
                 }
                 Item::Ping(payload) => {
                     self.taken.push_back(Outgoing::Pong(payload));
@@ -248,7 +235,7 @@ impl Client {
     fn read(&mut self, scratch: &mut Scratch) -> Option<Standing> {
         match self.stream.read(&mut scratch.input) {
             // It sends no more, and may still read the answers.
-            Ok(0) if self.state == State::Open && (self.unanswered || !self.parked.is_empty()) => {
+            Ok(0) if self.state == State::Open && !self.session.is_answered() => {
                 Some(self.leave(Outgoing::CloseBack(None)))
             }
             Ok(0) => Some(Standing::Gone),
@@ -272,18 +259,16 @@ impl Client {
         Standing::Closing
     }
 
-    /// Its request is answered with this.
-    pub fn answer(&mut self, outbox: &Outbox<Outgoing>, answer: Outgoing, is_shared: bool) {
-        self.unanswered = false;
+    /// Its request is answered.
+    pub fn answer(&mut self, answer: &Answer, latest: &mut Latest, outbox: &Outbox) {
         if matches!(self.state, State::Open | State::Leaving) {
-            let bytes = answer.waiting_bytes(is_shared);
-            outbox.tell(&mut self.cursor, answer, bytes);
+            self.session.answer(answer, latest, outbox);
         }
     }
 
     /// Whether something is to be sent before more is read.
     fn is_unsent(&self) -> bool {
-        self.blocked || !self.taken.is_empty() || self.cursor.has_private()
+        self.blocked || !self.taken.is_empty() || self.session.cursor().has_private()
     }
 
     /// Ends it with a close frame, behind the one that is half sent.
@@ -301,9 +286,7 @@ impl Client {
             self.last = None;
             self.taken.truncate(usize::from(self.sent > 0));
             self.taken.push_back(Outgoing::Close(code, reason));
-            self.cursor.forget_private();
-            self.parked = VecDeque::new();
-            self.unanswered = false;
+            self.session.end();
             self.state = state;
         } else if state == State::Deaf && self.state == State::Closing {
             self.state = state;

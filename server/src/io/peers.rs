@@ -11,7 +11,6 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use buzzer_core::time::{KernelTime, Micros};
 use mio::net::TcpListener;
@@ -25,9 +24,10 @@ use super::client::{Client, Scratch, Standing};
 use super::handshake::Handshake;
 use super::share::Share;
 use crate::admission::Admission;
+use crate::game::ClientId;
 use crate::http::Access;
-use crate::outbox::{ClientId, Outbox};
-use crate::outgoing::Outgoing;
+use crate::outbox::Outbox;
+use crate::outgoing::Latest;
 
 /// A peer that is to close has this long.
 const CLOSE_US: Micros = Micros::from_ms(2000);
@@ -54,9 +54,8 @@ pub struct Peers {
     /// How many of `to_serve` were there when all were told something last.
     to_serve_first: usize,
     gone: Vec<ClientId>,
-    outbox: Outbox<Outgoing>,
-    /// The latest answer: one that is equal shares it.
-    answer: Arc<str>,
+    outbox: Outbox,
+    latest: Latest,
     scratch: Scratch,
     /// Nobody is to stay: why.
     ended: Option<(CloseCode, Cow<'static, str>)>,
@@ -116,7 +115,7 @@ impl Peers {
             to_serve_first: 0,
             gone: Vec::new(),
             outbox: Outbox::default(),
-            answer: Arc::from(""),
+            latest: Latest::default(),
             scratch: Scratch::default(),
             ended: None,
             patient: false,

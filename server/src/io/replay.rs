@@ -142,7 +142,7 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
             let (seq, clients) = (self.player.state().seq(), self.peers.clients());
             self.peers.advance(now, |_| page(seq, clients));
             let player = &mut self.player;
-            self.peers.read(now, |client, _, request| player.handle_request(client, request, now));
+            self.peers.read(now, |client, by, request| player.handle_request(client, by, request, now));
             for client in self.peers.take_gone() {
                 self.player.handle_client_gone(client);
             }
@@ -256,11 +256,11 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
                     self.told.push_front(output);
                     break;
                 }
-                Output::TellAll(text, except) => {
-                    self.peers.tell_all(text, except);
+                Output::TellAll(news, except) => {
+                    self.peers.tell_all(news, except);
                     all += 1;
                 }
-                Output::Tell(client, text) => self.peers.tell(client, text),
+                Output::Tell(client, answer) => self.peers.tell(client, &answer),
                 _ => {}
             }
         }

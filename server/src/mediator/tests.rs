@@ -4,6 +4,8 @@
 use buzzer_core::event::{Buzzer, DeviceId, Flags, Garbage};
 
 use super::*;
+use crate::wire::Wire;
+use crate::wire::v1::{self, V1};
 
 mod flood;
 
@@ -24,11 +26,11 @@ struct Rig {
 fn short(output: Output) -> String {
     match output {
         Output::Record(record) => format!("record {}", fact(&record.fact)),
-        Output::TellAll(text, except) => {
+        Output::TellAll(news, except) => {
             let except: Vec<_> = except.iter().map(|client| client.0).collect();
-            format!("all but {except:?} {text}")
+            format!("all but {except:?} {}", V1.news(&news))
         }
-        Output::Tell(client, text) => format!("{} {text}", client.0),
+        Output::Tell(client, answer) => format!("{} {}", client.0, V1.answer(&answer)),
         Output::Want(slot) => format!("want {slot}"),
         Output::Unwant(slot) => format!("unwant {slot}"),
         Output::Ended(device) => format!("ended {device}"),

@@ -7,17 +7,15 @@
 
 use std::collections::VecDeque;
 
-use buzzer_core::time::{KernelTime, Micros};
+use buzzer_core::time::KernelTime;
 
+use crate::game::connects::{Connects, Pending};
+use crate::game::request::names;
+use crate::game::{Answer, ClientId, Request};
 use crate::mediator::Output;
-use crate::outbox::ClientId;
 use crate::pool_id::PoolId;
 use crate::record::{Fact, Record};
 use crate::state::{News, State};
-use crate::v1::{self, Request};
-
-/// How long a `connect` may take, as live.
-const CONNECT_US: Micros = Micros::from_ms(5000);
 
 /// A pool that the recording tells of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,21 +32,14 @@ pub struct Player {
     state: State,
     /// In the order in which the recording names them.
     pools: Vec<PoolKnown>,
-    pending: Vec<Pending>,
+    connects: Connects,
     out: VecDeque<Output>,
-}
-
-#[derive(Debug)]
-struct Pending {
-    client: ClientId,
-    pool: PoolId,
-    deadline: KernelTime,
 }
 
 impl Player {
     /// A replay of a recording that tells of these pools.
     pub fn new(pools: Vec<PoolKnown>) -> Self {
-        Self { state: State::default(), pools, pending: Vec::new(), out: VecDeque::new() }
+        Self { state: State::default(), pools, connects: Connects::default(), out: VecDeque::new() }
     }
 
     /// The state at this point of the recording.
@@ -63,7 +54,7 @@ impl Player {
 
     /// When [`Player::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<KernelTime> {
-        self.pending.iter().map(|pending| pending.deadline).min()
+        self.connects.due()
     }
 
     /// A record from before what is played: it counts for the state, and nobody is told.
@@ -75,108 +66,80 @@ impl Player {
     pub fn play(&mut self, record: &Record) {
         let mut news: Vec<News> = Vec::new();
         self.state.apply(record, |item| news.push(item));
-        let askers = match &record.fact {
-            Fact::Connect { pool, .. } => self.take_pending(|pending| pending.pool == *pool),
-            Fact::Refuse { pool, .. } => self.take_pending(|pending| pending.pool.as_str() == *pool),
-            _ => Vec::new(),
+        let decided = match &record.fact {
+            Fact::Connect { pool, .. } => self.connects.take(|pending| pending.pool == *pool),
+            Fact::Refuse { pool, .. } => self.connects.take(|pending| pending.pool.as_str() == *pool),
+            _ => None,
         };
+        let askers = decided.map(|pending| pending.askers).unwrap_or_default();
         // As live: who asked has the result, with all buzzers, in place of the events.
-        self.out.extend(news.iter().map(|item| Output::TellAll(v1::event(item), askers.clone())));
-        if askers.is_empty() {
-            return;
+        self.out.extend(news.into_iter().map(|item| Output::TellAll(item, askers.clone())));
+        match &record.fact {
+            Fact::Refuse { message, .. } => self.answer(&askers, &Answer::Refused(message.clone())),
+            Fact::Connect { pool, .. } => self.answer(&askers, &Answer::connected(&self.state, pool)),
+            _ => {}
         }
-        let answer = match &record.fact {
-            Fact::Refuse { message, .. } => v1::connect_error(message),
-            Fact::Connect { pool, .. } => self.result(pool),
-            _ => return,
-        };
-        self.answer(&askers, &answer);
     }
 
     /// The recording is at its end.
     pub fn handle_end(&mut self) {
-        let askers = self.take_pending(|_| true);
-        self.answer(&askers, &v1::connect_error("the recording has ended"));
+        self.refuse("the recording has ended", |_| true);
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: KernelTime) {
-        let askers = self.take_pending(|pending| pending.deadline <= now);
         let text =
             "timed out: the recording connects this pool later; connect again, or replay faster (--speed)";
-        self.answer(&askers, &v1::connect_error(text));
+        self.refuse(text, |pending| pending.deadline <= now);
     }
 
     /// A client is gone.
     pub fn handle_client_gone(&mut self, client: ClientId) {
-        self.pending.retain(|pending| pending.client != client);
+        self.connects.part(client);
     }
 
-    /// A client sent a message; what it sent before is answered.
-    pub fn handle_request(&mut self, client: ClientId, request: Request, now: KernelTime) {
+    /// A client's request; what it asked for before is answered.
+    pub fn handle_request(&mut self, client: ClientId, by: &str, request: Request, now: KernelTime) {
+        let pools = self.pools.iter().map(|pool| &pool.id);
         let answer = match request {
-            Request::ListPools => {
-                let ids: Vec<&str> = self.pools.iter().map(|pool| pool.id.as_str()).collect();
-                v1::pools(&ids)
-            }
-            Request::ListBuzzers => {
-                let connected = self.pools.iter().filter(|pool| self.state.is_connected(&pool.id));
-                let pools: Vec<(&str, Vec<u16>)> = connected
-                    .map(|pool| (pool.id.as_str(), self.state.buzzers(&pool.id).into_iter().collect()))
-                    .filter(|(_, buzzers): &(_, Vec<u16>)| !buzzers.is_empty())
-                    .collect();
-                v1::buzzers(pools.iter().map(|(pool, buzzers)| (*pool, buzzers.as_slice())))
-            }
-            Request::Connect { pool } => match self.connect(&pool) {
-                Ok(answer) => answer,
-                Err(pool) => {
-                    self.pending.push(Pending { client, pool, deadline: now + CONNECT_US });
+            Request::ListPools => Answer::pools(pools),
+            Request::ListBuzzers => Answer::buzzers(&self.state, pools),
+            Request::Connect { pool } => match self.pools.iter().find(|known| known.id.as_str() == pool) {
+                None => Answer::Refused(format!("no such pool in this recording; known: {}", names(pools))),
+                Some(known) if self.state.is_connected(&known.id) => {
+                    Answer::connected(&self.state, &known.id)
+                }
+                Some(known) if known.decided_seq > self.state.seq() => {
+                    self.connects.ask(client, by, &known.id, now);
                     return;
                 }
+                Some(_) => Answer::Refused(format!(
+                    "this is a recording, and pool {pool:?} is connected neither at this point (seq {}) nor later",
+                    self.state.seq()
+                )),
             },
         };
         self.out.push_back(Output::Tell(client, answer));
     }
 
-    /// The answer to a `connect`, or the pool whose outcome has to be waited for.
-    fn connect(&self, pool: &str) -> Result<String, PoolId> {
-        let Some(known) = self.pools.iter().find(|known| known.id.as_str() == pool) else {
-            let known: Vec<&str> = self.pools.iter().map(|known| known.id.as_str()).collect();
-            let known = if known.is_empty() { "there is none".into() } else { known.join(", ") };
-            return Ok(v1::connect_error(&format!("no such pool in this recording; known: {known}")));
-        };
-        if self.state.is_connected(&known.id) {
-            return Ok(self.result(&known.id));
+    fn refuse(&mut self, why: &str, mut which: impl FnMut(&Pending) -> bool) {
+        while let Some(pending) = self.connects.take(&mut which) {
+            self.answer(&pending.askers, &Answer::Refused(why.to_owned()));
         }
-        if known.decided_seq > self.state.seq() {
-            return Err(known.id.clone());
-        }
-        Ok(v1::connect_error(&format!(
-            "this is a recording, and pool {pool:?} is connected neither at this point (seq {}) nor later",
-            self.state.seq()
-        )))
     }
 
-    fn result(&self, pool: &PoolId) -> String {
-        let buzzers: Vec<u16> = self.state.buzzers(pool).into_iter().collect();
-        v1::connect_result(pool.as_str(), &buzzers)
-    }
-
-    fn take_pending(&mut self, mut which: impl FnMut(&Pending) -> bool) -> Vec<ClientId> {
-        let taken = self.pending.extract_if(.., |pending| which(pending));
-        taken.map(|pending| pending.client).collect()
-    }
-
-    /// Answers a `connect`.
-    fn answer(&mut self, askers: &[ClientId], answer: &str) {
-        self.out.extend(askers.iter().map(|asker| Output::Tell(*asker, answer.to_owned())));
+    fn answer(&mut self, askers: &[ClientId], answer: &Answer) {
+        self.out.extend(askers.iter().map(|asker| Output::Tell(*asker, answer.clone())));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::game::connects::CONNECT_US;
     use crate::record::DeviceDelay;
+    use crate::wire::Wire;
+    use crate::wire::v1::{self, V1};
 
     const NOW: KernelTime = KernelTime::from_us(1000);
 
@@ -216,18 +179,18 @@ mod tests {
     }
 
     fn ask(player: &mut Player, client: u64, text: &str) {
-        player.handle_request(ClientId(client), v1::parse(text).unwrap(), NOW);
+        player.handle_request(ClientId(client), "somebody", v1::parse(text).unwrap(), NOW);
     }
 
     /// What was told: to whom (`all`, but not those behind a bang), and what.
     fn told(player: &mut Player) -> Vec<String> {
         let outputs = std::iter::from_fn(|| player.poll_output());
         let told = outputs.map(|output| match output {
-            Output::TellAll(text, except) => {
+            Output::TellAll(news, except) => {
                 let except: Vec<String> = except.iter().map(|client| format!("!{}", client.0)).collect();
-                format!("all{} {text}", except.concat())
+                format!("all{} {}", except.concat(), V1.news(&news))
             }
-            Output::Tell(client, text) => format!("{} {text}", client.0),
+            Output::Tell(client, answer) => format!("{} {}", client.0, V1.answer(&answer)),
             other => format!("{other:?}"),
         });
         told.collect()
@@ -288,7 +251,6 @@ mod tests {
         let mut player = player(9);
         ask(&mut player, 7, CONNECT);
         player.handle_client_gone(ClientId(7));
-        assert_eq!(player.poll_timeout(), None);
         play(&mut player, connect());
         assert_eq!(told(&mut player), [""; 0]);
     }

@@ -16,6 +16,7 @@ use buzzer_server::mediator::{Announced, Mediator, Output};
 use buzzer_server::pool::PoolSpec;
 use buzzer_server::record::{DeviceDelay, Fact, Record};
 use buzzer_server::state::State;
+use buzzer_server::wire::v1;
 use buzzer_tests::harness::attachment::key;
 
 use super::dice::Dice;
@@ -594,7 +595,7 @@ impl Threads {
         while let Some(output) = self.mediator.poll_output() {
             match output {
                 Output::Record(record) => self.records.push(record),
-                Output::TellAll(text, except) if except.is_empty() => self.told.push(text),
+                Output::TellAll(news, except) if except.is_empty() => self.told.push(v1::event(&news)),
                 other => return Err(format!("the mediator wants {other:?}")),
             }
         }

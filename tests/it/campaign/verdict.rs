@@ -8,7 +8,7 @@ use buzzer_core::stamp::Stamps;
 use buzzer_server::log::{self, ChainHash};
 use buzzer_server::record::{Fact, Record};
 use buzzer_server::state::State;
-use buzzer_server::v1;
+use buzzer_server::wire::v1;
 use sha2::{Digest, Sha256};
 
 use super::script::{Delay, Life};

@@ -1,4 +1,4 @@
-//! The outgoing side of a client. In: its place in the outbox, and a socket that takes something. Out: frames, whole and in order.
+//! The outgoing side of a client. In: its session, and a socket that takes something. Out: frames, whole and in order.
 //! Guarantee: bytes are made when the socket can take them and are not kept: of a frame that is half sent the place is known,
 //! and its bytes are made again.
 
@@ -19,7 +19,7 @@ const WRITES_MAX: usize = 4;
 
 impl Client {
     /// Sends it what waits for it, until its socket takes no more or others are to have their turn.
-    pub fn serve(&mut self, outbox: &Outbox<Outgoing>, scratch: &mut Scratch) -> Standing {
+    pub fn serve(&mut self, outbox: &mut Outbox, scratch: &mut Scratch) -> Standing {
         for _ in 0..WRITES_MAX {
             if !self.gather(outbox, scratch) {
                 return Standing::Lost;
@@ -36,7 +36,7 @@ impl Client {
     }
 
     /// Makes bytes of what is to be sent next; false if the outbox has it no more.
-    fn gather(&mut self, outbox: &Outbox<Outgoing>, scratch: &mut Scratch) -> bool {
+    fn gather(&mut self, outbox: &mut Outbox, scratch: &mut Scratch) -> bool {
         let Scratch { output, frames, .. } = scratch;
         output.clear();
         frames.clear();
@@ -50,11 +50,10 @@ impl Client {
             has_room = add(frame);
         }
         while has_room && matches!(self.state, State::Open | State::Leaving) {
-            match outbox.next(&mut self.cursor) {
+            match self.session.next(outbox) {
                 Next::Frame(frame) => has_room = add(frame),
                 Next::Done => {
-                    if !self.unanswered
-                        && self.parked.is_empty()
+                    if self.session.is_answered()
                         && let Some(last) = self.last.take()
                     {
                         self.state = State::Deaf;
@@ -108,7 +107,7 @@ impl Client {
             self.taken = VecDeque::new();
         }
         match self.state {
-            State::Open if self.readable || !self.parked.is_empty() || self.decoder.waiting_bytes() > 0 => {
+            State::Open if self.readable || self.session.is_parked() || self.decoder.waiting_bytes() > 0 => {
                 Standing::More
             }
             State::Open => Standing::Idle,

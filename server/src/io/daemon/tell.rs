@@ -68,11 +68,11 @@ impl Daemon {
             let Some(output) = self.told.pop_front() else { break };
             done += 1;
             match output {
-                Output::TellAll(text, except) => {
-                    self.peers.tell_all(text, except);
+                Output::TellAll(news, except) => {
+                    self.peers.tell_all(news, except);
                     all += 1;
                 }
-                Output::Tell(client, text) => self.peers.tell(client, text),
+                Output::Tell(client, answer) => self.peers.tell(client, &answer),
                 Output::Detach(device) => {
                     self.ask_reader(ReaderRequest::Detach(DeviceId::new(device)));
                 }

@@ -12,12 +12,14 @@ use mio::net::TcpStream;
 use mio::{Interest, Token};
 
 use super::{CLOSE_US, Peer, Peers, Speaks};
+use crate::game::ClientId;
 use crate::http::{Refusal, Route};
 use crate::io::client::Client;
 use crate::io::handshake::{Handshake, Page, Step};
 use crate::io::listen;
 use crate::io::share::Share;
-use crate::outbox::ClientId;
+use crate::wire::session::Session;
+use crate::wire::v1::V1;
 
 /// A request head must come within this time.
 const HEAD_US: Micros = Micros::from_ms(5000);
@@ -111,7 +113,7 @@ impl Peers {
             Step::WebSocket(stream, tail) => {
                 self.client_ids += 1;
                 let id = ClientId(self.client_ids);
-                let client = Client::new(stream, &tail, self.outbox.join(id), peer);
+                let client = Client::new(stream, &tail, Session::new(id, &V1, &self.outbox), peer);
                 self.peers[key].speaks = Speaks::WebSocket(Box::new(client), id);
                 self.clients.insert(id, key);
                 self.admission.leave(key);

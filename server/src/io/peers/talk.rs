@@ -2,20 +2,17 @@
 //! client, and frames. Guarantee: reading and sending have a share of a turn each; every client has its turn before one that comes
 //! back for more.
 
-use std::sync::Arc;
-
 use buzzer_core::time::KernelTime;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::{Peers, Speaks};
+use crate::game::{Answer, ClientId, Request};
 use crate::io::client::{Heard, Standing};
 use crate::io::share::Share;
-use crate::outbox::ClientId;
-use crate::outgoing::Outgoing;
-use crate::v1::{self, Request};
+use crate::state::News;
 
-/// Messages of one client in one go; then the others have their turn.
-const MESSAGES_MAX: usize = 4;
+/// Requests of one client in one go; then the others have their turn.
+const REQUESTS_MAX: usize = 4;
 
 impl Peers {
     /// Reads from clients and gives what they ask for.
@@ -42,19 +39,12 @@ impl Peers {
         peer.reading = false;
         let Speaks::WebSocket(client, id) = &mut peer.speaks else { return };
         let mut standing = Standing::More;
-        for place in 0..MESSAGES_MAX {
+        for place in 0..REQUESTS_MAX {
             if place > 0 && !share.has_time() {
                 break;
             }
-            match client.hear(&mut self.scratch, now) {
-                Heard::Message(message) => match v1::parse(message) {
-                    Ok(request) => asked(*id, client.peer(), request),
-                    Err(complaint) => {
-                        client.answer(&self.outbox, Outgoing::Complaint(complaint.into()), false);
-                        standing = Standing::Unsent;
-                        break;
-                    }
-                },
+            match client.hear(&self.outbox, &mut self.scratch, now) {
+                Heard::Request(request) => asked(*id, client.peer(), request),
                 Heard::Nothing(found) => {
                     standing = found;
                     break;
@@ -65,8 +55,8 @@ impl Peers {
     }
 
     /// Tells all clients but these.
-    pub fn tell_all(&mut self, text: String, except: Vec<ClientId>) {
-        self.outbox.tell_all(Outgoing::Text(text.into()), except);
+    pub fn tell_all(&mut self, news: News, except: Vec<ClientId>) {
+        self.outbox.tell_all(news, except);
     }
 
     /// After [`Peers::tell_all`]: there is something for every client.
@@ -81,14 +71,10 @@ impl Peers {
     }
 
     /// Answers one client.
-    pub fn tell(&mut self, id: ClientId, text: String) {
+    pub fn tell(&mut self, id: ClientId, answer: &Answer) {
         let Some(key) = self.clients.get(&id).copied() else { return };
-        let is_shared = *self.answer == *text;
-        if !is_shared {
-            self.answer = text.into();
-        }
         if let Speaks::WebSocket(client, _) = &mut self.peers[key].speaks {
-            client.answer(&self.outbox, Outgoing::Text(Arc::clone(&self.answer)), is_shared);
+            client.answer(answer, &mut self.latest, &self.outbox);
             self.queue_serve(key);
             self.weigh(key);
         }
@@ -128,7 +114,7 @@ impl Peers {
         if client.is_blocked() {
             return;
         }
-        let standing = client.serve(&self.outbox, &mut self.scratch);
+        let standing = client.serve(&mut self.outbox, &mut self.scratch);
         self.stand(key, standing, now);
     }
 }

@@ -1,59 +1,51 @@
-//! The seed's WebSocket messages, version 1, to the letter. In: a client's message. Out: a [`Request`], or
-//! the [`Complaint`] that answers it; and the texts of everything the mediator says. Guarantee: the keys and their
-//! order are the seed's; nothing is added.
+//! The seed's WebSocket messages, version 1, to the letter. In: a client's message, and what the mediator says. Out: a [`Request`] or
+//! a [`Complaint`], and texts. Guarantee: the keys and their order are the seed's; nothing is added.
 
 use serde::Serialize;
 use serde_json::Value;
 
+use super::{Complaint, Wire};
+use crate::game::{Answer, Request};
+use crate::pool_id::PoolId;
 use crate::state::News;
 
-/// What a client asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// `{"list":"buzzers"}`
-    ListBuzzers,
-    /// `{"list":"pools"}`
-    ListPools,
-    /// `{"command":"connect","pool":…}`
-    Connect {
-        /// The pool, as it was sent.
-        pool: String,
-    },
-}
+/// The version.
+#[derive(Debug)]
+pub struct V1;
 
-/// Why a message is no request. It keeps the message as it came; a text is made of it when it is sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Complaint {
-    /// It is no JSON text.
-    InvalidJson(Vec<u8>),
-    /// It is none of those that are known.
-    UnknownCommand(Vec<u8>),
-    /// A field has the wrong type, or is missing.
-    InvalidDataType {
-        /// The field.
-        field: &'static str,
-        /// What it should have been.
-        expected: &'static str,
-    },
-}
+impl Wire for V1 {
+    fn name(&self) -> &'static str {
+        "buzzer.v1"
+    }
 
-impl Complaint {
-    /// The error message.
-    pub fn text(&self) -> String {
-        match self {
-            Self::InvalidJson(raw) => error("invalid_json", None, Some(&String::from_utf8_lossy(raw))),
-            Self::UnknownCommand(raw) => error("unknown_command", None, Some(&String::from_utf8_lossy(raw))),
-            Self::InvalidDataType { field, expected } => {
-                error("invalid_data_type", Some(&format!("{field}: expected {expected}")), Some(field))
+    fn read(&self, message: Vec<u8>) -> Result<Request, Complaint> {
+        parse(message)
+    }
+
+    fn news(&self, news: &News) -> String {
+        event(news)
+    }
+
+    fn answer(&self, answer: &Answer) -> String {
+        match answer {
+            Answer::Pools(pools) => text(&Response { response: "pools", pools }),
+            Answer::Buzzers(pools) => {
+                let pools: Vec<_> =
+                    pools.iter().map(|(pool, buzzers)| PoolBuzzers { pool, buzzers }).collect();
+                text(&Response { response: "buzzers", pools: &pools })
             }
+            Answer::Connected(pool, buzzers) => text(&ConnectResult { result: "connect", pool, buzzers }),
+            Answer::Refused(message) => error("connect", Some(message), None),
         }
     }
 
-    /// How long the message is that it keeps.
-    pub const fn waiting_bytes(&self) -> usize {
-        match self {
-            Self::InvalidJson(raw) | Self::UnknownCommand(raw) => raw.capacity(),
-            Self::InvalidDataType { .. } => 0,
+    fn complaint(&self, complaint: &Complaint) -> String {
+        match complaint {
+            Complaint::Unreadable(raw) => error("invalid_json", None, Some(&String::from_utf8_lossy(raw))),
+            Complaint::Unknown(raw) => error("unknown_command", None, Some(&String::from_utf8_lossy(raw))),
+            Complaint::InvalidField { field, expected } => {
+                error("invalid_data_type", Some(&format!("{field}: expected {expected}")), Some(field))
+            }
         }
     }
 }
@@ -68,13 +60,13 @@ struct ErrorMessage<'a> {
 #[derive(Serialize)]
 struct Event<'a, B: Serialize> {
     event: &'a str,
-    pool: &'a str,
+    pool: &'a PoolId,
     buzzer: B,
 }
 
 #[derive(Serialize)]
 struct PoolBuzzers<'a> {
-    pool: &'a str,
+    pool: &'a PoolId,
     buzzers: &'a [u16],
 }
 
@@ -87,7 +79,7 @@ struct Response<'a, P: Serialize> {
 #[derive(Serialize)]
 struct ConnectResult<'a> {
     result: &'a str,
-    pool: &'a str,
+    pool: &'a PoolId,
     buzzers: &'a [u16],
 }
 
@@ -103,14 +95,14 @@ fn text(message: &impl Serialize) -> String {
 pub fn parse(raw: impl Into<Vec<u8>>) -> Result<Request, Complaint> {
     let raw = raw.into();
     match serde_json::from_slice(&raw) {
-        Err(_) => Err(Complaint::InvalidJson(raw)),
-        Ok(message) => request(&message).unwrap_or(Err(Complaint::UnknownCommand(raw))),
+        Err(_) => Err(Complaint::Unreadable(raw)),
+        Ok(message) => request(&message).unwrap_or(Err(Complaint::Unknown(raw))),
     }
 }
 
 /// `None`: it is none that is known.
 fn request(message: &Value) -> Option<Result<Request, Complaint>> {
-    let wrong_type = |field, expected| Some(Err(Complaint::InvalidDataType { field, expected }));
+    let wrong_type = |field, expected| Some(Err(Complaint::InvalidField { field, expected }));
     let Value::Object(message) = message else { return None };
     let (field, asked) = match (message.get("list"), message.get("command")) {
         (Some(list), None) => ("list", list),
@@ -133,35 +125,12 @@ fn error(error: &str, message: Option<&str>, cause: Option<&str>) -> String {
     text(&ErrorMessage { error, message, cause })
 }
 
-/// The error `connect`.
-pub fn connect_error(message: &str) -> String {
-    error("connect", Some(message), None)
-}
-
-/// The success of `connect`.
-pub fn connect_result(pool: &str, buzzers: &[u16]) -> String {
-    text(&ConnectResult { result: "connect", pool, buzzers })
-}
-
-/// The answer to `list pools`.
-pub fn pools(pools: &[&str]) -> String {
-    text(&Response { response: "pools", pools })
-}
-
-/// The answer to `list buzzers`.
-pub fn buzzers<'a>(pools: impl Iterator<Item = (&'a str, &'a [u16])>) -> String {
-    let pools: Vec<_> = pools.map(|(pool, buzzers)| PoolBuzzers { pool, buzzers }).collect();
-    text(&Response { response: "buzzers", pools: &pools })
-}
-
 /// What every client is told.
 pub fn event(news: &News) -> String {
     match news {
-        News::Buzz { pool, buzzer } => text(&Event { event: "buzz", pool: pool.as_str(), buzzer }),
-        News::Connected { pool, buzzer } => text(&Event { event: "connected", pool: pool.as_str(), buzzer }),
-        News::Disconnected { pool, buzzer } => {
-            text(&Event { event: "disconnected", pool: pool.as_str(), buzzer })
-        }
+        News::Buzz { pool, buzzer } => text(&Event { event: "buzz", pool, buzzer }),
+        News::Connected { pool, buzzer } => text(&Event { event: "connected", pool, buzzer }),
+        News::Disconnected { pool, buzzer } => text(&Event { event: "disconnected", pool, buzzer }),
     }
 }
 
@@ -171,7 +140,7 @@ mod tests {
 
     fn answer(raw: &str) -> String {
         match parse(raw) {
-            Err(complaint) => complaint.text(),
+            Err(complaint) => V1.complaint(&complaint),
             Ok(request) => panic!("{raw} is {request:?}"),
         }
     }
@@ -224,21 +193,31 @@ mod tests {
         let Err(complaint) = parse(b"{\"list\":\"\xff\"}") else { panic!() };
         let want =
             "{\"error\":\"invalid_json\",\"message\":null,\"cause\":\"{\\\"list\\\":\\\"\u{fffd}\\\"}\"}";
-        assert_eq!(complaint.text(), want);
+        assert_eq!(V1.complaint(&complaint), want);
     }
 
     #[test]
     fn messages_are_the_seeds_to_the_letter() {
-        let pool: crate::pool_id::PoolId = "a\"b".parse().unwrap();
+        let pool: PoolId = "a\"b".parse().unwrap();
+        let named = |id: &str| id.parse::<PoolId>().unwrap();
         let told = |news| event(&news);
         for (got, want) in [
-            (pools(&["x", "y"]), r#"{"response":"pools","pools":["x","y"]}"#),
             (
-                buzzers([("x", &[1, 2][..])].into_iter()),
+                V1.answer(&Answer::Pools(vec![named("x"), named("y")])),
+                r#"{"response":"pools","pools":["x","y"]}"#,
+            ),
+            (
+                V1.answer(&Answer::Buzzers(vec![(named("x"), vec![1, 2])])),
                 r#"{"response":"buzzers","pools":[{"pool":"x","buzzers":[1,2]}]}"#,
             ),
-            (connect_result("x", &[]), r#"{"result":"connect","pool":"x","buzzers":[]}"#),
-            (connect_error("why"), r#"{"error":"connect","message":"why","cause":null}"#),
+            (
+                V1.answer(&Answer::Connected(named("x"), vec![])),
+                r#"{"result":"connect","pool":"x","buzzers":[]}"#,
+            ),
+            (
+                V1.answer(&Answer::Refused("why".into())),
+                r#"{"error":"connect","message":"why","cause":null}"#,
+            ),
             (
                 told(News::Buzz { pool: pool.clone(), buzzer: 3 }),
                 r#"{"event":"buzz","pool":"a\"b","buzzer":3}"#,
