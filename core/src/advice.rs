@@ -20,6 +20,13 @@ pub(crate) enum Aim {
     Node,
 }
 
+/// The match that means this device and as few of the others as can be.
+pub fn exact_match(device: &Identity, others: &[&Identity]) -> Match {
+    let has_parts = others.iter().any(|other| other.is_same_unit(device));
+    let aim = if has_parts { Aim::Node } else { Aim::Unit };
+    narrow(device, others, &[], aim).0
+}
+
 /// The match that means `device` and as few as can be of `rivals`, then of `others`; and how many rivals it leaves out. The
 /// first of equals: the shortest, then by serial number or address, then (for a unit) by port, then by name.
 pub(crate) fn narrow(

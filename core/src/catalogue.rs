@@ -19,7 +19,45 @@ use std::ops::RangeInclusive;
 use crate::delay::curves;
 use crate::delay::models::{Curve, Model, Standing};
 use crate::identity::Identity;
-use crate::profile::{BUZZ_WIRELESS, Layout, Needs, Profile};
+
+pub(crate) const BUZZ_WIRELESS: &str = "buzz-wireless";
+
+/// Which buttons known hardware has (its rules: `profile.rs`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profile {
+    pub(crate) name: &'static str,
+    pub(crate) layout: Layout,
+    /// What is made for play is known to be a buzzer; what sends keys may be anything.
+    pub(crate) known: bool,
+}
+
+/// Which of a device's keys are buzzers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// Four handsets on one node; the big red button of each.
+    BuzzReds,
+    /// The buttons of a joystick, gamepad or encoder; no stick, no hat.
+    Buttons,
+    /// Whatever is wired to it, modifiers among it: arcade encoders send them for a player's first buttons.
+    Wired,
+    /// Every key but modifiers and locks.
+    EveryKey,
+}
+
+/// What a node must look like to have a profile of the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    Buttons,
+    Keys,
+    Typing,
+}
+
+impl Profile {
+    /// That of a model.
+    pub(crate) const fn of_model(needs: Needs, name: &'static str, layout: Layout) -> Self {
+        Self { name, layout, known: matches!(needs, Needs::Buttons) }
+    }
+}
 
 /// What is known of some products of a vendor.
 #[derive(Debug)]

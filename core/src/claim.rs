@@ -6,7 +6,6 @@ use std::fmt;
 
 use wildmatch::WildMatch;
 
-use crate::advice::{self, Aim};
 use crate::delay;
 use crate::event::Buzzer;
 use crate::identity::Identity;
@@ -158,13 +157,6 @@ impl Claim {
             None => natural_keys(device),
         }
     }
-}
-
-/// The match that means this device and as few of the others as can be.
-pub fn exact_match(device: &Identity, others: &[&Identity]) -> Match {
-    let has_parts = others.iter().any(|other| other.is_same_unit(device));
-    let aim = if has_parts { Aim::Node } else { Aim::Unit };
-    advice::narrow(device, others, &[], aim).0
 }
 
 /// Which key of a device is which buzzer where no configuration says it.

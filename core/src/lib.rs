@@ -7,7 +7,7 @@
 //!
 //! Deliberately absent: pools, clients, files. Everything outside [`io`] is pure: time is an argument.
 
-mod advice;
+pub mod advice;
 pub mod assign;
 pub mod cadence;
 pub mod catalogue;

@@ -5,47 +5,16 @@
 //! Where neither configuration nor profile says which key is which buzzer, **every key** but modifiers and locks is one:
 //! buzzers 1 to n in ascending key code ([`every_key`]).
 
-use crate::catalogue::{self, CATALOGUE};
+use crate::catalogue::{self, BUZZ_WIRELESS, CATALOGUE, Layout, Needs, Profile};
 use crate::event::Buzzer;
 use crate::identity::{BUS_VIRTUAL, Identity};
 use crate::keys::{KeyBits, KeyCode, KeyMap};
 use crate::kind;
 
-/// Known hardware.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Profile {
-    name: &'static str,
-    layout: Layout,
-    known: bool,
-}
-
-/// Which of a device's keys are buzzers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Layout {
-    /// Four handsets on one node; the big red button of each.
-    BuzzReds,
-    /// The buttons of a joystick, gamepad or encoder; no stick, no hat.
-    Buttons,
-    /// Whatever is wired to it, modifiers among it: arcade encoders send them for a player's first buttons.
-    Wired,
-    /// Every key but modifiers and locks.
-    EveryKey,
-}
-
 const BTN_TRIGGER: u16 = 0x120;
 const BTN_TRIGGER_HAPPY1: u16 = 0x2c0;
 /// Each handset has five buttons, the red one first (`hid-sony.c`, `buzz_keymap`).
 const BUZZ_BUTTONS: u16 = 5;
-
-pub(crate) const BUZZ_WIRELESS: &str = "buzz-wireless";
-
-/// What a node must look like to have a profile of the catalogue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Needs {
-    Buttons,
-    Keys,
-    Typing,
-}
 
 const GENERIC_GAMEPAD: Profile = Profile { name: "gamepad", layout: Layout::Buttons, known: true };
 const GENERIC_JOYSTICK: Profile = Profile { name: "joystick", layout: Layout::Buttons, known: true };
@@ -78,11 +47,6 @@ pub(crate) fn known_model(device: &Identity) -> Option<Profile> {
 }
 
 impl Profile {
-    /// That of a model: what has pad buttons is made for play, what sends keys may be anything.
-    pub(crate) const fn of_model(needs: Needs, name: &'static str, layout: Layout) -> Self {
-        Self { name, layout, known: matches!(needs, Needs::Buttons) }
-    }
-
     /// Its name, as `devices` and a pool's default id show it.
     pub const fn name(&self) -> &'static str {
         self.name

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use buzzer_core::advice::exact_match;
 use buzzer_core::assign::remarks::{Advice, Place, Remark};
-use buzzer_core::claim::{Match, exact_match};
+use buzzer_core::claim::Match;
 use buzzer_core::identity::Identity;
 use buzzer_server::config::Config;
 
