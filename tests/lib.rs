@@ -15,6 +15,7 @@ pub mod harness {
     pub mod left_out;
     pub mod log_command;
     pub mod machine;
+    pub mod pipes;
     pub mod raw;
     pub mod reader;
     pub mod session;

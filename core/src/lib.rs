@@ -23,6 +23,7 @@ mod key_names;
 pub mod keys;
 pub mod kind;
 pub mod lights;
+pub mod merge;
 pub mod order;
 pub mod pair;
 pub mod profile;

@@ -25,6 +25,35 @@ pub const READER_US: Micros = Micros::from_ms(1);
 /// A run delay that fits into that as well: the thread is not the only one of its processor.
 const ORDINARY_US: Micros = Micros::from_us(250);
 
+/// For how long the thread may have had something to do, and did not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// So long, as the kernel counts it.
+    Counted(Micros),
+    /// It was stopped (SIGSTOP, a debugger, a freezer). When that began nobody knows: at the mark at the earliest.
+    Stopped(Micros),
+    /// The kernel keeps no count.
+    Unknown,
+}
+
+impl Late {
+    /// What is certainly no more than that, and counted.
+    pub fn counted_us(self) -> Option<Micros> {
+        match self {
+            Self::Counted(us) => Some(us),
+            Self::Stopped(_) | Self::Unknown => None,
+        }
+    }
+
+    /// How old a true stamp can be because of it. Without a count none is believed to be old: a stale one never wins.
+    pub fn excuse_us(self) -> Micros {
+        match self {
+            Self::Counted(us) | Self::Stopped(us) => us,
+            Self::Unknown => Micros::ZERO,
+        }
+    }
+}
+
 /// One wait.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wait {

@@ -1,4 +1,4 @@
-//! The whole way from bytes to frames without a kernel: streams, order, mediator, with time as a number. In: every
+//! The whole way from bytes to frames without a kernel: the pass, mediator, with time as a number. In: every
 //! interleaving of a few events, and random ones of many. Out: records and messages. Guarantee: each run also replays its
 //! own records, so that what was told and what the log says can never differ; and nothing here depends on a clock.
 
@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use buzzer_core::decode::Record as Input;
 use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Gone, Kind};
 use buzzer_core::keys::{KeyBits, KeyMap};
-use buzzer_core::order::{Order, Released};
+use buzzer_core::merge::source::{Attachment, Request};
+use buzzer_core::order::Order;
 use buzzer_core::stamp::Stamps;
-use buzzer_core::stream::{Stream, StreamOptions};
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::log;
 use buzzer_server::mediator::{Announced, Mediator, Output};
@@ -18,7 +18,7 @@ use buzzer_server::record::{DeviceDelay, Fact, Record};
 use buzzer_server::state::State;
 use buzzer_server::wire::v1;
 use buzzer_tests::harness::attachment::{frame, key};
-use buzzer_tests::harness::clock::Still;
+use buzzer_tests::harness::pipes::Pipes;
 use proptest::prelude::*;
 
 /// When the devices are attached, µs.
@@ -35,8 +35,8 @@ fn start() -> Fact {
 
 /// Everything between descriptors and disk.
 struct World {
-    streams: Vec<Stream>,
-    order: Order,
+    pipes: Pipes,
+    devices: usize,
     mediator: Mediator,
     records: Vec<Record>,
     /// What all clients are told.
@@ -49,8 +49,8 @@ impl World {
     fn new(devices: u32, stamps: Stamps, settle_us: u64) -> Self {
         let pool = PoolSpec { id: "desk".parse().unwrap(), autoconnect: true, slots: None };
         let mut world = Self {
-            streams: Vec::new(),
-            order: Order::new(Micros::from_us(settle_us)),
+            pipes: Pipes::new(settle_us),
+            devices: devices as usize,
             mediator: Mediator::new(State::default(), vec![pool], start(), at(START)),
             records: Vec::new(),
             told: Vec::new(),
@@ -69,43 +69,38 @@ impl World {
                     curve: None,
                 },
             );
-            world.streams.push(Stream::new(&StreamOptions {
+            world.pipes.post(Request::Attach(Attachment {
                 device: DeviceId::new(device),
+                fd: device as usize,
                 stamps,
                 since: at(START),
                 drained: at(START),
                 keys: KeyMap::new((1..=8).map(|n| (key(n), Buzzer(device as u16 * 10 + n)))),
-                held: KeyBits::NONE,
                 debounce_us: Micros::ZERO,
-                settle_us: Micros::from_us(settle_us),
+                held: KeyBits::NONE,
+                read_ahead: Vec::new(),
             }));
-            let attached =
-                Event { at: at(START), device: DeviceId::new(device), more: false, kind: Kind::Attached };
-            world.order.push(attached, stamps != Stamps::Receipt);
         }
-        world.release(START + settle_us);
+        world.pass(START + settle_us);
         world.told.clear();
         world
     }
 
-    /// A device's bytes are read in the pass that began at `now`.
-    fn read(&mut self, device: usize, bytes: &[u8], now: u64) {
-        let (stream, order) = (&mut self.streams[device], &mut self.order);
-        let stamped = stream.stamps() != Stamps::Receipt;
-        stream.feed(bytes, &Still(at(now)), &mut |event| order.push(event, stamped)).unwrap();
+    /// A device has these bytes to read.
+    fn write(&mut self, device: usize, bytes: &[u8]) {
+        self.pipes.write(device, bytes);
     }
 
-    /// The pass that began at `now` has drained every device.
-    fn release(&mut self, now: u64) {
-        let (mediator, draws) = (&mut self.mediator, &mut self.draws);
-        let released = self.order.release(at(now), |event| {
-            mediator.handle_event(event, || {
-                *draws += 1;
-                draws.to_be_bytes()
+    /// A pass at `now`, and the server behind it.
+    fn pass(&mut self, now: u64) {
+        let (events, next) = self.pipes.pass(at(now));
+        assert!(!next.again, "all is read in one pass");
+        for event in events {
+            self.mediator.handle_event(event, || {
+                self.draws += 1;
+                self.draws.to_be_bytes()
             });
-            true
-        });
-        assert!(matches!(released, Released::AllDue(_)));
+        }
         while let Some(output) = self.mediator.poll_output() {
             match output {
                 Output::Record(record) => self.records.push(record),
@@ -121,13 +116,13 @@ impl World {
     /// Has all keys up shortly before `base`, forgets what was recorded and told so far, and takes the first seed again.
     fn begin(&mut self, base: u64) {
         let up = at(base - 500);
-        for device in 0..self.streams.len() {
+        for device in 0..self.devices {
             let mut records: Vec<Input> = (1..=4).map(|n| Input::key(up, key(n), false)).collect();
             records.push(Input::report(up));
             let bytes: Vec<u8> = records.iter().flat_map(|record| record.to_bytes()).collect();
-            self.read(device, &bytes, base - 500);
+            self.write(device, &bytes);
         }
-        self.release(base);
+        self.pass(base);
         self.records.clear();
         self.told.clear();
         self.draws = 0;
@@ -141,8 +136,8 @@ impl World {
             let n = next[*device];
             next[*device] += 1;
             now += 1;
-            self.read(*device, &frame(at(base + STAMPS[*device][n]), key(1 + n as u16), true), now);
-            self.release(now);
+            self.write(*device, &frame(at(base + STAMPS[*device][n]), key(1 + n as u16), true));
+            self.pass(now);
         }
         now
     }
@@ -263,7 +258,7 @@ fn interleavings_within_the_window_are_told_as_one_order_from_bytes_to_frames() 
         world.begin(base);
         let end = world.play(order, base, base + 71);
         assert_eq!(world.told.len(), 0, "all are held for W");
-        world.release(end + W);
+        world.pass(end + W);
         let presses = world.presses();
         assert!(presses.iter().all(|(_, _, late)| !late));
         assert_eq!(presses.iter().map(|(us, ..)| us - base).collect::<Vec<_>>(), sorted);
@@ -322,12 +317,12 @@ proptest! {
             now += wakes.next().unwrap();
             let ready = rest.partition_point(|(seen, ..)| *seen <= now);
             for (_, device, bytes) in &rest[..ready] {
-                world.read(*device, bytes, now);
+                world.write(*device, bytes);
             }
             rest = &rest[ready..];
-            world.release(now);
+            world.pass(now);
         }
-        world.release(now + 10 * settle_us + 1);
+        world.pass(now + 10 * settle_us + 1);
         let presses = world.presses();
         prop_assert!(presses.iter().all(|(_, _, late)| !late), "{:?}", presses);
         stamps.sort_unstable();
@@ -351,10 +346,10 @@ proptest! {
                 pressed[*device] += 1;
                 // Whatever the sender says about the time.
                 let hit = [frame(at(n.into()), key(n), true), frame(at(0), key(n), false)].concat();
-                world.read(*device, &hit, now);
+                world.write(*device, &hit);
             }
             sizes.extend(vec![now; devices.len()]);
-            world.release(now);
+            world.pass(now);
         }
         let presses = world.presses();
         prop_assert_eq!(presses.iter().map(|(us, ..)| *us).collect::<Vec<_>>(), sizes);
@@ -378,9 +373,9 @@ proptest! {
             if !std::mem::replace(&mut there[device as usize], false) {
                 continue;
             }
-            let kind = Kind::Detached(Gone::Unplugged);
-            world.order.push(Event { at: at(now), device: DeviceId::new(device), more: false, kind }, true);
-            world.release(now + 20);
+            world.pipes.end(device as usize, Gone::Unplugged);
+            world.pass(now);
+            world.pass(now + 20);
         }
         let left: Vec<u16> = (0..4).filter(|d| there[*d]).flat_map(|d| (1..=8).map(move |n| d as u16 * 10 + n)).collect();
         let buzzers = world.mediator.state().buzzers(&"desk".parse().unwrap());

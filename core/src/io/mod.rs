@@ -1,7 +1,6 @@
 //! Everything below may make a system call; nothing outside this folder may.
 
 pub mod devices;
-mod drain;
 pub mod endpoint;
 pub mod evdev_node;
 pub mod hotplug;

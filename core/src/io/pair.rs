@@ -12,7 +12,6 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use rustix::io::Errno;
 
-use super::drain::Clock;
 use super::evdev_node::Node;
 use super::measure::MeasureError;
 use super::run_delay::RunDelay;
@@ -20,6 +19,7 @@ use super::sys;
 use crate::decode::RECORD_BYTES;
 use crate::event::{Buzzer, DeviceId, Event, Flags, Kind};
 use crate::keys::KeyMap;
+use crate::merge::pass::Clock;
 use crate::stamp::Stamps;
 use crate::stream::{Stream, StreamOptions};
 use crate::time::{KernelTime, Micros};
@@ -80,7 +80,8 @@ impl Watched {
                 Ok(len) => len,
             };
             // No stamp here is the reader's, so nothing asks what its waits prove.
-            let clock = Clock { pass, read: sys::now(), run_delay, waits: &Waits::default() };
+            let (read, late) = (sys::now(), || run_delay.since_mark());
+            let clock = Clock { pass, read, waits: &Waits::default(), late };
             let fed = self.stream.feed(&bytes[..len], &clock, &mut |event| seen.extend(of(event)));
             fed.map_err(|garbage| io::Error::new(io::ErrorKind::InvalidData, garbage.to_string()))?;
         }

@@ -1,17 +1,14 @@
-//! The reader thread: from ready descriptors to the ring. In: sources ([`Attachment`]) handed over by other threads,
-//! and whatever their descriptors give. Out: events in the ring, in kernel-time order, and one wake-up per batch.
-//! Guarantee: the thread sleeps only in `poll`, without a timeout; nothing here opens a device, writes a file or
-//! knows a client. Per pass it takes at most 64 reads from a source, and requests only while there is room for what they
-//! make, so a flooding source cannot starve the rest; what it has not been read of
-//! holds up the rest for W at most, or three passes, or until that is read which the kernel kept while the reader was short
-//! ([`crate::stamp::is_short`]).
+//! The reader thread: from ready descriptors to the ring. In: sources ([`Attachment`](crate::io::source::Attachment)) handed
+//! over by other threads, and what their descriptors give. Out: events in the ring, and one wake-up per batch. Guarantee: the
+//! thread sleeps only in `poll`, without a timeout; nothing here opens a device, writes a file or knows a client, and nothing
+//! here decides: what is read, held and let go is the business of [`crate::merge::pass`].
 //!
-//! A pass: read the clock (T), drain the sources, let go of what is due at T - W ([`crate::order`]), arm the timer
-//! for the next due stamp. The clock is read *before* draining; the order's proof stands on that. Where a source has no stamps
-//! of its own, the clock is read before each wait too, and a look that does not sleep precedes one that may ([`crate::waits`]).
+//! The clock of a pass is read behind the wait and before the first source. Where a source has no stamps of its own, the clock
+//! is read before each wait too, and a look that does not sleep precedes one that may ([`crate::waits`]).
 
-use std::io::{self, Cursor};
+use std::io;
 use std::num::NonZeroU64;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -19,30 +16,25 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
+use rustix::io::Errno;
 use rustix::thread::sched_getcpu;
 
-use crate::event::{DeviceId, Event, Gone, Kind};
-use crate::io::drain::{Drained, Out, Reads, Source, drain};
+use crate::event::{Event, Gone};
 use crate::io::mailbox::Mailbox;
 use crate::io::reader_stats::ReaderStats;
 use crate::io::run_delay::RunDelay;
-use crate::io::source::{Attachment, ReaderRequest};
+use crate::io::source::ReaderRequest;
 use crate::io::sys;
 use crate::io::timer::Timer;
-use crate::order::{Order, Released, WAITING_MAX};
+use crate::keys::KeyBits;
+use crate::merge::pass::{Pass, READS_MAX};
+use crate::merge::source::{Sink, Sources, Unread};
 use crate::ring::Sender;
-use crate::stamp::{Stamps, is_short};
-use crate::stream::{Stream, StreamOptions};
 use crate::time::{KernelTime, Micros};
-use crate::waits::{Wait, Waits};
+use crate::waits::{Late, Wait};
 
 /// Requests that can wait for the reader.
 const REQUESTS_MAX: usize = 1024;
-/// Requests taken in one pass: each costs as much as some reads.
-const PASS_REQUESTS_MAX: usize = 64;
-/// With a full ring there is nothing to wait for but time: the server is draining it.
-const RETRY_US: Micros = Micros::from_ms(1);
-
 /// Sources that one wait can name.
 const READY_MAX: usize = 256;
 
@@ -90,22 +82,10 @@ pub fn spawn(
     let own_requests = requests.clone();
     let timer = Timer::new(poll.registry(), TIMER)?;
     let reader = move |run_delay| Reader {
-        poll,
-        requests: own_requests,
+        pass: Pass::new(settle_us, READS_MAX),
+        descriptors: Descriptors { poll, requests: own_requests, run_delay },
+        outlet: Outlet { ring, wake_server, stats },
         timer,
-        settle_us,
-        sources: Vec::new(),
-        first: 0,
-        out: Out { order: Order::new(settle_us), stats, sources: 0 },
-        ring,
-        wake_server,
-        pass: KernelTime::ZERO,
-        ring_full: None,
-        heap_full: None,
-        short: false,
-        waits: Waits::default(),
-        run_delay,
-        stopping: false,
     };
     let (tell, told) = mpsc::channel();
     let body = move || {
@@ -124,28 +104,23 @@ pub fn spawn(
 }
 
 struct Reader {
+    /// A slot's number is its mio token.
+    pass: Pass<OwnedFd>,
+    descriptors: Descriptors,
+    outlet: Outlet,
+    timer: Timer,
+}
+
+struct Descriptors {
     poll: Poll,
     requests: Mailbox<ReaderRequest>,
-    timer: Timer,
-    settle_us: Micros,
-    /// A slot's number is its mio token; a free slot is reused.
-    sources: Vec<Option<Source>>,
-    /// The slot whose turn it is to be read first.
-    first: usize,
-    out: Out,
+    run_delay: RunDelay,
+}
+
+struct Outlet {
     ring: Sender,
     wake_server: Arc<Waker>,
-    /// The clock of this pass; rises with every pass, so that two passes never stamp alike.
-    pass: KernelTime,
-    /// While the ring is full: whose event found no room, and the most that waited.
-    ring_full: Option<(DeviceId, usize)>,
-    /// While the heap is full, until half of it is free again: the first device that was not read, and since when.
-    heap_full: Option<(DeviceId, KernelTime)>,
-    /// Until this pass it could not read as it should.
-    short: bool,
-    waits: Waits,
-    run_delay: RunDelay,
-    stopping: bool,
+    stats: Arc<ReaderStats>,
 }
 
 impl Reader {
@@ -153,54 +128,36 @@ impl Reader {
         let mut events = Events::with_capacity(READY_MAX);
         let mut busy = false;
         loop {
-            let (began, slept) = self.wait(&mut events, busy);
-            let last = self.pass;
-            self.pass = sys::now().max(last + Micros::from_us(1));
+            let (began, slept) = self.descriptors.wait(&mut events, busy, self.pass.must_look());
             let complete = events.iter().count() < READY_MAX;
-            self.waits.end(Wait { began, pass: self.pass, slept, complete });
-            let has_room = self.ring_full.is_none() && self.heap_full.is_none();
-            self.short = is_short(self.pass.since(last), has_room);
+            let wait = Wait { began, pass: sys::now(), slept, complete };
             let core = u32::try_from(sched_getcpu()).unwrap_or(0);
-            self.out.stats.core.store(core, Ordering::Relaxed);
+            self.outlet.stats.core.store(core, Ordering::Relaxed);
             for event in &events {
                 match event.token() {
                     // Requests are taken in every pass; a look into an empty box is one lock.
                     WAKE => {}
                     TIMER => self.timer.acknowledge(),
                     // An unplug comes as an error without `is_readable`: every event means "read".
-                    Token(slot) => {
-                        if let Some(Some(source)) = self.sources.get_mut(slot) {
-                            source.ready = true;
-                        }
-                    }
+                    Token(slot) => self.pass.set_ready(slot),
                 }
             }
-            let shared_out = self.take_requests();
-            busy = self.pass();
-            // A request that found no room waits for the events that have it, hence for the timer.
-            let may_go_on = shared_out || self.out.order.waiting() == 0;
-            busy |= may_go_on && !self.stopping && !self.requests.is_empty();
-            if !busy && self.has(|stamps| stamps != Stamps::Sender) {
-                // Behind the wake-up of the server, because after an idle time this takes as long as a press (13 µs
-                // with cold caches).
-                let late = self.run_delay.mark();
-                self.waits.settle(late.counted_us());
-            }
-            if (self.stopping && self.out.order.waiting() == 0) || self.ring.is_abandoned() {
+            let next = self.pass.pass(wait, &mut self.descriptors, &mut self.outlet);
+            if next.is_over || self.outlet.ring.is_abandoned() {
                 return;
             }
+            self.timer.arm(next.due);
+            busy = next.again;
         }
     }
+}
 
-    fn has(&self, of: impl Fn(Stamps) -> bool) -> bool {
-        self.sources.iter().flatten().any(|source| of(source.stream.stamps()))
-    }
-
-    /// Waits for something to do, if there is nothing: the clock before, and whether it slept though it had found nothing to
+impl Descriptors {
+    /// Waits for something to do, unless it is `busy`: the clock before, and whether it slept though it had found nothing to
     /// read in a look behind that clock.
-    fn wait(&mut self, events: &mut Events, busy: bool) -> (KernelTime, bool) {
+    fn wait(&mut self, events: &mut Events, busy: bool, must_look: bool) -> (KernelTime, bool) {
         let began = sys::now();
-        let looks = busy || self.has(|stamps| stamps == Stamps::Receipt);
+        let looks = busy || must_look;
         if looks {
             self.poll(events, Some(Duration::ZERO));
             if busy || !events.is_empty() {
@@ -224,183 +181,94 @@ impl Reader {
             Ok(()) => true,
         }
     }
+}
 
-    /// Takes requests while they have room; whether the pass has had its share of them.
-    fn take_requests(&mut self) -> bool {
-        for _ in 0..PASS_REQUESTS_MAX {
-            if self.stopping {
-                return false;
-            }
-            let out = &self.out;
-            // The end of a source has its place already.
-            let request = self.requests.take_if(|request| match request {
-                ReaderRequest::Attach(attachment) => {
-                    out.has_room_for_source(attachment.held_buzzers().count())
-                }
-                ReaderRequest::Detach(_) | ReaderRequest::Stop => true,
-            });
-            match request {
-                None => return false,
-                Some(ReaderRequest::Attach(attachment)) => self.attach(attachment),
-                Some(ReaderRequest::Detach(device)) => {
-                    let slot = self.sources.iter().position(|source| {
-                        source.as_ref().is_some_and(|source| source.stream.device() == device)
-                    });
-                    if let Some(slot) = slot {
-                        self.detach(slot, Gone::Released);
-                    }
-                }
-                Some(ReaderRequest::Stop) => {
-                    self.stopping = true;
-                    for slot in 0..self.sources.len() {
-                        self.detach(slot, Gone::Released);
-                    }
-                }
-            }
-        }
-        true
+impl Sources for Descriptors {
+    type Fd = OwnedFd;
+
+    fn take_request(&mut self, may: impl FnOnce(&ReaderRequest) -> bool) -> Option<ReaderRequest> {
+        self.requests.take_if(may)
     }
 
-    fn attach(&mut self, attachment: Attachment) {
-        let stamped = attachment.stamps != Stamps::Receipt;
-        let (device, since, drained) = (attachment.device, attachment.since, attachment.drained);
-        let event = |kind| Event { at: since, device, more: false, kind };
-        self.out.push(event(Kind::Attached), stamped);
-        for buzzer in attachment.held_buzzers() {
-            self.out.push(event(Kind::Held { buzzer }), stamped);
-        }
-        self.out.sources += 1;
-        let Attachment { fd, stamps, keys, debounce_us, held, read_ahead, .. } = attachment;
-        let settle_us = self.settle_us;
-        let options = StreamOptions { device, stamps, since, drained, keys, held, debounce_us, settle_us };
-        let stream = Stream::new(&options);
-        let slot = self.sources.iter().position(Option::is_none).unwrap_or(self.sources.len());
-        let registered =
-            self.poll.registry().register(&mut SourceFd(&sys::raw(&fd)), Token(slot), Interest::READABLE);
-        if slot == self.sources.len() {
-            self.sources.push(None);
-        }
-        // Edge-triggered: what came before the registration is found by reading once.
-        self.sources[slot] = Some(Source { fd, stream, read_ahead: Cursor::new(read_ahead), ready: true });
-        if let Err(error) = registered {
-            self.detach(slot, Gone::Failed(error.raw_os_error().unwrap_or(0)));
-        }
+    fn has_requests(&self) -> bool {
+        !self.requests.is_empty()
     }
 
-    fn detach(&mut self, slot: usize, gone: Gone) {
-        let Some(source) = self.sources[slot].take() else { return };
+    fn watch(&mut self, fd: &OwnedFd, slot: usize) -> Result<(), Gone> {
+        let registry = self.poll.registry();
+        registry.register(&mut SourceFd(&sys::raw(fd)), Token(slot), Interest::READABLE).map_err(gone)
+    }
+
+    fn close(&mut self, fd: OwnedFd) {
         // It may never have been registered; closing the descriptor takes it out of epoll anyway.
-        let _ = self.poll.registry().deregister(&mut SourceFd(&sys::raw(&source.fd)));
-        let stamped = source.stream.stamps() != Stamps::Receipt;
-        // Behind everything the device ever said.
-        let at = sys::now().max(source.stream.read_up_to());
-        let device = source.stream.device();
-        self.out.sources -= 1;
-        self.out.push(Event { at, device, more: false, kind: Kind::Detached(gone) }, stamped);
+        let _ = self.poll.registry().deregister(&mut SourceFd(&sys::raw(&fd)));
     }
 
-    /// One pass; whether another must follow at once.
-    fn pass(&mut self) -> bool {
-        // A stamp from elsewhere may be older than another's that epoll named first, so all of these are drained; the
-        // reader's own stamps cannot, so of those only the ones that have something.
-        let mut drained_at = self.pass;
-        let mut busy = false;
-        let mut unread = None;
-        let mut reads = Reads::of_a_pass();
-        for slot in (self.first..self.sources.len()).chain(0..self.first) {
-            let Some(source) = &mut self.sources[slot] else { continue };
-            let stamped = source.stream.stamps() != Stamps::Receipt;
-            if !stamped && !source.ready {
-                continue;
-            }
-            if !self.out.has_room() {
-                unread = unread.or(Some((slot, source.stream.device())));
-            }
-            if self.short {
-                source.stream.set_short(self.pass);
-            }
-            match drain(source, self.pass, (&self.run_delay, &self.waits), &mut reads, &mut self.out) {
-                Drained::Empty => {
-                    source.ready = false;
-                    source.stream.set_drained(self.pass);
+    fn read(&mut self, fd: &OwnedFd, bytes: &mut [u8]) -> Result<usize, Unread> {
+        loop {
+            match rustix::io::read(fd, &mut *bytes) {
+                Err(Errno::INTR) => {}
+                read => {
+                    return read.map_err(|errno| match errno {
+                        Errno::AGAIN => Unread::Empty,
+                        Errno::CONNRESET => Unread::Gone(Gone::Closed),
+                        errno => Unread::Gone(gone(errno.into())),
+                    });
                 }
-                Drained::More => {
-                    source.ready = true;
-                    source.stream.set_backlog();
-                    busy = true;
-                    if stamped && let Some(up_to) = source.stream.holds_at(self.pass, self.settle_us) {
-                        drained_at = drained_at.min(up_to);
-                    }
-                }
-                Drained::Gone(gone) => self.detach(slot, gone),
             }
         }
-        if let Some((slot, device)) = unread {
-            if self.heap_full.is_none() {
-                self.out.stats.heap_full.fetch_add(1, Ordering::Relaxed);
-                self.heap_full = Some((device, self.pass));
-            }
-            // A full heap must not wait for what it keeps from being read: it lets go of all it has, and what was still
-            // unread comes late and says so. Who was not read is the first to be read when there is room.
-            self.first = slot;
-            drained_at = self.pass + self.settle_us;
-        } else if self.out.order.waiting() < WAITING_MAX / 2
-            && let Some((device, since)) = self.heap_full.take()
-        {
-            // Not before there is room again for good, or a flood would make a record of every other pass.
-            let full_us = u32::try_from(self.pass.since(since).as_us()).unwrap_or(u32::MAX);
-            let kind = Kind::HeapFull { full_us };
-            self.out.push(Event { at: self.pass, device, more: false, kind }, false);
-        }
-        // A full heap is waited out with the timer, not by spinning.
-        busy & self.release(drained_at)
     }
 
-    /// Lets go of what is due, wakes the server, arms the timer. Whether there was room for all of it.
-    fn release(&mut self, drained_at: KernelTime) -> bool {
-        let mut published = false;
-        let mut waiting_for_room = None;
-        let (ring, stats, pass) = (&mut self.ring, &self.out.stats, self.pass);
-        let released = self.out.order.release(drained_at, |event| {
-            if !ring.push(event) {
-                waiting_for_room = Some(event.device);
-                return false;
-            }
-            published = true;
-            stats.count(event, pass);
-            true
-        });
-        if published && self.ring.must_wake() {
+    fn clock_behind(&mut self, _fd: &OwnedFd, _read: usize) -> KernelTime {
+        sys::now()
+    }
+
+    fn key_state(&mut self, fd: &OwnedFd) -> Result<KeyBits, Gone> {
+        sys::key_state(fd).map_err(gone)
+    }
+
+    fn now(&mut self) -> KernelTime {
+        sys::now()
+    }
+
+    fn late(&self) -> Late {
+        self.run_delay.since_mark()
+    }
+
+    fn mark(&mut self) -> Late {
+        self.run_delay.mark()
+    }
+}
+
+/// Why a source can be read no longer.
+fn gone(error: io::Error) -> Gone {
+    match error.raw_os_error() {
+        Some(errno) if errno == Errno::NODEV.raw_os_error() => Gone::Unplugged,
+        errno => Gone::Failed(errno.unwrap_or(0)),
+    }
+}
+
+impl Sink for Outlet {
+    fn push(&mut self, event: Event, pass: KernelTime) -> bool {
+        let has_room = self.ring.push(event);
+        if has_room {
+            self.stats.count(event, pass);
+        }
+        has_room
+    }
+
+    fn wake(&mut self) {
+        if self.ring.must_wake() {
             // Fails only if the eventfd's counter is full, which is a pending wake-up too.
             let _ = self.wake_server.wake();
         }
-        match released {
-            Released::AllDue(due) => {
-                if self.out.has_room_for_own()
-                    && let Some((device, waiting_max)) = self.ring_full.take()
-                {
-                    let waiting_max = u32::try_from(waiting_max).unwrap_or(u32::MAX);
-                    let kind = Kind::RingFull { waiting_max };
-                    self.out.push(Event { at: self.pass, device, more: false, kind }, false);
-                    self.timer.arm(Some(self.pass));
-                } else {
-                    self.timer.arm(due);
-                }
-                true
-            }
-            Released::NoRoom => {
-                let waiting = self.out.order.waiting();
-                match (&mut self.ring_full, waiting_for_room) {
-                    (Some((_, waiting_max)), _) => *waiting_max = waiting.max(*waiting_max),
-                    (none, Some(device)) => {
-                        self.out.stats.ring_full.fetch_add(1, Ordering::Relaxed);
-                        *none = Some((device, waiting));
-                    }
-                    (None, None) => {}
-                }
-                self.timer.arm(Some(sys::now() + RETRY_US));
-                false
-            }
-        }
+    }
+
+    fn ring_is_full(&mut self) {
+        self.stats.ring_full.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn heap_is_full(&mut self) {
+        self.stats.heap_full.fetch_add(1, Ordering::Relaxed);
     }
 }

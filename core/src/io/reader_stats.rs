@@ -31,7 +31,14 @@ pub struct ReaderStats {
 impl ReaderStats {
     /// Counts an event that was handed over in the pass of that time.
     pub fn count(&self, event: Event, pass: KernelTime) {
-        let Kind::Press { flags, back_us, .. } = event.kind else { return };
+        let (flags, back_us) = match event.kind {
+            Kind::Press { flags, back_us, .. } => (flags, back_us),
+            Kind::Gap { .. } => {
+                self.gaps.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            _ => return,
+        };
         self.presses.fetch_add(1, Ordering::Relaxed);
         if flags.has(Flags::LATE) {
             self.late.fetch_add(1, Ordering::Relaxed);

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use crate::io::sys;
 use crate::time::{KernelTime, Micros};
+use crate::waits::Late;
 
 /// A kernel that has this is PREEMPT_RT. There a thread sleeps for a spinlock too, so how often it slept says nothing.
 const REALTIME: &str = "/sys/kernel/realtime";
@@ -33,35 +34,6 @@ struct Counts {
     waited_us: u64,
     /// How often it was let run.
     slices: u64,
-}
-
-/// For how long the thread may have had something to do, and did not run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Late {
-    /// So long, as the kernel counts it.
-    Counted(Micros),
-    /// It was stopped (SIGSTOP, a debugger, a freezer). When that began nobody knows: at the mark at the earliest.
-    Stopped(Micros),
-    /// The kernel keeps no count.
-    Unknown,
-}
-
-impl Late {
-    /// What is certainly no more than that, and counted.
-    pub fn counted_us(self) -> Option<Micros> {
-        match self {
-            Self::Counted(us) => Some(us),
-            Self::Stopped(_) | Self::Unknown => None,
-        }
-    }
-
-    /// How old a true stamp can be because of it. Without a count none is believed to be old: a stale one never wins.
-    pub fn excuse_us(self) -> Micros {
-        match self {
-            Self::Counted(us) | Self::Stopped(us) => us,
-            Self::Unknown => Micros::ZERO,
-        }
-    }
 }
 
 impl RunDelay {

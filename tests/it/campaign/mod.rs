@@ -3,6 +3,7 @@
 //! `BUZZERD_SEED=… cargo test -p buzzer-tests --test it campaign` plays exactly that world again.
 
 mod dice;
+mod kernel;
 mod node;
 mod script;
 mod small;

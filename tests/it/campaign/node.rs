@@ -11,7 +11,7 @@ use buzzer_core::time::KernelTime;
 use buzzer_tests::harness::attachment::key;
 
 use super::dice::Dice;
-use super::script::{End, Frame, Life, Said};
+use super::script::{End, Frame, Life, Said, World, fault};
 
 /// Records that a socket holds for its reader.
 const SOCKET_RECORDS: usize = (208 << 10) / RECORD_BYTES;
@@ -45,6 +45,8 @@ pub(crate) struct Node {
     /// A bit for each key that is down.
     down: u16,
     dice: Dice,
+    /// Its reads end anywhere, within reports too.
+    cuts: bool,
     /// Its socket is full, so its sender waits.
     waits: bool,
     /// Frames of which a press was lost.
@@ -52,10 +54,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(life: Life, seed: u64) -> Self {
-        let dice = Dice::new(seed, [6, life.slot, life.since]);
+    pub(crate) fn new(life: Life, world: World) -> Self {
+        let dice = Dice::new(world.seed, [6, life.slot, life.since]);
         let down = life.held;
-        Self { life, next: 0, queue: VecDeque::new(), sent: 0, down, dice, waits: false, lost: Vec::new() }
+        let (queue, cuts) = (VecDeque::new(), world.has(fault::CUT));
+        Self { life, next: 0, queue, sent: 0, down, dice, cuts, waits: false, lost: Vec::new() }
     }
 
     fn is_kernel(&self) -> bool {
@@ -120,7 +123,7 @@ impl Node {
 
     /// Reads at most 64 records at `now`.
     pub(crate) fn read(&mut self, now: u64) -> Read {
-        let over = self.life.end.filter(|(us, _)| *us <= now);
+        let over = self.life.end.filter(|(us, end)| *us <= now && *end != End::LetGo);
         if over.is_some() && self.is_kernel() {
             // What was not read goes with the device.
             self.publish(now);
@@ -137,6 +140,8 @@ impl Node {
         let all = self.queue.len().min(64) * RECORD_BYTES - self.sent;
         let mut room = if !self.is_kernel() && self.dice.one_in(4) {
             self.dice.between(1, all as u64) as usize
+        } else if self.cuts && self.dice.one_in(2) {
+            (self.dice.between(1, 5) as usize * RECORD_BYTES - self.sent).min(all)
         } else {
             all
         };

@@ -37,9 +37,13 @@ pub(crate) mod fault {
     pub(crate) const STILL: u32 = 1 << 15;
     /// The reader is stopped: it knows that, and not for how long.
     pub(crate) const STOP: u32 = 1 << 16;
+    /// The server lets go of devices that have more to say.
+    pub(crate) const LET_GO: u32 = 1 << 17;
+    /// Reads end within a report.
+    pub(crate) const CUT: u32 = 1 << 18;
     /// More events than the reader's memory holds; only where it is asked for, because it takes 32 768 of them.
-    pub(crate) const FLOOD: u32 = 1 << 17;
-    pub(crate) const COUNT: u32 = 18;
+    pub(crate) const FLOOD: u32 = 1 << 19;
+    pub(crate) const COUNT: u32 = 20;
     pub(crate) const MOST: u32 = FLOOD - 1;
 }
 
@@ -143,6 +147,8 @@ pub(crate) enum End {
     Closed,
     /// Closed inside of a record.
     Cut,
+    /// The server has the reader let go of it.
+    LetGo,
 }
 
 /// How long before its stamp a press was made.
@@ -284,12 +290,14 @@ fn lives(world: World, slot: u64, settle_us: u64, races: &[u64]) -> Vec<Life> {
         if world.has(fault::AHEAD) && dice.one_in(2) {
             life.handed = from + 3000;
         }
-        let until = if world.has(fault::UNPLUG) && dice.one_in(3) && from < last {
+        let ends = world.has(fault::UNPLUG) || world.has(fault::LET_GO);
+        let until = if ends && dice.one_in(3) && from < last {
             dice.between(from + 20_000, last + 20_000)
         } else {
             u64::MAX
         };
         let end = match (stamps, dice.below(3)) {
+            (_, n) if world.has(fault::LET_GO) && (n > 0 || !world.has(fault::UNPLUG)) => End::LetGo,
             (Stamps::Kernel, _) => End::Unplugged,
             (_, 0) => End::Cut,
             _ => End::Closed,

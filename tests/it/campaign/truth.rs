@@ -15,8 +15,7 @@ pub(crate) struct Clocks {
     pub(crate) pass: u64,
     pub(crate) read: u64,
     pub(crate) ran_late_us: u64,
-    /// Since it went to sleep, it was stopped, or lost time that nothing counts.
-    pub(crate) stopped: bool,
+    /// Since it went to sleep, it lost time that nothing counts.
     pub(crate) robbed: bool,
 }
 
@@ -116,7 +115,7 @@ pub(crate) struct Truth {
 }
 
 impl Truth {
-    pub(crate) fn new(node: &Node, settle_us: u64, handed: u64) -> Self {
+    pub(crate) fn new(node: &Node, settle_us: u64) -> Self {
         let life = &node.life;
         let button = |key| {
             let held = life.held >> key & 1 == 1;
@@ -126,7 +125,7 @@ impl Truth {
             stamps: life.stamps,
             settle_us,
             debounce_us: life.debounce_us,
-            handed,
+            handed: 0,
             buttons: (0..life.keys).map(button).collect(),
             edges: Vec::new(),
             dropping: false,
@@ -148,6 +147,17 @@ impl Truth {
             end: None,
             certain: true,
         }
+    }
+
+    /// The reader has it from this pass on, which is given back.
+    pub(crate) const fn be_handed(&mut self, pass: u64) -> u64 {
+        self.handed = pass;
+        pass
+    }
+
+    /// It is read no longer for this reason, the first there is.
+    pub(crate) fn end(&mut self, reason: &str) {
+        self.end.get_or_insert_with(|| reason.to_owned());
     }
 
     /// Delays between stamp and visibility that nobody needs to explain.

@@ -11,7 +11,7 @@ use buzzer_server::state::State;
 use buzzer_server::wire::v1;
 use sha2::{Digest, Sha256};
 
-use super::script::{Delay, Life};
+use super::script::{Delay, End, Life};
 use super::threads::Played;
 use super::truth::{Button, Truth};
 
@@ -537,7 +537,8 @@ fn whole(device: &Device, count: &mut Count) -> Result<(), String> {
     let (told, due) = (device.stale_reports, truth.stale_reports);
     ensure!(told == due, "{due} reports with a stamp that cannot be true, told {told}");
     count.lost += truth.lost.len() as u64;
-    let ended = truth.end.as_deref().is_some_and(|end| end != "released" && end != "closed by its sender");
+    let ended = truth.end.as_deref().is_some_and(|end| end != "released" && end != "closed by its sender")
+        || life.end.is_some_and(|(_, end)| end == End::LetGo);
     for made in &truth.lost {
         let covered = device.gaps.iter().any(|(since, at)| (*since..=*at).contains(made));
         ensure!(covered || ended, "lost without a word: {made}; {:?}", device.gaps);
