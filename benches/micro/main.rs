@@ -152,7 +152,7 @@ fn mediator() -> Mediator {
         let curve = catalogue::model(model).map(|model| &model.curves[0]);
         let delay_us = curve.map_or([0, 0], |curve| [curve.min_us().into(), curve.max_us().into()]);
         let delay = DeviceDelay { delay_us, ..DeviceDelay::default() };
-        let (pool, name, place, stamps) = (pool.clone(), model.to_owned(), String::new(), "kernel");
+        let (pool, name, place, stamps) = (pool.clone(), model.to_owned(), String::new(), "kernel".into());
         let announced = Announced { pool, name, place, stamps, buzzers: vec![device], delay, curve };
         mediator.handle_announced(device.into(), announced);
         let attached =

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::record::{Fact, Record};
+use crate::record::{Fact, Record, Subject};
 
 /// A button that is down for so long is stuck: somebody sits on it, or its spring is gone.
 pub const STUCK_US: u64 = 10_000_000;
@@ -55,6 +55,39 @@ impl Button {
     const fn release(&mut self) {
         self.held_since_us = None;
         self.stuck = false;
+    }
+
+    /// What is said of this button.
+    fn apply(&mut self, fact: &Fact, at_us: u64) {
+        match fact {
+            Fact::Held { .. } => self.press(at_us),
+            Fact::Press { .. } => {
+                self.press(at_us);
+                self.heard_us = Some(at_us);
+                self.pressed = true;
+                let quiet = self.bounced_us.is_none_or(|since| at_us >= since.saturating_add(SOUND_US));
+                self.chattering &= !quiet;
+            }
+            Fact::Release { .. } => {
+                self.release();
+                self.heard_us = Some(at_us);
+            }
+            // A sum of many buttons says of none of them how it was left.
+            Fact::Ignored { edges, down, others: 0, .. } => {
+                self.ignored_edges += u64::from(*edges);
+                self.bounced_us = Some(at_us);
+                // The sum comes up to a second after its edges; what counted since then knows better.
+                if self.heard_us.is_none_or(|heard| heard <= at_us) {
+                    self.heard_us = Some(at_us);
+                    // A contact that bounced while it closed is held all the same.
+                    if *down { self.press(at_us) } else { self.release() }
+                }
+            }
+            Fact::Chattering { .. } => self.chattering = true,
+            Fact::Proved { .. } => self.proved = true,
+            Fact::Stuck { .. } => self.stuck = true,
+            _ => {}
+        }
     }
 }
 
@@ -153,7 +186,6 @@ impl Buttons {
 
     /// Takes the next record.
     pub fn apply(&mut self, record: &Record) {
-        let at_us = record.at_us;
         match &record.fact {
             Fact::Start { .. } => *self = Self::default(),
             Fact::Attach { device, buzzers, .. } => {
@@ -168,64 +200,11 @@ impl Buttons {
                 let own: Vec<ButtonId> = own.map(|(id, _)| *id).collect();
                 own.into_iter().for_each(|id| self.remove(id));
             }
-            Fact::Held { device, buzzer, .. } => {
-                self.change((*device, *buzzer), |button| button.press(at_us));
+            fact => {
+                if let Subject::Button(_, device, buzzer) = fact.subject() {
+                    self.change((device, buzzer), |button| button.apply(fact, record.at_us));
+                }
             }
-            Fact::Press { device, buzzer, .. } => self.change((*device, *buzzer), |button| {
-                button.press(at_us);
-                button.heard_us = Some(at_us);
-                button.pressed = true;
-                let quiet = button.bounced_us.is_none_or(|since| at_us >= since.saturating_add(SOUND_US));
-                button.chattering &= !quiet;
-            }),
-            Fact::Release { device, buzzer, .. } => self.change((*device, *buzzer), |button| {
-                button.release();
-                button.heard_us = Some(at_us);
-            }),
-            // A sum of many buttons says of none of them how it was left.
-            Fact::Ignored { device, buzzer, edges, down, others: 0, .. } => {
-                self.change((*device, *buzzer), |button| {
-                    button.ignored_edges += u64::from(*edges);
-                    button.bounced_us = Some(at_us);
-                    // The sum comes up to a second after its edges; what counted since then knows better.
-                    if button.heard_us.is_none_or(|heard| heard <= at_us) {
-                        button.heard_us = Some(at_us);
-                        // A contact that bounced while it closed is held all the same.
-                        if *down { button.press(at_us) } else { button.release() }
-                    }
-                });
-            }
-            Fact::Chattering { device, buzzer, .. } => {
-                self.change((*device, *buzzer), |button| button.chattering = true);
-            }
-            Fact::Proved { device, buzzer, .. } => {
-                self.change((*device, *buzzer), |button| button.proved = true);
-            }
-            Fact::Stuck { device, buzzer, .. } => {
-                self.change((*device, *buzzer), |button| button.stuck = true);
-            }
-            Fact::Connect { .. }
-            | Fact::Disconnect { .. }
-            | Fact::Ignored { .. }
-            | Fact::Refuse { .. }
-            | Fact::Draw { .. }
-            | Fact::Gap { .. }
-            | Fact::RingFull { .. }
-            | Fact::ReaderStall { .. }
-            | Fact::Late { .. }
-            | Fact::StaleStamp { .. }
-            | Fact::HeapFull { .. }
-            | Fact::Degraded { .. }
-            | Fact::Stop {}
-            | Fact::Uncounted { .. }
-            | Fact::Anchor { .. }
-            | Fact::Config { .. }
-            | Fact::Roster { .. }
-            | Fact::Storage { .. }
-            | Fact::Recovered { .. }
-            | Fact::Damage { .. }
-            | Fact::Lost { .. }
-            | Fact::Expired { .. } => {}
         }
     }
 
@@ -275,7 +254,7 @@ mod tests {
             pool: pool.clone(),
             name: String::new(),
             place: String::new(),
-            stamps: "kernel".into(),
+            stamps: crate::record::Stamps::Kernel,
             buzzers: vec![4],
             delay: DeviceDelay::default(),
         };
@@ -302,7 +281,7 @@ mod tests {
             pool: pool.clone(),
             name: String::new(),
             place: String::new(),
-            stamps: "kernel".into(),
+            stamps: crate::record::Stamps::Kernel,
             buzzers: buzzers.to_vec(),
             delay: DeviceDelay::default(),
         };

@@ -22,7 +22,7 @@ use crate::group::{Group, Ordered, Placed};
 use crate::photo::{self, Photo, Photos};
 use crate::pool::{PoolSpec, Pools};
 use crate::pool_id::PoolId;
-use crate::record::{DeviceDelay, Fact, Record};
+use crate::record::{DeviceDelay, Fact, Record, Stamps};
 use crate::state::{News, State};
 
 /// What the shell is to do.
@@ -53,8 +53,8 @@ pub struct Announced {
     pub name: String,
     /// Where it is.
     pub place: String,
-    /// Who stamps: `kernel`, `receipt` or `sender`.
-    pub stamps: &'static str,
+    /// Who stamps.
+    pub stamps: Stamps,
     /// Its buzzers, ascending.
     pub buzzers: Vec<u16>,
     /// How long before its stamp a press was made.
@@ -196,7 +196,7 @@ impl Mediator {
             device,
             delay_us: own_us,
             final_at_us: self.state.final_at_us(at.as_us(), own_us),
-            flags: flags.names().map(str::to_owned).collect(),
+            flags: flags.into(),
             photo,
             photo_more: more,
             tie: draw.filter(|_| placed.tied),
@@ -260,7 +260,6 @@ impl Mediator {
         let Some(announced) = self.announced.remove(&device) else { return };
         let Announced { pool, name, place, stamps, buzzers, delay, curve } = announced;
         self.curves.extend(curve.map(|curve| (device, curve)));
-        let stamps = stamps.to_owned();
         let counted = pool.clone();
         self.record(at, Fact::Attach { device, pool: counted, name, place, stamps, buzzers, delay });
         if let Some((_, slot)) = self.pools.slot_of(device) {

@@ -6,9 +6,13 @@
 //! that the last `start` record names, `device` is valid within that same start.
 
 mod device_delay;
+mod kinds;
+mod words;
 
 pub use device_delay::DeviceDelay;
+pub use kinds::{Class, Subject};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+pub use words::{Flag, Flags, Stamps};
 
 use crate::photo::Rival;
 use crate::pool_id::PoolId;
@@ -55,8 +59,8 @@ pub enum Fact {
         name: String,
         /// Where it is: USB port and node, or the peer of a virtual attachment.
         place: String,
-        /// Who stamps: `kernel`, `receipt` or `sender`.
-        stamps: String,
+        /// Who stamps.
+        stamps: Stamps,
         /// Its buzzers, ascending.
         buzzers: Vec<u16>,
         /// How long before its stamp a press was made.
@@ -125,9 +129,9 @@ pub enum Fact {
         /// Until then a press may still come that was in truth made before this one.
         #[serde(default)]
         final_at_us: u64,
-        /// `late`, `stale_stamp`, `recovered`, `suspect`.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        flags: Vec<String>,
+        /// What is to be known of it.
+        #[serde(default, skip_serializing_if = "Flags::is_empty")]
+        flags: Flags,
         /// The presses told before that this one may in truth precede: a photo finish.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         photo: Vec<Rival>,

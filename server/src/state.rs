@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::button::Buttons;
 use crate::photo::Delay;
 use crate::pool_id::PoolId;
-use crate::record::{DeviceDelay, Fact, Record};
+use crate::record::{Class, DeviceDelay, Fact, Record, Stamps};
 
 /// What the world is told because of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,16 +186,7 @@ impl State {
         self.seq = record.seq;
         self.buttons.apply(record);
         self.apply_pools(record, tell);
-        let changes = matches!(
-            record.fact,
-            Fact::Start { .. }
-                | Fact::Attach { .. }
-                | Fact::Detach { .. }
-                | Fact::Connect { .. }
-                | Fact::Disconnect { .. }
-                | Fact::Expired { .. }
-        );
-        if changes {
+        if matches!(record.fact.class(), Class::Pools | Class::Devices) {
             let counting = self.devices.values().filter(|device| self.is_connected(&device.pool));
             self.delay_us_max = counting.map(|device| device.delay.max_us).max().unwrap_or(0);
         }
@@ -204,7 +195,7 @@ impl State {
     /// Whether a record of this kind can change what is left of the state after the next `start`. Devices and buttons
     /// are not.
     pub fn outlives_start(kind: &str) -> bool {
-        matches!(kind, "start" | "connect" | "disconnect" | "expired")
+        Class::of(kind) == Some(Class::Pools)
     }
 
     /// Takes a record that does not outlive a start. The state is complete again after the next `start`.
@@ -228,7 +219,7 @@ impl State {
                 let before = self.buzzers(pool);
                 let delay = self.delay_of(*device, name, delay);
                 let (pool_of, buzzers) = (pool.clone(), buzzers.clone());
-                let is_receipt = stamps == "receipt";
+                let is_receipt = *stamps == Stamps::Receipt;
                 let attached = Device { pool: pool_of, buzzers, is_receipt, delay };
                 self.add_device(*device, attached);
                 if self.is_connected(pool) {
@@ -253,14 +244,16 @@ impl State {
                 }
             }
             Fact::Connect { pool, .. } => {
-                if self.connected.insert(pool.clone()) {
+                let is_new = self.connected.insert(pool.clone());
+                if is_new {
                     for buzzer in self.buzzers(pool) {
                         tell(News::Connected { pool: pool.clone(), buzzer });
                     }
                 }
             }
             Fact::Disconnect { pool, .. } => {
-                if self.connected.remove(pool) && !self.buzzers(pool).is_empty() {
+                let was_connected = self.connected.remove(pool);
+                if was_connected && !self.buzzers(pool).is_empty() {
                     tell(News::Disconnected { pool: pool.clone(), buzzer: None });
                 }
             }
@@ -279,30 +272,7 @@ impl State {
                 }
                 self.connected.extend(connected.iter().cloned());
             }
-            Fact::Refuse { .. }
-            | Fact::Draw { .. }
-            | Fact::Release { .. }
-            | Fact::Ignored { .. }
-            | Fact::Gap { .. }
-            | Fact::RingFull { .. }
-            | Fact::ReaderStall { .. }
-            | Fact::Held { .. }
-            | Fact::Proved { .. }
-            | Fact::Stuck { .. }
-            | Fact::Chattering { .. }
-            | Fact::Late { .. }
-            | Fact::StaleStamp { .. }
-            | Fact::HeapFull { .. }
-            | Fact::Degraded { .. }
-            | Fact::Stop {}
-            | Fact::Uncounted { .. }
-            | Fact::Anchor { .. }
-            | Fact::Config { .. }
-            | Fact::Roster { .. }
-            | Fact::Storage { .. }
-            | Fact::Recovered { .. }
-            | Fact::Damage { .. }
-            | Fact::Lost { .. } => {}
+            _ => {}
         }
     }
 }
@@ -321,7 +291,7 @@ mod tests {
             pool: pool(),
             name: String::new(),
             place: String::new(),
-            stamps: "kernel".into(),
+            stamps: Stamps::Kernel,
             buzzers: buzzers.to_vec(),
             delay: DeviceDelay::default(),
         }

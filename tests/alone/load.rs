@@ -9,7 +9,7 @@ use std::thread;
 
 use buzzer_core::io::sys;
 use buzzer_core::time::{KernelTime, Micros};
-use buzzer_server::record::Fact;
+use buzzer_server::record::{Fact, Flag};
 use buzzer_tests::harness::attachment::{frame, key};
 use buzzer_tests::{Attachment, Client, Home, is_slow, left_out};
 use rustix::thread::clock_nanosleep_absolute;
@@ -185,11 +185,11 @@ fn logged(home: &Home, stamps: &str, pressed: u64, took: Micros) -> Vec<u16> {
         let next = &mut next[usize::from(buzzer / KEYS)];
         assert_eq!(buzzer % KEYS, *next, "device {}: {record:?}", buzzer / KEYS);
         *next = (*next + 1) % KEYS;
-        let is_late = flags.iter().any(|flag| flag == "late");
+        let is_late = flags.has(&Flag::Late);
         assert!(is_late || record.at_us >= latest, "an inversion without a mark: {record:?}");
         latest = latest.max(record.at_us);
         late += u64::from(is_late);
-        stale += u64::from(flags.iter().any(|flag| flag == "stale_stamp"));
+        stale += u64::from(flags.has(&Flag::StaleStamp));
         tied += u64::from(tie.is_some());
         logged.push(buzzer);
     }

@@ -153,7 +153,7 @@ impl Session {
             pool: POOLS[pool].parse().expect("a pool"),
             name: format!("box \"{device}\", \u{fc}"),
             place: format!("usb-1.{device}/input0 event{device}"),
-            stamps,
+            stamps: stamps.into(),
             buzzers: (1..=buzzers).collect(),
             delay: DeviceDelay {
                 delay_us: [0, [8000, 1000, 4000, 0][pool]],

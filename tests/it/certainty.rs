@@ -74,7 +74,7 @@ impl World {
             for device in [2 * number, 2 * number + 1] {
                 let (pool, delay) = (pool.clone(), delay.clone());
                 let (name, place) = (name.to_owned(), format!("usb-{device}"));
-                let (stamps, buzzers) = ("kernel", vec![device as u16]);
+                let (stamps, buzzers) = ("kernel".into(), vec![device as u16]);
                 let announced = Announced { pool, name, place, stamps, buzzers, delay, curve };
                 world.mediator.handle_announced(device as u32, announced);
                 world.event(now_us, device, false, Kind::Attached);

@@ -5,7 +5,7 @@
 use std::fs;
 
 use buzzer_server::log::{ChainHash, encode};
-use buzzer_server::record::{DeviceDelay, Fact, Record};
+use buzzer_server::record::{DeviceDelay, Fact, Flags, Record};
 use buzzer_tests::{Attachment, Home, log};
 use serde_json::Value;
 
@@ -32,7 +32,7 @@ fn facts() -> Vec<Fact> {
         pool: pool(),
         name,
         place: text(),
-        stamps: text(),
+        stamps: TEXT.into(),
         buzzers: vec![1, 2],
         delay: DeviceDelay {
             delay_us: [0, 3],
@@ -77,8 +77,8 @@ fn facts() -> Vec<Fact> {
             reason: text(),
             others: 1,
         },
-        press(1, vec![text()]),
-        press(2, vec![]),
+        press(1, Flags(vec![TEXT.into()])),
+        press(2, Flags::default()),
         Fact::Degraded { what: text(), reason: text() },
         Fact::Storage { what: text(), errno: None, file: text(), first_seq: 1, last_seq: 2, done: text() },
         Fact::Recovered { segment: text(), bytes: 1, sha256: text(), last_good_seq: 1, file: text() },

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use buzzer_server::log::audit::{Audit, Discrepancy};
 use buzzer_server::log::{Verifier, decode};
 use buzzer_server::photo::Rival;
-use buzzer_server::record::{DeviceDelay, Fact, Record};
+use buzzer_server::record::{DeviceDelay, Fact, Flag, Record, Stamps};
 use buzzer_tests::Session;
 
 fn records(seed: u64, count: u64) -> Vec<Record> {
@@ -191,7 +191,7 @@ fn a_claim_that_does_not_follow_is_found() {
         |log, at| {
             let kernel = log[..at].iter().any(|record| match (&record.fact, &log[at].fact) {
                 (Fact::Attach { device, stamps, .. }, Fact::Press { device: of, .. }) => {
-                    device == of && stamps != "receipt"
+                    device == of && *stamps != Stamps::Receipt
                 }
                 _ => false,
             });
@@ -220,8 +220,8 @@ fn a_claim_that_does_not_follow_is_found() {
     forged(
         "a late press without its mark",
         |log, at| match &mut log[at].fact {
-            Fact::Press { flags, .. } if flags.iter().any(|flag| flag == "late") => {
-                flags.retain(|flag| flag != "late");
+            Fact::Press { flags, .. } if flags.has(&Flag::Late) => {
+                flags.0.retain(|flag| *flag != Flag::Late);
                 // One that follows no later stamp needs no mark.
                 let at_us = log[at].at_us;
                 let before = log[..at].iter().rev();

@@ -17,7 +17,7 @@ use buzzer_server::log::segments::Segments;
 use buzzer_server::log::storage::Directory;
 use buzzer_server::log::writer::{Turn, Writer};
 use buzzer_server::log::{Line, SegmentName};
-use buzzer_server::record::{DeviceDelay, Fact, Record};
+use buzzer_server::record::{DeviceDelay, Fact, Record, Stamps};
 use buzzer_server::state::State;
 use buzzer_tests::harness::sim_disk::{Dice, Faults, SimDir, SimFile};
 use buzzer_tests::is_slow;
@@ -304,7 +304,7 @@ impl Machine {
                 pool,
                 name: String::new(),
                 place: String::new(),
-                stamps: "kernel".to_owned(),
+                stamps: Stamps::Kernel,
                 buzzers: vec![1, 2],
                 delay: DeviceDelay { delay_us: [0, self.dice.roll() % 9], ..DeviceDelay::default() },
             },

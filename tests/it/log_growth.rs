@@ -3,7 +3,7 @@
 
 use buzzer_core::io::sys;
 use buzzer_core::time::KernelTime;
-use buzzer_server::record::Fact;
+use buzzer_server::record::{Fact, Flag};
 use buzzer_tests::harness::attachment::{frame, key};
 use buzzer_tests::{Attachment, Client, Home, log};
 
@@ -55,7 +55,7 @@ fn a_sender_with_wrong_stamps_has_a_record_a_second_and_every_press_its_flag() {
     }
     let flagged = home.journal().wait_until("presses", |records| {
         let presses = records.iter().filter_map(|record| match &record.fact {
-            Fact::Press { flags, .. } => Some(flags.iter().any(|flag| flag == "stale_stamp")),
+            Fact::Press { flags, .. } => Some(flags.has(&Flag::StaleStamp)),
             _ => None,
         });
         let presses: Vec<bool> = presses.collect();

@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-use buzzer_server::record::{DeviceDelay, Fact, Record};
+use buzzer_server::record::{DeviceDelay, Fact, Flags, Record, Stamps};
 use buzzer_tests::harness::log_command::{log_command, written};
 use buzzer_tests::{Attachment, Home, PATIENCE, log};
 use serde_json::Value;
@@ -183,7 +183,7 @@ fn set_clock() -> Vec<(u64, Fact, &'static str)> {
         device: 1,
         delay_us: [0, 0],
         final_at_us: 0,
-        flags: Vec::new(),
+        flags: Flags::default(),
         photo: Vec::new(),
         photo_more: false,
         tie: None,
@@ -194,7 +194,7 @@ fn set_clock() -> Vec<(u64, Fact, &'static str)> {
         pool: pool(),
         name: "desk".into(),
         place: "here".into(),
-        stamps: "sender".into(),
+        stamps: Stamps::Sender,
         buzzers: vec![1, 2],
         delay: DeviceDelay::default(),
     };

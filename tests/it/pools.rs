@@ -301,7 +301,9 @@ fn a_stamp_from_the_future_or_the_past_is_replaced_and_flagged() {
 /// Buzzer, stamp and flags of every press in the log.
 fn presses(home: &Home) -> Vec<(u16, u64, String)> {
     let press = |record: LogRecord| match record.fact {
-        Fact::Press { buzzer, flags, .. } => Some((buzzer, record.at_us, flags.join(","))),
+        Fact::Press { buzzer, flags, .. } => {
+            Some((buzzer, record.at_us, flags.names().collect::<Vec<_>>().join(",")))
+        }
         _ => None,
     };
     home.journal().records().into_iter().filter_map(press).collect()

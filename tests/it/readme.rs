@@ -12,7 +12,7 @@ use buzzer_core::keys::KeyBits;
 use buzzer_core::time::Micros;
 use buzzer_server::config::VirtualStamps;
 use buzzer_server::photo::{Press, Rival, Sureness};
-use buzzer_server::record::{DeviceDelay, Fact, Record};
+use buzzer_server::record::{DeviceDelay, Fact, Flags, Record, Stamps};
 use buzzer_server::state::State;
 use buzzer_tests::harness::log_command::{log_command, written};
 
@@ -94,7 +94,7 @@ fn certain_from_us(a: &(String, Delay), b: Option<&(String, Delay)>) -> u64 {
             pool: "desk".parse().expect("an id"),
             name: name.clone(),
             place: String::new(),
-            stamps: "kernel".to_owned(),
+            stamps: Stamps::Kernel,
             buzzers: vec![1],
             delay: DeviceDelay::from(delay),
         };
@@ -269,7 +269,7 @@ fn the_steps_and_the_example_are_what_explain_says() {
             pool: pool(),
             name: name.to_owned(),
             place: format!("usb-0000:00:14.0-{number}/input0"),
-            stamps: "kernel".to_owned(),
+            stamps: Stamps::Kernel,
             buzzers: vec![number],
             delay: DeviceDelay::from(delay),
         };
@@ -287,7 +287,7 @@ fn the_steps_and_the_example_are_what_explain_says() {
             device: number.into(),
             delay_us: [us(delay.us.min_us), us(delay.us.max_us)],
             final_at_us: at_us + encoder.us.max_us.as_us() - delay.us.min_us.as_us(),
-            flags: Vec::new(),
+            flags: Flags::default(),
             photo: if number == 2 { vec![rival] } else { Vec::new() },
             photo_more: false,
             tie: None,

@@ -132,7 +132,7 @@ impl Running {
     fn play(&mut self, days: u64) {
         if self.mediator.state().devices().next().is_none() {
             let (name, place) = (String::new(), String::new());
-            let (stamps, buzzers) = ("receipt", vec![1]);
+            let (stamps, buzzers) = ("receipt".into(), vec![1]);
             let delay = DeviceDelay { delay_us: [0, 700], ..DeviceDelay::default() };
             let announced = Announced { pool: desk(), name, place, stamps, buzzers, delay, curve: None };
             self.mediator.handle_announced(1, announced);

@@ -14,7 +14,7 @@ use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::log;
 use buzzer_server::mediator::{Announced, Mediator, Output};
 use buzzer_server::pool::PoolSpec;
-use buzzer_server::record::{DeviceDelay, Fact, Record};
+use buzzer_server::record::{DeviceDelay, Fact, Flag, Record};
 use buzzer_server::state::State;
 use buzzer_server::wire::v1;
 use buzzer_tests::harness::attachment::{frame, key};
@@ -63,7 +63,7 @@ impl World {
                     pool: "desk".parse().unwrap(),
                     name: String::new(),
                     place: String::new(),
-                    stamps: "kernel",
+                    stamps: Stamps::Kernel.into(),
                     buzzers: (1..=8).map(|n| device as u16 * 10 + n).collect(),
                     delay: DeviceDelay::default(),
                     curve: None,
@@ -145,9 +145,7 @@ impl World {
     /// Every press: stamp, buzzer, whether it is late.
     fn presses(&self) -> Vec<(u64, u16, bool)> {
         let press = |record: &Record| match &record.fact {
-            Fact::Press { buzzer, flags, .. } => {
-                Some((record.at_us, *buzzer, flags.iter().any(|flag| flag == "late")))
-            }
+            Fact::Press { buzzer, flags, .. } => Some((record.at_us, *buzzer, flags.has(&Flag::Late))),
             _ => None,
         };
         self.records.iter().filter_map(press).collect()

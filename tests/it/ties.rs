@@ -64,7 +64,7 @@ impl Hub {
                 pool,
                 name: String::new(),
                 place: String::new(),
-                stamps: "kernel",
+                stamps: Stamps::Kernel.into(),
                 buzzers: vec![1, 2, 3, 4],
                 delay: DeviceDelay { delay_us: [0, 19_000], ..DeviceDelay::default() },
                 curve: None,

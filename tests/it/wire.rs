@@ -9,7 +9,7 @@ use buzzer_server::mediator::{Announced, Mediator, Output};
 use buzzer_server::outbox::{Next, Outbox};
 use buzzer_server::outgoing::{Latest, Outgoing};
 use buzzer_server::pool::PoolSpec;
-use buzzer_server::record::{DeviceDelay, Fact, Record};
+use buzzer_server::record::{DeviceDelay, Fact, Record, Stamps};
 use buzzer_server::replay::{Player, PoolKnown};
 use buzzer_server::state::{News, State};
 use buzzer_server::wire::session::{Heard, Session};
@@ -139,7 +139,7 @@ fn a_second_protocol_is_one_file_and_shares_the_session_live_and_in_a_replay() {
         pool: pool.clone(),
         name: String::new(),
         place: String::new(),
-        stamps: "kernel",
+        stamps: Stamps::Kernel,
         buzzers: vec![7],
         delay: DeviceDelay::default(),
         curve: None,

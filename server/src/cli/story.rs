@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use buzzer_core::time::Micros;
 use buzzer_server::photo::Rival;
-use buzzer_server::record::{Fact, Record};
+use buzzer_server::record::{Fact, Flag, Record};
 
 /// A race is over when nobody has pressed for so long.
 pub(super) const RACE_US: Micros = Micros::from_ms(3000);
@@ -35,7 +35,7 @@ impl Story {
                 if let Some(text) = self.photo_finish(photo, *delay_us) {
                     lines.push(remark(&text));
                 }
-                lines.extend(flags.iter().filter_map(|flag| flag_in_words(flag)).map(remark));
+                lines.extend(flags.0.iter().filter_map(flag_in_words).map(remark));
                 self.remember(record.seq, *buzzer, record.at_us);
                 lines
             }
@@ -95,16 +95,18 @@ fn remark(text: &str) -> String {
 }
 
 /// What a flag of a press means to who was beaten by it, or beat it. `late` has a record of its own.
-fn flag_in_words(flag: &str) -> Option<&'static str> {
+const fn flag_in_words(flag: &Flag) -> Option<&'static str> {
     match flag {
-        "stale_stamp" => {
+        Flag::StaleStamp => {
             Some("WRONG TIME: placed by when it was read, and never before a press with a true time")
         }
-        "recovered" => {
+        Flag::Recovered => {
             Some("RECOVERED after lost events: its true time is not known, it is placed behind the others")
         }
-        "suspect" => Some("SUSPECT: never seen to work on its own; it may have been held down all the time"),
-        _ => None,
+        Flag::Suspect => {
+            Some("SUSPECT: never seen to work on its own; it may have been held down all the time")
+        }
+        Flag::Late | Flag::Other(_) => None,
     }
 }
 
@@ -155,19 +157,20 @@ fn ms(us: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use buzzer_server::record::Flags;
 
     fn tell(story: &mut Story, seq: u64, at_us: u64, fact: Fact) -> String {
         story.lines(&Record { seq, at_us, fact }).join("\n")
     }
 
-    fn press(buzzer: u16, final_at_us: u64, flags: &[&str], photo: &[u64], tie: Option<u64>) -> Fact {
+    fn press(buzzer: u16, final_at_us: u64, flags: &[Flag], photo: &[u64], tie: Option<u64>) -> Fact {
         Fact::Press {
             pool: "p".parse().unwrap(),
             buzzer,
             device: 1,
             delay_us: [0, 9500],
             final_at_us,
-            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            flags: Flags(flags.to_vec()),
             photo: photo.iter().map(|seq| Rival { seq: *seq, chance_permille: None }).collect(),
             photo_more: false,
             tie,
@@ -198,7 +201,7 @@ mod tests {
             "   3. buzzer 4   7.25 ms after the first\n           PHOTO FINISH with buzzer 3, 1: its time may be up to \
              9.5 ms late, so it may have been earlier; the host decides"
         );
-        let said = tell(&mut story, 9, 999_000, press(2, 1_018_000, &["late", "suspect"], &[], None));
+        let said = tell(&mut story, 9, 999_000, press(2, 1_018_000, &[Flag::Late, Flag::Suspect], &[], None));
         assert!(said.starts_with("   4. buzzer 2   1 ms before the first, by its own time\n"), "{said}");
         assert!(said.contains("SUSPECT") && said.lines().count() == 2, "late has its own record: {said}");
         let late = Fact::Late { device: 1, pool: "p".parse().unwrap(), press: 9, behind_us: 8250 };

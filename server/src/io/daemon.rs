@@ -256,16 +256,16 @@ impl Daemon {
     fn attach(&mut self, attached: Attached, now: KernelTime) {
         let Attached { pool, greeting, fd, drained, read_ahead } = attached;
         let PoolSource::Virtual { socket, stamps, delay } = &pool.source else { return };
-        let (stamps, stamps_name) = match stamps {
-            VirtualStamps::Receipt => (Stamps::Receipt, "receipt"),
-            VirtualStamps::Sender => (Stamps::Sender, "sender"),
+        let stamps = match stamps {
+            VirtualStamps::Receipt => Stamps::Receipt,
+            VirtualStamps::Sender => Stamps::Sender,
         };
         let device = self.device_ids.fetch_add(1, Ordering::Relaxed);
         let announced = Announced {
             pool: pool.id,
             name: greeting.name,
             place: socket.display().to_string(),
-            stamps: stamps_name,
+            stamps: stamps.into(),
             buzzers: greeting.keys.buzzers().iter().map(|buzzer| buzzer.0).collect(),
             delay: DeviceDelay::from(delay),
             curve: delay.curve,

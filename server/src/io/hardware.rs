@@ -26,7 +26,7 @@ use crate::log::explain::words::list;
 use crate::mediator::{Announced, Mediator, Output};
 use crate::pool::PoolSpec;
 use crate::pool_id::PoolId;
-use crate::record::{DeviceDelay, Fact};
+use crate::record::{DeviceDelay, Fact, Stamps};
 
 /// Where device nodes are.
 pub const INPUT_DIR: &str = "/dev/input";
@@ -175,7 +175,7 @@ impl Hardware {
                         pool: pool.clone(),
                         name: identity.name.clone(),
                         place: format!("{} {}", identity.node, identity.phys),
-                        stamps: "kernel",
+                        stamps: Stamps::Kernel,
                         buzzers: found.keys.buzzers().iter().map(|buzzer| buzzer.0).collect(),
                         delay: DeviceDelay::from(&found.delay),
                         curve: found.delay.curve,

@@ -14,7 +14,7 @@ use crate::button::STUCK_US;
 use crate::draw::Entrant;
 use crate::photo::{self, Photos, Rival};
 use crate::pool_id::PoolId;
-use crate::record::{Fact, Record};
+use crate::record::{Fact, Flag, Flags, Record};
 use crate::state::State;
 
 /// A claim that does not follow.
@@ -97,7 +97,7 @@ struct Press<'a> {
     device: u32,
     delay_us: [i64; 2],
     final_at_us: u64,
-    flags: &'a [String],
+    flags: &'a Flags,
     photo: &'a [Rival],
     photo_more: bool,
     tie: Option<u64>,
@@ -369,8 +369,7 @@ impl Audit {
         if !self.is_cut && !self.state.is_connected(press.pool) {
             self.say(seq, format!("pool {} is not connected, its presses do not count", press.pool));
         }
-        let has = |flag: &str| press.flags.iter().any(|name| name == flag);
-        let (is_late, without_stamp) = (has("late"), has("stale_stamp") || has("recovered"));
+        let (is_late, without_stamp) = (press.flags.has(&Flag::Late), press.flags.is_without_stamp());
         let delay = self.state.delay(press.device);
         let ([min_us, max_us], own_us) = (press.delay_us, [delay.min_us, delay.max_us]);
         // Without a stamp of its own it may be older, and with a receipt stamp also younger, by a span that the log does not

@@ -241,6 +241,7 @@ fn number<'a>(bytes: &'a [u8], before: &[u8]) -> Option<(u64, &'a [u8])> {
 mod tests {
     use super::*;
     use crate::photo::Rival;
+    use crate::record::Flags;
 
     fn press() -> Record {
         let fact = Fact::Press {
@@ -249,7 +250,7 @@ mod tests {
             device: 2,
             delay_us: [0, 9000],
             final_at_us: 81_243_567,
-            flags: Vec::new(),
+            flags: Flags::default(),
             photo: vec![Rival { seq: 5, chance_permille: None }],
             photo_more: false,
             tie: None,

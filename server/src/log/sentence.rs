@@ -7,8 +7,7 @@ use buzzer_core::quote::{Plain, Quoted};
 
 use crate::counted::{counted, more};
 use crate::log::explain::words::between;
-use crate::pool_id::PoolId;
-use crate::record::Fact;
+use crate::record::{Fact, Subject};
 
 /// What happened.
 pub fn of(fact: &Fact) -> String {
@@ -17,6 +16,11 @@ pub fn of(fact: &Fact) -> String {
 }
 
 fn words(fact: &Fact) -> String {
+    let of = match fact.subject() {
+        Subject::Whole => String::new(),
+        Subject::Pool(pool) | Subject::Device(pool, _) => pool.to_string(),
+        Subject::Button(pool, device, buzzer) => format!("{pool} {buzzer}  (device {device})"),
+    };
     match fact {
         Fact::Start { log, boot, version, settle_us, realtime, .. } => {
             let realtime = if *realtime { "" } else { ", without real-time priority" };
@@ -27,8 +31,8 @@ fn words(fact: &Fact) -> String {
                 ms(*settle_us)
             )
         }
-        Fact::Attach { device, pool, name, place, stamps, buzzers, delay } => format!(
-            "{pool}: device {device} {} serves {}, at {}; {stamps} stamps{}",
+        Fact::Attach { device, name, place, stamps, buzzers, delay, .. } => format!(
+            "{of}: device {device} {} serves {}, at {}; {stamps} stamps{}",
             Quoted(name),
             numbers("buzzer", buzzers),
             Quoted(place),
@@ -37,18 +41,18 @@ fn words(fact: &Fact) -> String {
                 us => format!(", a press {} earlier", between(us.map(u64::cast_signed))),
             }
         ),
-        Fact::Detach { device, pool, reason, certain } => {
+        Fact::Detach { device, reason, certain, .. } => {
             let certain = if *certain { "" } else { "; presses it had not shown yet are lost" };
-            format!("{pool}: device {device} is gone ({reason}){certain}")
+            format!("{of}: device {device} is gone ({reason}){certain}")
         }
-        Fact::Connect { pool, by } => format!("{pool}: connected, {by} asked; its presses count"),
-        Fact::Disconnect { pool, by } => {
+        Fact::Connect { by, .. } => format!("{of}: connected, {by} asked; its presses count"),
+        Fact::Disconnect { by, .. } => {
             let why = if by == "configuration" {
                 "the configuration has it no more".to_owned()
             } else {
                 format!("by {}", Quoted(by))
             };
-            format!("{pool}: disconnected, {why}; its presses count no longer")
+            format!("{of}: disconnected, {why}; its presses count no longer")
         }
         Fact::Refuse { pool, by, message, times, .. } => {
             format!("connect of {} refused to {by}{}: {}", Quoted(pool), times_of(*times), Quoted(message))
@@ -56,8 +60,8 @@ fn words(fact: &Fact) -> String {
         Fact::Draw { seed, presses } => {
             format!("draw among {} of one stamp, seed {seed}", counted((*presses).into(), "press"))
         }
-        Fact::Press { pool, buzzer, device, delay_us, flags, photo, photo_more, tie, .. } => {
-            let mut text = format!("{}  PRESS", button(pool, *buzzer, *device));
+        Fact::Press { delay_us, flags, photo, photo_more, tie, .. } => {
+            let mut text = format!("{of}  PRESS");
             if *delay_us != [0, 0] {
                 let _ = write!(text, "  {} earlier", between(*delay_us));
             }
@@ -69,32 +73,31 @@ fn words(fact: &Fact) -> String {
                 let more = if *photo_more { " and more" } else { "" };
                 let _ = write!(text, "  photo finish with {}{more}", numbers("seq", &seqs));
             }
-            for flag in flags {
+            for flag in flags.names() {
                 let _ = write!(text, "  {}", flag.replace('_', " "));
             }
             text
         }
-        Fact::Held { pool, buzzer, device } => {
-            format!("{}  held since before it was connected", button(pool, *buzzer, *device))
+        Fact::Held { .. } => {
+            format!("{of}  held since before it was connected")
         }
-        Fact::Proved { pool, buzzer, device } => {
-            format!("{}  works: pressed and released", button(pool, *buzzer, *device))
+        Fact::Proved { .. } => {
+            format!("{of}  works: pressed and released")
         }
-        Fact::Stuck { pool, buzzer, device } => {
-            format!("{}  stuck: down for 10 s", button(pool, *buzzer, *device))
+        Fact::Stuck { .. } => {
+            format!("{of}  stuck: down for 10 s")
         }
-        Fact::Release { pool, buzzer, device } => format!("{}  released", button(pool, *buzzer, *device)),
-        Fact::Ignored { pool, buzzer, device, edges, others, .. } => format!(
-            "{}{}  {} of a bouncing contact not counted",
-            button(pool, *buzzer, *device),
+        Fact::Release { .. } => format!("{of}  released"),
+        Fact::Ignored { edges, others, .. } => format!(
+            "{of}{}  {} of a bouncing contact not counted",
             and_others(*others),
             counted(u64::from(*edges), "edge")
         ),
-        Fact::Gap { device, pool, .. } => {
-            format!("{pool}: the kernel dropped events of device {device}, presses may be missing")
+        Fact::Gap { device, .. } => {
+            format!("{of}: the kernel dropped events of device {device}, presses may be missing")
         }
-        Fact::ReaderStall { device, pool, late_us, times, .. } => format!(
-            "{pool}: device {device} was read {} late{}; its stamps are true, or its presses say how far they may be off",
+        Fact::ReaderStall { device, late_us, times, .. } => format!(
+            "{of}: device {device} was read {} late{}; its stamps are true, or its presses say how far they may be off",
             ms(*late_us),
             times_of(*times)
         ),
@@ -104,15 +107,15 @@ fn words(fact: &Fact) -> String {
                 counted(u64::from(*waiting_max), "event")
             )
         }
-        Fact::Chattering { pool, buzzer, device } => {
-            format!("{}  chatters: its contact is bad, have it replaced", button(pool, *buzzer, *device))
+        Fact::Chattering { .. } => {
+            format!("{of}  chatters: its contact is bad, have it replaced")
         }
-        Fact::Late { pool, device, press, behind_us } => format!(
-            "{pool}: seq {press} of device {device} came late, its stamp is {} before one that was told already",
+        Fact::Late { device, press, behind_us, .. } => format!(
+            "{of}: seq {press} of device {device} came late, its stamp is {} before one that was told already",
             ms(*behind_us)
         ),
-        Fact::StaleStamp { pool, device, stamp_us, times, .. } => format!(
-            "{pool}: device {device} gave an impossible stamp ({stamp_us} µs){}, the time it was read counts instead",
+        Fact::StaleStamp { device, stamp_us, times, .. } => format!(
+            "{of}: device {device} gave an impossible stamp ({stamp_us} µs){}, the time it was read counts instead",
             times_of(*times)
         ),
         Fact::HeapFull { full_us } => {
@@ -122,14 +125,10 @@ fn words(fact: &Fact) -> String {
             )
         }
         Fact::Degraded { what, reason } => format!("buzzerd has to do without {what}: {}", Quoted(reason)),
-        Fact::Uncounted { pool, buzzer, device, presses, reason, others, .. } => {
+        Fact::Uncounted { presses, reason, others, .. } => {
             let why = if reason == "not_connected" { "the pool is not connected" } else { reason };
-            let (button, others) = (button(pool, *buzzer, *device), and_others(*others));
-            format!(
-                "{button}{others}  {} not counted: {}",
-                counted(u64::from(*presses), "press"),
-                Quoted(why)
-            )
+            let others = and_others(*others);
+            format!("{of}{others}  {} not counted: {}", counted(u64::from(*presses), "press"), Quoted(why))
         }
         Fact::Anchor { wall_us, bracket_us, synced } => {
             let synced = match synced {
@@ -142,8 +141,8 @@ fn words(fact: &Fact) -> String {
         Fact::Config { part, parts, settings } => {
             format!("configuration, {part} of {parts}: {}", settings.join("; "))
         }
-        Fact::Roster { pool, name, place } => {
-            format!("{pool}: {} is there, at {}", Quoted(name), Quoted(place))
+        Fact::Roster { name, place, .. } => {
+            format!("{of}: {} is there, at {}", Quoted(name), Quoted(place))
         }
         Fact::Storage { what, file, done, .. } => {
             format!("storage: {}: {}: {}", Quoted(file), Quoted(what), Quoted(done))
@@ -167,10 +166,6 @@ fn words(fact: &Fact) -> String {
         ),
         Fact::Stop {} => "buzzerd ended because it was asked to".to_owned(),
     }
-}
-
-fn button(pool: &PoolId, buzzer: u16, device: u32) -> String {
-    format!("{pool} {buzzer}  (device {device})")
 }
 
 /// How often, if more than once.
@@ -205,6 +200,7 @@ fn numbers<T: ToString>(what: &str, numbers: &[T]) -> String {
 mod tests {
     use super::*;
     use crate::photo::Rival;
+    use crate::record::{Flag, Flags};
 
     #[test]
     fn a_press_says_all_that_a_judge_asks() {
@@ -214,7 +210,7 @@ mod tests {
             device: 2,
             delay_us: [0, 8250],
             final_at_us: 0,
-            flags: vec!["late".into(), "stale_stamp".into()],
+            flags: Flags(vec![Flag::Late, Flag::StaleStamp]),
             photo: [7, 9].map(|seq| Rival { seq, chance_permille: None }).into(),
             photo_more: false,
             tie: Some(12),

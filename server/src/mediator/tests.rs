@@ -48,7 +48,9 @@ fn fact(fact: &Fact) -> String {
         Fact::Refuse { pool, by, message, times: 1, .. } => format!("refuse {pool} by {by}: {message}"),
         Fact::Refuse { pool, by, times, .. } => format!("refuse {pool} by {by} {times} times"),
         Fact::Draw { presses, .. } => format!("draw of {presses}"),
-        Fact::Press { buzzer, tie, flags, .. } => format!("press {buzzer} {tie:?} {flags:?}"),
+        Fact::Press { buzzer, tie, flags, .. } => {
+            format!("press {buzzer} {tie:?} {:?}", flags.names().collect::<Vec<_>>())
+        }
         Fact::Release { buzzer, .. } => format!("release {buzzer}"),
         Fact::Proved { buzzer, .. } => format!("proved {buzzer}"),
         Fact::Ignored { buzzer, edges, others: 0, .. } => format!("ignored {buzzer} {edges}"),
@@ -138,7 +140,7 @@ impl Rig {
             pool: pool.parse().unwrap(),
             name: "name".into(),
             place: "place".into(),
-            stamps: "kernel",
+            stamps: Stamps::Kernel,
             buzzers: buzzers.to_vec(),
             delay: DeviceDelay::default(),
             curve: None,

@@ -149,7 +149,7 @@ mod tests {
             pool: "desk".parse().unwrap(),
             name: String::new(),
             place: String::new(),
-            stamps: "kernel".into(),
+            stamps: crate::record::Stamps::Kernel,
             buzzers: vec![1, 2],
             delay: DeviceDelay::default(),
         }

@@ -226,7 +226,7 @@ impl Kernel {
             pool: life.pool.parse().unwrap(),
             name: String::new(),
             place: String::new(),
-            stamps: if stamps == Stamps::Receipt { "receipt" } else { "kernel" },
+            stamps: if stamps == Stamps::Receipt { Stamps::Receipt.into() } else { Stamps::Kernel.into() },
             buzzers: (0..life.keys).map(number).collect(),
             delay: DeviceDelay {
                 delay_us: life.delay.us,

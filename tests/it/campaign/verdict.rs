@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use buzzer_core::stamp::Stamps;
 use buzzer_server::log::{self, ChainHash};
-use buzzer_server::record::{Fact, Record};
+use buzzer_server::record::{Fact, Flag, Record};
 use buzzer_server::state::State;
 use buzzer_server::wire::v1;
 use sha2::{Digest, Sha256};
@@ -159,7 +159,7 @@ pub(crate) fn judge(played: Played, encoded: bool) -> Result<Count, String> {
             latest = latest.max(record.at_us);
         }
         if let Fact::Press { device, flags, .. } = &record.fact {
-            if flags.iter().any(|flag| flag == "late") {
+            if flags.has(&Flag::Late) {
                 late.insert(seq, (*device, record.at_us));
             }
             let told = press(record, &mut devices, &mut count, &mut unstamped_at)?;
@@ -206,14 +206,14 @@ fn press(
     let due = button.presses.pop_front().ok_or_else(|| format!("nobody pressed: {record:?}"))?;
     *source.pressed.entry(*buzzer).or_default() += 1;
     source.seen_down.insert(*buzzer);
-    let late = flags.iter().any(|flag| flag == "late");
+    let late = flags.has(&Flag::Late);
     let mut wanted: Vec<&str> = Vec::new();
     for (name, is) in
         [("late", late), ("stale_stamp", due.stale), ("recovered", due.recovered), ("suspect", due.suspect)]
     {
         wanted.extend(is.then_some(name));
     }
-    ensure!(*flags == wanted, "the flags should be {wanted:?}: {record:?}; {due:?}");
+    ensure!(flags.names().eq(wanted.iter().copied()), "the flags should be {wanted:?}: {record:?}; {due:?}");
     ensure!(*frame == due.rank, "its report is the one of number {}: {record:?}; {due:?}", due.rank);
     ensure!(record.at_us == due.at, "it should be at {}: {record:?}; {due:?}", due.at);
     let [min_us, max_us] = source.life.delay.us.map(u64::cast_signed);

@@ -9,7 +9,7 @@ use buzzer_core::time::KernelTime;
 
 use super::{Daemon, EVENTS_MAX};
 use crate::mediator::Output;
-use crate::record::Fact;
+use crate::record::{Class, Fact};
 
 /// What is done in one go: everybody may have asked for the same.
 const OUTPUTS_MAX: usize = 1024;
@@ -22,10 +22,7 @@ impl Daemon {
         while let Some(output) = self.mediator.poll_output() {
             match output {
                 Output::Record(record) => {
-                    changed |= matches!(
-                        record.fact,
-                        Fact::Attach { .. } | Fact::Detach { .. } | Fact::Connect { .. }
-                    );
+                    changed |= matches!(record.fact.class(), Class::Pools | Class::Devices);
                     self.records.push(record);
                 }
                 output => self.told.push_back(output),

@@ -9,7 +9,7 @@ use super::window::{Began, Entry, Window};
 use super::words::{label, list, ms, quoted};
 use crate::counted::{at_most, counted, more};
 use crate::pool_id::PoolId;
-use crate::record::Fact;
+use crate::record::{Fact, Stamps};
 
 /// Presses that a device had not handed over when it went were made at most so long before, µs. The reader takes a press within a
 /// millisecond and the slowest radio hands it over within 40 ms.
@@ -247,7 +247,7 @@ fn finding(entry: &Entry, roster: &Roster, decisive: Option<&Decisive>) -> Optio
                 ms(*late_us),
                 device_name(*device)
             );
-            if roster.get(*device).is_some_and(|device| device.stamps == "receipt") {
+            if roster.get(*device).is_some_and(|device| device.stamps == Stamps::Receipt) {
                 let means =
                     "its presses have the time of the read; each says between when it can have been made";
                 return Some(place(what, means, false));

@@ -17,6 +17,7 @@ use super::verdict::{Verdict, flag_words};
 use super::words::{between, label, ms, quoted, signed, wrap};
 use crate::counted::{self, counted};
 use crate::pool_id::PoolId;
+use crate::record::{Flag, Stamps};
 
 /// Presses that are listed. A quiz has a few; the others are in the JSON.
 const PLACES_MAX: usize = 100;
@@ -198,9 +199,9 @@ fn tags(place: &Place) -> String {
     if place.tie.is_some() {
         tags.push("tie, drawn");
     }
-    tags.extend(place.flags.iter().map(|flag| match flag.as_str() {
-        "stale_stamp" => "stale stamp",
-        flag => flag,
+    tags.extend(place.flags.0.iter().map(|flag| match flag {
+        Flag::StaleStamp => "stale stamp",
+        flag => flag.as_str(),
     }));
     if !place.is_final {
         tags.push("provisional");
@@ -242,7 +243,7 @@ fn notes(place: &Place, story: &Story) -> Vec<String> {
             older(place.delay_us)
         ));
     }
-    notes.extend(place.flags.iter().filter_map(|flag| flag_words(flag, place)));
+    notes.extend(place.flags.0.iter().map(|flag| flag_words(flag, place)));
     notes
 }
 
@@ -302,11 +303,11 @@ fn pools(page: &mut String, story: &Story) {
 }
 
 fn serving(device: &DeviceThen) -> String {
-    let stamped = match device.stamps.as_str() {
-        "kernel" => "stamped by the kernel",
-        "receipt" => "stamped by buzzerd when it came",
-        "sender" => "stamped by its sender",
-        other => other,
+    let stamped = match &device.stamps {
+        Stamps::Kernel => "stamped by the kernel",
+        Stamps::Receipt => "stamped by buzzerd when it came",
+        Stamps::Sender => "stamped by its sender",
+        Stamps::Other(other) => other,
     };
     let older = format!("a press is {}{}", older(device.delay.delay_us.map(u64::cast_signed)), basis(device));
     format!("{} ({}), buzzers {}; {stamped}, {older}", quoted(&device.name), device.place, buzzers_of(device))

@@ -10,7 +10,7 @@ use super::window::{Entry, Window};
 use crate::draw::{self, Entrant};
 use crate::photo::Rival;
 use crate::pool_id::PoolId;
-use crate::record::Fact;
+use crate::record::{Fact, Flag, Flags, Stamps};
 
 /// A press of the window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,7 +38,7 @@ pub struct Place {
     /// The reader stamped it, and did not run in time: the interval is wider than its device's.
     pub read_late: bool,
     /// `late`, `stale_stamp`, `recovered`, `suspect`.
-    pub flags: Vec<String>,
+    pub flags: Flags,
     /// Presses told before that this one may in truth precede.
     pub photo: Vec<Rival>,
     /// Whether there may be more of them.
@@ -150,13 +150,13 @@ pub fn of(window: &Window, (known_boot, known_us): (u32, u64)) -> Vec<Place> {
 }
 
 /// Whether the reader did not run in time for it. Without a stamp of its own a press is wide for another reason.
-fn is_read_late(device: &Device, [min_us, max_us]: [i64; 2], flags: &[String]) -> bool {
+fn is_read_late(device: &Device, [min_us, max_us]: [i64; 2], flags: &Flags) -> bool {
     let us = |us: u64| i64::try_from(us).unwrap_or(i64::MAX);
     let [least_us, most_us] = device.delay.delay_us.map(us);
     let usual_us = us(READER_US.as_us());
     let is_wide =
         max_us > most_us.max(least_us.saturating_add(usual_us)) || min_us < least_us.saturating_sub(usual_us);
-    device.stamps == "receipt" && is_wide && !flags.iter().any(|flag| flag == "recovered")
+    device.stamps == Stamps::Receipt && is_wide && !flags.has(&Flag::Recovered)
 }
 
 /// The ties among these presses.
@@ -170,7 +170,9 @@ pub fn ties(window: &Window, places: &[Place]) -> Vec<Tie> {
         let tied: Vec<&Place> = places.iter().filter(|place| place.tie == Some(seq)).collect();
         let whole = u32::try_from(tied.len()) == Ok(presses);
         // One draw may serve two stamps, when a late press stands within its group.
-        for same in tied.chunk_by(|a, b| a.at_us == b.at_us && is_without_stamp(a) == is_without_stamp(b)) {
+        for same in tied
+            .chunk_by(|a, b| a.at_us == b.at_us && a.flags.is_without_stamp() == b.flags.is_without_stamp())
+        {
             ties.push(tie(seq, &seed, same, whole));
         }
     }
@@ -204,8 +206,4 @@ fn tie(seq: u64, seed: &str, tied: &[&Place], whole: bool) -> Tie {
         presses: tied.iter().map(|place| place.seq).collect(),
         holds: whole && bytes.is_ok() && holds,
     }
-}
-
-fn is_without_stamp(place: &Place) -> bool {
-    place.flags.iter().any(|flag| flag == "stale_stamp" || flag == "recovered")
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::pool_id::PoolId;
-use crate::record::{DeviceDelay, Fact, Record};
+use crate::record::{DeviceDelay, Fact, Record, Stamps};
 
 /// The attached devices, by number. A clone is one counter until the next device comes or goes.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +21,7 @@ pub struct Device {
     /// Where it is.
     pub place: String,
     /// Who stamps.
-    pub stamps: String,
+    pub stamps: Stamps,
     /// Its buzzers, ascending.
     pub buzzers: Vec<u16>,
     /// How long before its stamp a press was made.

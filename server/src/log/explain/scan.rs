@@ -16,7 +16,6 @@ use super::words::label;
 use crate::counted::counted;
 use crate::log::span::{Spans, Where};
 use crate::log::wall::WallClock;
-use crate::pool_id::PoolId;
 use crate::record::{Fact, Record};
 use crate::state::State;
 
@@ -128,7 +127,7 @@ impl Scan {
         let (first, _) = self.seqs.unwrap_or((record.seq, 0));
         self.seqs = Some((first, record.seq));
         self.latest_us = self.latest_us.max(at_us);
-        let counts = pool_of(&record.fact).is_none_or(|pool| self.state.is_connected(pool));
+        let counts = record.fact.subject().pool().is_none_or(|pool| self.state.is_connected(pool));
         self.wall.take(&record);
         let wall_us = self.wall.wall_us(at_us);
         if let Some(wall_us) = wall_us {
@@ -351,28 +350,6 @@ impl Scan {
             self.lead.pop_front();
             self.lead_omitted += 1;
         }
-    }
-}
-
-/// The pool that a fact is about, if it is about one.
-fn pool_of(fact: &Fact) -> Option<&PoolId> {
-    match fact {
-        Fact::Attach { pool, .. }
-        | Fact::Detach { pool, .. }
-        | Fact::Connect { pool, .. }
-        | Fact::Disconnect { pool, .. }
-        | Fact::Press { pool, .. }
-        | Fact::Held { pool, .. }
-        | Fact::Proved { pool, .. }
-        | Fact::Stuck { pool, .. }
-        | Fact::Release { pool, .. }
-        | Fact::Ignored { pool, .. }
-        | Fact::Gap { pool, .. }
-        | Fact::Chattering { pool, .. }
-        | Fact::Late { pool, .. }
-        | Fact::StaleStamp { pool, .. }
-        | Fact::ReaderStall { pool, .. } => Some(pool),
-        _ => None,
     }
 }
 

@@ -11,7 +11,7 @@ use super::verdict::{self, Verdict};
 use super::window::{Damage, Found, Window};
 use super::words::list;
 use crate::pool_id::PoolId;
-use crate::record::DeviceDelay;
+use crate::record::{DeviceDelay, Stamps};
 
 /// What is known of the chain, from whoever read the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -90,7 +90,7 @@ pub struct DeviceThen {
     /// Where it was.
     pub place: String,
     /// Who stamps.
-    pub stamps: String,
+    pub stamps: Stamps,
     /// Its buzzers.
     pub buzzers: Vec<u16>,
     /// How long before its stamp a press was made.

@@ -8,7 +8,7 @@ use super::*;
 use crate::log::explain::page;
 use crate::log::span::Span;
 use crate::photo::Rival;
-use crate::record::{DeviceDelay, Fact, Record};
+use crate::record::{DeviceDelay, Fact, Flag, Flags, Record, Stamps};
 
 /// 22 November 2026, 13:03:00 UTC.
 const WALL_US: u64 = 1_795_352_580_000_000;
@@ -31,7 +31,7 @@ fn attach(device: u32, name: &str, buzzers: &[u16], max_us: u64) -> Fact {
         pool: "stage".parse().unwrap(),
         name: name.into(),
         place: format!("usb-1.{device}"),
-        stamps: "kernel".into(),
+        stamps: Stamps::Kernel,
         buzzers: buzzers.to_vec(),
         delay: DeviceDelay {
             delay_us: [0, max_us],
@@ -53,7 +53,7 @@ fn press(buzzer: u16) -> Fact {
         device: u32::from(buzzer / 10),
         delay_us: [0, 9000],
         final_at_us: 0,
-        flags: Vec::new(),
+        flags: Flags::default(),
         photo: Vec::new(),
         photo_more: false,
         tie: None,
@@ -70,7 +70,7 @@ fn contesting(mut fact: Fact, seqs: &[u64]) -> Fact {
 
 fn flagged(mut fact: Fact, flag: &str) -> Fact {
     if let Fact::Press { flags, .. } = &mut fact {
-        *flags = vec![flag.to_owned()];
+        *flags = Flags(vec![flag.into()]);
     }
     fact
 }
@@ -582,13 +582,13 @@ fn a_receipt_of_a_reader_that_did_not_run_says_so() {
     else {
         panic!("it is an attachment")
     };
-    let stamps = "receipt".to_owned();
+    let stamps = Stamps::Receipt;
     let attach = Fact::Attach { device, pool, name, place, stamps, buzzers, delay };
     let notes = |own_us: [i64; 2], flags: &[&str]| {
         let mut pressed = press(41);
         if let Fact::Press { delay_us, flags: of, .. } = &mut pressed {
             *delay_us = own_us;
-            *of = flags.iter().map(ToString::to_string).collect();
+            *of = Flags(flags.iter().copied().map(Flag::from).collect());
         }
         let stall = Fact::ReaderStall {
             device,

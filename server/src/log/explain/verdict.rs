@@ -11,7 +11,7 @@ use super::uncounted::Uncounted;
 use super::window::Window;
 use super::words::{label, ms, quoted};
 use crate::pool_id::PoolId;
-use crate::record::Fact;
+use crate::record::{Fact, Flag};
 
 /// Who was first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -102,7 +102,7 @@ impl Verdict {
         if !tied.is_empty() {
             doubts.push(format!("{name} and {} cannot be told apart: a draw put {name} first", names(&tied)));
         }
-        let flags = first.flags.iter().filter_map(|flag| flag_words(flag, first));
+        let flags = first.flags.0.iter().map(|flag| flag_words(flag, first));
         doubts.extend(flags.map(|words| format!("{name}: {words}")));
         doubts.extend(of_window(window, first, &rivals));
         let certain = doubts.is_empty() && first.is_final;
@@ -203,19 +203,19 @@ fn of_window(window: &Window, first: &Place, rivals: &[&Place]) -> Vec<String> {
 }
 
 /// What a flag says, for a person.
-pub fn flag_words(flag: &str, place: &Place) -> Option<String> {
-    Some(match flag {
-        "late" => "it became visible after presses with later stamps had been told".into(),
-        "stale_stamp" => "its own stamp could not be true: it is ordered by the time it was read".into(),
-        "recovered" => match place.delay_us[1].max(0).cast_unsigned() {
+pub fn flag_words(flag: &Flag, place: &Place) -> String {
+    match flag {
+        Flag::Late => "it became visible after presses with later stamps had been told".into(),
+        Flag::StaleStamp => "its own stamp could not be true: it is ordered by the time it was read".into(),
+        Flag::Recovered => match place.delay_us[1].max(0).cast_unsigned() {
             0 => "it was found after lost events; its true time is unknown".into(),
             us => {
                 format!("it was found after lost events; its true time is unknown, up to {} earlier", ms(us))
             }
         },
-        "suspect" => {
+        Flag::Suspect => {
             "its button had not been seen to work on its own: it may have been held down before".into()
         }
-        _ => format!("it is marked {}", quoted(flag)),
-    })
+        Flag::Other(flag) => format!("it is marked {}", quoted(flag)),
+    }
 }
