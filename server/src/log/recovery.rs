@@ -3,23 +3,13 @@
 //! believed that does not follow from the one before it; running it again, also after a crash in the middle of it, gives
 //! the same.
 //!
-//! A line is *good* if it has the form of one and follows, by hash and seq, from the line before it. Bad lines with a good
-//! one behind them are **damage**: nothing is touched, the log goes on in a new segment behind the last good line. What
-//! stands behind the last good line is a **torn tail**: it goes to `<segment>.torn-<n>`, and the segment ends at that line;
-//! unless it is the beginning of a line that the journal has, which is written over it, or one blank line, which is cut.
-//! Bad lines that the journal still has, with all that follows, were never durable: what the segments have from there on
-//! is a torn tail, and the journal's lines take its place. (So too if the journal lacks some at the end that the last segment
-//! has: they were in memory only. They are appended to the journal first.)
-//! What stands between a good line and a later segment that goes on behind it is an **overhang**, see
-//! [`super::segments`]; it goes to `.torn-<n>` too. Where several segments go on behind one line, a table in LOG.md says which is
-//! the log (`ways.rs`); the others are **strays** and are renamed to `<segment>.aside-<n>`.
-//! Lines that a program for texts has changed (`reformed.rs`) are damage, and the log goes on behind the last of them, from the
-//! hash that it had: numbers are never used again beside records that can be read.
+//! A line is *good* if it has the form of one and follows, by hash and seq, from the line before it. What is found beside good
+//! lines, and what is done about it, is a table (`table.rs`) that LOG.md prints. Lines that a program for texts has changed
+//! (`reformed.rs`) are damage, and the log goes on behind the last of them, from the hash that it had: numbers are never used
+//! again beside records that can be read.
 //!
-//! The journal's lines that follow are taken over where they are, and the writer brings them to the disk like any others.
-//! Those that also stand in the last segment are written again, over themselves: that they can be read from there proves
-//! nothing, for a process that saw a sync fail may have died before it wrote them elsewhere. Without a journal the whole
-//! last segment is taken into the journal, and written again from there. A journal that does not fit is set aside in the log directory.
+//! What the journal has of the last segment is written again, over itself: that it can be read from there proves nothing, for a
+//! process that saw a sync fail may have died before it wrote it elsewhere.
 //!
 //! The fold is limited to what outlives a start ([`State::outlives_start`]): the other records are not even parsed.
 
@@ -27,6 +17,7 @@ mod aside;
 mod leftover;
 mod reformed;
 mod segment_files;
+mod table;
 mod tip;
 mod walk;
 mod ways;
@@ -34,12 +25,14 @@ mod ways;
 use std::collections::BTreeSet;
 use std::io;
 
-use self::aside::{reject, set_aside};
+use self::aside::{clear, reject};
 pub use self::leftover::unread;
 use self::leftover::{
-    JournalFile, has_beginning, index, journal_again, journal_files, knows, lead_on, merge, reach,
+    JournalFile, Merged, complete, has_beginning, index, journal_again, journal_files, knows, lacks, merge,
+    reach,
 };
 use self::segment_files::{list, read};
+use self::table::{BAD_LINES, Bad, ENDS, GoOn, HasOfIt, Heal, LastSegment, Reach, decide};
 use self::tip::{Tip, pieces};
 use self::walk::{BadPlace, Tail, Walk, walk};
 use self::ways::Evidence;
@@ -144,93 +137,29 @@ pub fn recover<D: Directory, J: Directory>(
         notes.push(reject(dir, name, &bytes, "it is no journal of this version")?);
     }
     while heal(dir, &segments, &mut files, &mut found)? {}
-    let Walk { mut tip, bytes, mut damage, mut pending, mut tails, copied, last_good } = found;
-    // Behind the last good line nothing is good: the rest of its segment, and whole segments.
-    let mut last = (!segments.is_empty()).then_some(last_good.segment);
-    for place in last_good.segment..segments.len() {
-        let from = if place == last_good.segment { last_good.from } else { 0 };
-        tails.retain(|tail: &Tail| tail.segment != place);
-        tails.push(Tail { segment: place, from });
-    }
-    for place in copied {
+    for place in &found.copied {
         // Its copy goes, and it may be the one whose pages a failed sync has left bad.
-        rewrite(dir, &segments[place])?;
+        rewrite(dir, &segments[*place])?;
     }
-    let mut is_untouched = damage.is_empty();
-    let mut gone = BTreeSet::new();
-    tails.sort_unstable_by_key(|tail| (tail.segment, tail.from));
-    tails.dedup_by_key(|tail| tail.segment);
-    for tail in &tails {
-        let name = &segments[tail.segment];
-        let rest = bytes.get(tail.from..).unwrap_or_default();
-        if is_untouched
-            && tail.segment + 1 == segments.len()
-            && tail.from > 0
-            && has_beginning(&files, &tip, rest)
-        {
-            // A process was killed in the middle of a write. The journal has the line, and it is written over this.
-            continue;
-        }
-        match set_aside(dir, name, tail.from, tip.seq) {
-            Ok(note) => {
-                notes.extend(note);
-                gone.extend((tail.from == 0).then_some(tail.segment));
-            }
-            Err(error) => {
-                // A full disk is no reason not to play. It stays, and the log goes on elsewhere.
-                ::log::error!("{error}; what is wrong in {name} stays there");
-                is_untouched = false;
-                damage.extend(pending.take());
-            }
-        }
-        if tail.from == 0 && last == Some(tail.segment) {
-            last = None;
-        }
-    }
-    let kept = (0..segments.len()).rev().find(|place| !gone.contains(place));
+    let (is_open, kept) = clear_all(dir, &segments, &files, &mut found, &mut notes);
     let number = kept.map_or(0, |place| segments[place].number).max(taken);
-    for BadPlace { segment, line, why, .. } in damage {
+    for BadPlace { segment, line, why, .. } in found.damage {
         ::log::error!(
             "{segment}: line {line}: {why}; it stays as it is, and the log goes on in a new segment"
         );
         notes.push(Fact::Damage { segment: segment.to_string(), line, why });
     }
     notes.truncate(NOTES_MAX);
-    let goes_on = last.is_some() && is_untouched;
-    let last_segment = if goes_on { &bytes[..last_good.from] } else { &[] };
-    let mut files = merge(dir, files, &mut tip, last_segment, &mut notes)?;
-    let mut durable_seq = files.durable_seq.unwrap_or(tip.seq);
-    let mut resume = None;
-    if let Some(name) = last.map(|last| segments[last]) {
-        let text = name.to_string();
-        let file = dir.open(&text).map_err(fail("open", &text))?;
-        let mut len = last_good.from;
-        let again = pieces(&bytes[..len]).find(|piece| seq_of(piece.line) == Some(durable_seq + 1));
-        if let Some(piece) = again {
-            // The writer has these lines from the journal, and writes them over themselves.
-            len = piece.start;
-        } else if !(files.has_log_end && goes_on) {
-            // Lines of a segment that is not gone on with would be no part of the journal.
-            let again = goes_on.then(|| journal_again(journal, &files.resumed, header, &bytes[..len]));
-            match again {
-                Some(Ok(Some(again))) => {
-                    files.resumed.insert(0, again);
-                    (durable_seq, len) = (name.first_seq - 1, 0);
-                }
-                _ => storage::write_all(&file, 0, &bytes[..len]).map_err(fail("write", &text))?,
-            }
-        }
-        if goes_on {
-            resume = Some(Resume { name, file, len: len as u64 });
-        } else {
-            // It is not appended to, but an earlier process may have died between its write and its sync.
-            if let Err(error) = file.sync().and_then(|()| dir.sync()) {
-                ::log::error!("{text}: {error}; its last lines may not outlast a power cut");
-            }
-        }
-    }
-    let Tip { state, head, .. } = tip;
-    Ok(Recovered { state, head, durable_seq, number, resume, journal: files.resumed, notes })
+    let lines = &found.bytes[..found.last_good.from];
+    let name = segments.get(found.last_good.segment).filter(|_| !lines.is_empty());
+    let mut merged = merge(dir, files, &mut found.tip, if is_open { lines } else { &[] }, &mut notes)?;
+    let mut durable_seq = merged.durable_seq.unwrap_or(found.tip.seq);
+    let last = name.map(|name| Last { name: *name, is_open, lines });
+    let resume = go_on(dir, last, &mut merged, &mut durable_seq, |resumed| {
+        journal_again(journal, resumed, header, lines)
+    })?;
+    let Tip { state, head, .. } = found.tip;
+    Ok(Recovered { state, head, durable_seq, number, resume, journal: merged.resumed, notes })
 }
 
 /// Goes back to the first place from which the journal knows better than the segments. False: there is none. What is
@@ -246,21 +175,35 @@ fn heal<D: Directory, F: File>(
         return Ok(false);
     }
     let lines = index(files);
-    // What the journal still has was not durable. If it has all from there on, it knows better than a segment that a
-    // failed sync has left with a hole.
-    let healed = damage.iter().position(|bad| reach(&lines, &bad.before) >= tip.seq);
-    // A segment that the journal does not know is no part of the log if the journal leads on from before it.
-    let stranger = (!knows(&lines, tip)).then(|| {
-        let leads = |bad: &BadPlace| bad.line == 1 && reach(&lines, &bad.before) > bad.before.seq;
-        damage.iter().position(leads)
-    });
-    drop(lines);
-    let healed = healed.or_else(|| {
+    let is_end_known = knows(&lines, tip);
+    let observe = |bad: &BadPlace| {
+        let reached = reach(&lines, &bad.before);
+        let is_beyond = reached.1 > bad.before.seq;
         // Segments behind the log's end are set aside, and the next start does not see them.
-        let last = segments[last_good.segment];
-        damage.iter().position(|bad| bad.segment == last && lead_on(files, &bad.before, bytes, tip.seq))
-    });
-    let Some(place) = healed.or(stranger.flatten()) else { return Ok(false) };
+        let is_last = bad.segment == segments[last_good.segment];
+        let lacks = (is_beyond && is_last).then(|| lacks(files, reached, bytes, tip.seq)).flatten();
+        let reach = match reached.1 {
+            end if end >= tip.seq => Reach::LogEnd,
+            _ if is_beyond => Reach::Beyond,
+            _ => Reach::Nowhere,
+        };
+        let is_first = bad.line == 1;
+        (decide(BAD_LINES, &Bad { reach, is_completed: lacks.is_some(), is_first, is_end_known }), lacks)
+    };
+    let places = damage.iter().enumerate().map(|(place, bad)| (place, observe(bad)));
+    let Some((place, (done, lacks))) = places.min_by_key(|(_, (done, _))| *done as u8) else {
+        return Ok(false);
+    };
+    let lacks = lacks.map(|(at, missing)| (at, missing.to_vec()));
+    drop(lines);
+    let is_healed = match (done, lacks) {
+        (Heal::Stay, _) => false,
+        (Heal::Complete, Some((at, missing))) => complete(files, at, &missing),
+        _ => true,
+    };
+    if !is_healed {
+        return Ok(false);
+    }
     let bad = damage.swap_remove(place);
     damage.truncate(place);
     if bad.last_good.segment != last_good.segment {
@@ -269,6 +212,98 @@ fn heal<D: Directory, F: File>(
     }
     (*tip, *last_good, *pending) = (bad.before, bad.last_good, None);
     Ok(true)
+}
+
+/// Clears away what is no part of the log. Gives whether the last segment is gone on with, and the last one that is still there.
+fn clear_all<D: Directory, F>(
+    dir: &D,
+    segments: &[SegmentName],
+    files: &[JournalFile<F>],
+    found: &mut Walk,
+    notes: &mut Vec<Fact>,
+) -> (bool, Option<usize>) {
+    let Walk { tip, damage, pending, tails, last_good, .. } = found;
+    let mut is_untouched = damage.is_empty();
+    // Behind the last good line nothing is good: the rest of its segment, and whole segments.
+    tails.retain(|tail| tail.segment < last_good.segment);
+    tails.push(*last_good);
+    tails.extend((last_good.segment + 1..segments.len()).map(|segment| Tail { segment, from: 0 }));
+    tails.sort_unstable_by_key(|tail| (tail.segment, tail.from));
+    tails.dedup_by_key(|tail| tail.segment);
+    let mut gone = BTreeSet::new();
+    for (tail, name) in tails.iter().filter_map(|tail| Some((tail, segments.get(tail.segment)?))) {
+        // A process was killed in the middle of a write. The journal has the line, and it is written over this.
+        let goes_on = is_untouched && tail.segment + 1 == segments.len();
+        match clear(dir, name, tail.from, tip.seq, |rest| goes_on && has_beginning(files, tip, rest)) {
+            Ok(note) => {
+                notes.extend(note);
+                gone.extend((tail.from == 0).then_some(tail.segment));
+            }
+            Err(error) => {
+                // A full disk is no reason not to play. It stays, and the log goes on elsewhere.
+                ::log::error!("{error}; what is wrong in {name} stays there");
+                is_untouched = false;
+                damage.extend(pending.take());
+            }
+        }
+    }
+    (last_good.from > 0 && is_untouched, (0..segments.len()).rev().find(|place| !gone.contains(place)))
+}
+
+/// The segment that the log ends in, up to its last good line.
+struct Last<'a> {
+    name: SegmentName,
+    /// Nothing before is damaged.
+    is_open: bool,
+    lines: &'a [u8],
+}
+
+/// Prepares the last segment for what comes. Gives it if the log goes on in it. `refill`: has the journal hold its lines again.
+fn go_on<D: Directory, F>(
+    dir: &D,
+    last: Option<Last<'_>>,
+    merged: &mut Merged<F>,
+    durable_seq: &mut u64,
+    refill: impl FnOnce(&[Resumed<F>]) -> io::Result<Option<Resumed<F>>>,
+) -> Result<Option<Resume<D::File>>, RecoveryError> {
+    let lines = last.as_ref().map_or(&[][..], |last| last.lines);
+    let again = pieces(lines).find(|piece| seq_of(piece.line) == Some(*durable_seq + 1));
+    let segment = match &last {
+        None => LastSegment::None,
+        Some(last) if last.is_open => LastSegment::Open,
+        Some(_) => LastSegment::Damaged,
+    };
+    let has = match again {
+        Some(_) => HasOfIt::Lines,
+        None if merged.has_log_end => HasOfIt::LogEnd,
+        None => HasOfIt::Nothing,
+    };
+    let done = decide(ENDS, &(segment, has));
+    let Some(Last { name, is_open, .. }) = last.filter(|_| done != GoOn::Begin) else { return Ok(None) };
+    let text = name.to_string();
+    let file = dir.open(&text).map_err(fail("open", &text))?;
+    let mut len = lines.len();
+    let write_all = || storage::write_all(&file, 0, lines).map_err(fail("write", &text));
+    match done {
+        GoOn::Resume => len = again.map_or(len, |piece| piece.start),
+        GoOn::Refill => match refill(&merged.resumed) {
+            Ok(Some(again)) => {
+                merged.resumed.insert(0, again);
+                (*durable_seq, len) = (name.first_seq - 1, 0);
+            }
+            _ => write_all()?,
+        },
+        GoOn::Rewrite => write_all()?,
+        GoOn::Begin | GoOn::Sync | GoOn::Append => {}
+    }
+    if is_open {
+        return Ok(Some(Resume { name, file, len: len as u64 }));
+    }
+    // It is not appended to, but an earlier process may have died between its write and its sync.
+    if let Err(error) = file.sync().and_then(|()| dir.sync()) {
+        ::log::error!("{text}: {error}; its last lines may not outlast a power cut");
+    }
+    Ok(None)
 }
 
 /// Writes a segment over itself, durably.

@@ -7,59 +7,70 @@ use std::io;
 use sha2::{Digest, Sha256};
 
 use super::segment_files::read;
+use super::table::{Bytes, Clear, Part, RESTS, decide};
 use super::{RecoveryError, fail};
 use crate::counted::counted;
 use crate::log::storage::{self, Directory, File};
 use crate::log::{ChainHash, SegmentName};
 use crate::record::Fact;
 
-/// Moves what stands behind `from` to a file of its own, or the whole file to another name.
-pub(super) fn set_aside<D: Directory>(
+/// Does with what stands behind `from` in a segment what [`RESTS`] says. `is_begun`: whether these bytes are the beginning of
+/// the log's next line, which the journal has.
+pub(super) fn clear<D: Directory>(
     dir: &D,
     name: &SegmentName,
     from: usize,
     last_good_seq: u64,
+    is_begun: impl FnOnce(&[u8]) -> bool,
 ) -> Result<Option<Fact>, RecoveryError> {
-    let text = name.to_string();
-    let bytes = read(dir, name)?;
-    let torn = bytes.get(from..).unwrap_or_default();
-    // A blank line is an editor's, and says nothing.
-    let is_blank = from > 0 && torn == b"\n";
-    let note = if torn.is_empty() || is_blank {
-        None
-    } else {
-        let aside = if from == 0 {
+    let (text, all) = (name.to_string(), read(dir, name)?);
+    let bytes = all.get(from..).unwrap_or_default();
+    let part = if from == 0 { Part::Whole } else { Part::Rest };
+    let found = match bytes {
+        [] => Bytes::Nothing,
+        b"\n" => Bytes::Blank,
+        _ if part == Part::Rest && is_begun(bytes) => Bytes::Begun,
+        _ => Bytes::Other,
+    };
+    let done = decide(RESTS, &(part, found));
+    let file = match done {
+        Clear::Leave => return Ok(None),
+        Clear::Remove => {
+            dir.remove(&text).map_err(fail("remove", &text))?;
+            dir.sync().map_err(fail("sync", dir.name()))?;
+            return Ok(None);
+        }
+        // It is an editor's, and says nothing.
+        Clear::Cut => None,
+        Clear::Rename => {
             let aside = rename(dir, &text)?;
             ::log::warn!(
                 "{text}: it is no part of this log; it is called {aside} now, and the log goes on after seq {last_good_seq}"
             );
-            aside
-        } else {
-            let aside = keep_copy(dir, &format!("{text}.torn"), torn)?;
+            Some(aside)
+        }
+        Clear::CopyAndCut => {
+            let aside = keep_copy(dir, &format!("{text}.torn"), bytes)?;
             ::log::warn!(
                 "{text}: behind its last whole line are {} that are no line of this log; they are in {aside} now, and the \
                  log goes on after seq {last_good_seq}",
-                counted(torn.len() as u64, "byte")
+                counted(bytes.len() as u64, "byte")
             );
-            aside
-        };
-        Some(Fact::Recovered {
-            segment: text.clone(),
-            bytes: torn.len() as u64,
-            sha256: ChainHash::from_digest(Sha256::digest(torn).into()).as_str().to_owned(),
-            last_good_seq,
-            file: aside,
-        })
+            Some(aside)
+        }
     };
-    if from == 0 && bytes.is_empty() {
-        dir.remove(&text).map_err(fail("remove", &text))?;
-        dir.sync().map_err(fail("sync", dir.name()))?;
-    } else if from > 0 && !torn.is_empty() {
+    if done != Clear::Rename {
         let file = dir.open(&text).map_err(fail("open", &text))?;
         file.set_len(from as u64).map_err(fail("cut", &text))?;
-        file.sync().map_err(fail("sync", text))?;
+        file.sync().map_err(fail("sync", &text))?;
     }
-    Ok(note)
+    Ok(file.map(|file| Fact::Recovered {
+        segment: text,
+        bytes: bytes.len() as u64,
+        sha256: ChainHash::from_digest(Sha256::digest(bytes).into()).as_str().to_owned(),
+        last_good_seq,
+        file,
+    }))
 }
 
 /// Gives a file the first name `<text>.aside-<n>` that is free.
@@ -73,7 +84,7 @@ fn rename<D: Directory>(dir: &D, text: &str) -> Result<String, RecoveryError> {
 }
 
 /// Keeps bytes in `<stem>-<n>`, in the first that is free or has them already.
-pub(super) fn keep_copy<D: Directory>(dir: &D, stem: &str, bytes: &[u8]) -> Result<String, RecoveryError> {
+fn keep_copy<D: Directory>(dir: &D, stem: &str, bytes: &[u8]) -> Result<String, RecoveryError> {
     for n in 1.. {
         let name = format!("{stem}-{n}");
         let file = match dir.create(&name) {
@@ -97,6 +108,7 @@ pub(super) fn keep_copy<D: Directory>(dir: &D, stem: &str, bytes: &[u8]) -> Resu
     unreachable!("a directory has fewer files than there are numbers")
 }
 
+/// Keeps a copy of a journal's file that does not fit.
 pub(super) fn reject<D: Directory>(
     log: &D,
     name: &str,

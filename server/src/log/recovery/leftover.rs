@@ -8,7 +8,9 @@ use std::io;
 
 use super::RecoveryError;
 use super::aside::reject;
+use super::table::{CONTENTS, Content, JournalLine, LINES, Merge, Own, Take, decide};
 use super::tip::{Piece, Tip, pieces};
+use crate::log::ChainHash;
 use crate::log::journal::{FILE_NAMES, Resumed};
 use crate::log::line::{Line, seq_of};
 use crate::log::storage::{self, Directory, File};
@@ -47,12 +49,19 @@ pub fn unread(file: &str, why: &str) -> Fact {
     }
 }
 
+/// What was taken of a journal.
 pub(super) struct Merged<F> {
     pub(super) resumed: Vec<Resumed<F>>,
     /// The record before the first one that is to be written again.
     pub(super) durable_seq: Option<u64>,
     /// The journal leads to the end of what the segments have: what it does not have any more is durable.
     pub(super) has_log_end: bool,
+    /// The line that was taken last.
+    before: Option<u64>,
+}
+
+impl<F> Merged<F> {
+    const NOTHING: Self = Self { resumed: Vec::new(), durable_seq: None, has_log_end: false, before: None };
 }
 
 pub(super) struct JournalFile<F> {
@@ -74,33 +83,42 @@ pub(super) fn journal_files<J: Directory>(
     let (mut files, mut foreign) = (Vec::new(), Vec::new());
     for name in FILE_NAMES {
         let read = journal.open(name).and_then(|file| Ok((storage::read_all(&file)?, file)));
-        let (bytes, file) = match read {
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => {
-                notes.push(unread(&format!("{}/{name}", journal.name()), &kernel_words(&error)));
-                continue;
-            }
+        let (content, lines_from) = match &read {
+            Ok((bytes, _)) => content(bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (Content::Absent, 0),
+            Err(_) => (Content::Unreadable, 0),
         };
-        let header = pieces(&bytes).next().filter(|piece| piece.is_whole);
-        let header = header.filter(|piece| piece.line.starts_with(br#"{"v":1,"journal":""#));
-        match header.map(|piece| piece.end) {
-            Some(lines_from) => files.push(JournalFile { name, file, bytes, lines_from }),
-            None if bytes.is_empty() => {}
-            None if bytes.iter().all(|byte| *byte == 0) => {
-                let why = "it has nothing but zeros: somebody or a power cut wrote over it";
-                notes.push(unread(&format!("{}/{name}", journal.name()), why));
+        match (decide(CONTENTS, &content), read) {
+            (Take::Read, Ok((bytes, file))) => files.push(JournalFile { name, file, bytes, lines_from }),
+            (Take::SetAside, Ok((bytes, _))) => foreign.push((name, bytes)),
+            (Take::Report, read) => {
+                let why = read.err().map_or_else(
+                    || "it has nothing but zeros: somebody or a power cut wrote over it".to_owned(),
+                    |error| kernel_words(&error),
+                );
+                notes.push(unread(&format!("{}/{name}", journal.name()), &why));
             }
-            None => foreign.push((name, bytes)),
+            _ => {}
         }
     }
     files.sort_by_key(|file| seq_of(&file.bytes[file.lines_from..]).unwrap_or(u64::MAX));
     (files, foreign)
 }
 
+/// What these bytes are, and where a journal's first log line begins.
+fn content(bytes: &[u8]) -> (Content, usize) {
+    let header = pieces(bytes).next().filter(|piece| piece.is_whole);
+    match header.filter(|piece| piece.line.starts_with(br#"{"v":1,"journal":""#)) {
+        Some(header) => (Content::Journal, header.end),
+        None if bytes.is_empty() => (Content::Empty, 0),
+        None if bytes.iter().all(|byte| *byte == 0) => (Content::Zeros, 0),
+        None => (Content::Foreign, 0),
+    }
+}
+
 /// The lines of the journal by their numbers; a file that a power cut left may have some twice.
-pub(super) fn index<F>(files: &[JournalFile<F>]) -> BTreeMap<u64, Vec<&[u8]>> {
-    let mut lines: BTreeMap<u64, Vec<&[u8]>> = BTreeMap::new();
+pub(super) fn index<F>(files: &[JournalFile<F>]) -> Index<'_> {
+    let mut lines = Index::new();
     for file in files {
         for piece in pieces(&file.bytes[file.lines_from..]).filter(|piece| piece.is_whole) {
             lines.entry(seq_of(piece.line).unwrap_or_default()).or_default().push(piece.line);
@@ -109,8 +127,11 @@ pub(super) fn index<F>(files: &[JournalFile<F>]) -> BTreeMap<u64, Vec<&[u8]>> {
     lines
 }
 
+/// The lines of the journal, by their numbers.
+pub(super) type Index<'a> = BTreeMap<u64, Vec<&'a [u8]>>;
+
 /// The last record that the journal's lines lead to from there.
-pub(super) fn reach(lines: &BTreeMap<u64, Vec<&[u8]>>, from: &Tip) -> u64 {
+pub(super) fn reach(lines: &Index<'_>, from: &Tip) -> (ChainHash, u64) {
     let (mut head, mut seq) = (from.head, from.seq);
     while let Some((_, next)) = lines.range(seq + 1..).next() {
         let parsed = next.iter().filter_map(|bytes| Line::parse(bytes).ok());
@@ -118,42 +139,50 @@ pub(super) fn reach(lines: &BTreeMap<u64, Vec<&[u8]>>, from: &Tip) -> u64 {
         let Some(line) = following.next() else { break };
         (head, seq) = (line.hash, line.seq);
     }
-    seq
+    (head, seq)
 }
 
 /// Whether the journal has this line, or one that follows from it.
-pub(super) fn knows(lines: &BTreeMap<u64, Vec<&[u8]>>, tip: &Tip) -> bool {
+pub(super) fn knows(lines: &Index<'_>, tip: &Tip) -> bool {
     let own = lines.get(&tip.seq).into_iter().flatten();
     let has = own.filter_map(|bytes| Line::parse(bytes).ok()).any(|line| line.hash == tip.head);
-    has || reach(lines, tip) > tip.seq
+    has || reach(lines, tip).1 > tip.seq
 }
 
-/// Has the journal lead from there to the end of the log, if it only lacks lines at the end that the last segment has: they
-/// were in memory, for the journal took none. False: it cannot.
-pub(super) fn lead_on<F: File>(
-    files: &mut [JournalFile<F>],
-    from: &Tip,
-    last_segment: &[u8],
+/// What the journal, which leads to `reached`, lacks from there to the log's end at `end`, and where in its last file that
+/// belongs: lines that were in memory only, for the journal took none, and went to the last segment.
+pub(super) fn lacks<'a, F>(
+    files: &[JournalFile<F>],
+    reached: (ChainHash, u64),
+    last_segment: &'a [u8],
     end: u64,
-) -> bool {
-    let journal_end = reach(&index(files), from);
-    let Some(last) = files.len().checked_sub(1).filter(|_| journal_end > from.seq) else { return false };
-    let whole = pieces(&files[last].bytes).filter(|piece| piece.is_whole).last();
-    let Some(whole) = whole.filter(|piece| seq_of(piece.line) == Some(journal_end)) else { return false };
-    let at = whole.end;
-    let missing =
-        |piece: &Piece<'_>| piece.is_whole && seq_of(piece.line).is_some_and(|seq| seq > journal_end);
-    let missing = pieces(last_segment).find(missing).map_or(&[][..], |piece| &last_segment[piece.start..]);
+) -> Option<(usize, &'a [u8])> {
+    let (mut head, mut seq) = reached;
+    let whole = pieces(&files.last()?.bytes).filter(|piece| piece.is_whole).last();
+    let at = whole.filter(|piece| seq_of(piece.line) == Some(seq))?.end;
+    let is_missing = |piece: &Piece<'_>| piece.is_whole && seq_of(piece.line).is_some_and(|own| own > seq);
+    let from = pieces(last_segment).find(is_missing)?.start;
+    let missing = &last_segment[from..];
     let missing = &missing[..missing.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)];
-    let torn = files[last].bytes.split_off(at);
-    files[last].bytes.extend_from_slice(missing);
-    let leads_on = reach(&index(files), from) >= end
-        && storage::write_all(&files[last].file, at as u64, missing).is_ok();
-    if !leads_on {
-        files[last].bytes.truncate(at);
-        files[last].bytes.extend(torn);
+    for piece in pieces(missing) {
+        let Ok(line) = Line::parse(piece.line) else { break };
+        if !line.follows(&head) || !line.is_next(seq + 1) {
+            break;
+        }
+        (head, seq) = (line.hash, line.seq);
     }
-    leads_on
+    (seq >= end).then_some((at, missing))
+}
+
+/// Has the journal hold these lines at its end.
+pub(super) fn complete<F: File>(files: &mut [JournalFile<F>], at: usize, missing: &[u8]) -> bool {
+    let Some(last) = files.last_mut() else { return false };
+    if storage::write_all(&last.file, at as u64, missing).is_err() {
+        return false;
+    }
+    last.bytes.truncate(at);
+    last.bytes.extend_from_slice(missing);
+    true
 }
 
 /// Whether the journal has the next line, and this is the beginning of it.
@@ -175,63 +204,45 @@ pub(super) fn merge<D: Directory, F>(
     last_segment: &[u8],
     notes: &mut Vec<Fact>,
 ) -> Result<Merged<F>, RecoveryError> {
-    let mut merged = Merged { resumed: Vec::new(), durable_seq: None, has_log_end: false };
+    let mut merged = Merged::NOTHING;
     let log_end = tip.seq;
-    let last_segment: BTreeMap<u64, &[u8]> =
+    let last_segment =
         pieces(last_segment).filter_map(|piece| Some((seq_of(piece.line)?, piece.line))).collect();
-    let mut before = None;
     for JournalFile { name, file, bytes, lines_from } in files {
         let (mut start, mut end, mut wrong) = (None, lines_from, None);
         for piece in pieces(&bytes[lines_from..]).filter(|piece| piece.is_whole) {
             let seq = seq_of(piece.line).unwrap_or_default();
-            let end_before = tip.seq;
-            let fits = match last_segment.get(&seq) {
-                // What both have must be the same, to the byte: it is written over itself.
-                Some(line) => *line == piece.line,
-                // Older than the last segment: it is durable there.
-                None if (1..=log_end).contains(&seq) => continue,
-                None => match Line::parse(piece.line) {
-                    Ok(line) if line.follows(&tip.head) && line.is_next(tip.seq + 1) => {
-                        tip.take(&line);
-                        true
-                    }
-                    _ => false,
-                },
-            };
-            // Behind the log's end only new lines may come: else it is what the file held before, which a power cut brought
-            // back.
-            let is_stale = seq <= log_end && (merged.has_log_end || tip.seq > log_end);
-            if is_stale && start.is_none() {
-                // The other file has it, and was found to lead to here.
-                continue;
-            }
-            if !fits || is_stale {
-                wrong = Some(format!("what it has as seq {seq} is no line of the log"));
-                if is_stale || seq > log_end {
-                    break;
-                }
-                // A journal on a disk, after a power cut: what is behind may still follow from the segments.
-                (start, before, merged.durable_seq, merged.has_log_end) = (None, None, None, false);
-                merged.resumed.clear();
-                continue;
-            }
+            let (own, next) = compare(&piece, seq, &last_segment, log_end, tip);
             // The writer needs all of them, from one on: what a power cut left of a journal on a disk may have gaps.
-            let goes_on = before.is_some_and(|before| match last_segment.range(before + 1..).next() {
+            let goes_on = merged.before.is_some_and(|before| match last_segment.range(before + 1..).next() {
                 Some((next, _)) => *next == seq,
-                None => before == end_before,
+                None => before == tip.seq,
             });
-            if !goes_on {
-                (start, merged.durable_seq) = (None, None);
-                merged.resumed.clear();
+            let is_past_end = merged.has_log_end || tip.seq > log_end;
+            let done = decide(LINES, &JournalLine { own, is_past_end, is_begun: start.is_some(), goes_on });
+            if matches!(done, Merge::End | Merge::Forget) {
+                wrong = Some(format!("what it has as seq {seq} is no line of the log"));
             }
-            before = Some(seq);
-            merged.has_log_end |= seq == log_end;
-            if start.is_none() {
-                start = Some(lines_from + piece.start);
-                if merged.resumed.is_empty() {
-                    merged.durable_seq = Some(seq - 1);
+            match done {
+                Merge::Skip => continue,
+                Merge::End => break,
+                Merge::Forget => {
+                    (start, merged) = (None, Merged::NOTHING);
+                    continue;
                 }
+                Merge::TakeAnew => {
+                    start = None;
+                    merged.resumed.clear();
+                }
+                Merge::Take => {}
             }
+            next.iter().for_each(|line| tip.take(line));
+            merged.before = Some(seq);
+            merged.has_log_end |= seq == log_end;
+            if start.is_none() && merged.resumed.is_empty() {
+                merged.durable_seq = Some(seq - 1);
+            }
+            start.get_or_insert(lines_from + piece.start);
             end = lines_from + piece.end;
         }
         if let Some(why) = wrong {
@@ -241,9 +252,29 @@ pub(super) fn merge<D: Directory, F>(
             merged.resumed.push(Resumed { name, file, start: start as u64, end: end as u64 });
         }
     }
-    if !merged.has_log_end && tip.seq == log_end {
-        // It ends before the segments do: lines were in memory only, and went to a segment from there.
-        (merged.resumed, merged.durable_seq) = (Vec::new(), None);
+    // A journal that ends before the segments do lacks lines that were in memory only, and went to a segment from there.
+    let has_all = merged.has_log_end || tip.seq > log_end;
+    Ok(if has_all { merged } else { Merged::NOTHING })
+}
+
+/// What this line of the journal is beside the log, and the line if it is the next one.
+fn compare<'a>(
+    piece: &Piece<'a>,
+    seq: u64,
+    last_segment: &BTreeMap<u64, &[u8]>,
+    log_end: u64,
+    tip: &Tip,
+) -> (Own, Option<Line<'a>>) {
+    match last_segment.get(&seq) {
+        // What both have must be the same, to the byte: it is written over itself.
+        Some(line) => (if *line == piece.line { Own::Same } else { Own::Differs }, None),
+        None if (1..=log_end).contains(&seq) => (Own::Older, None),
+        // A journal on a disk, after a power cut: what is behind may still follow from the segments.
+        None if seq == 0 => (Own::Differs, None),
+        None => {
+            let line = Line::parse(piece.line).ok();
+            let next = line.filter(|line| line.follows(&tip.head) && line.is_next(tip.seq + 1));
+            (if next.is_some() { Own::Next } else { Own::Stray }, next)
+        }
     }
-    Ok(merged)
 }

@@ -1,8 +1,6 @@
 //! Which way the log goes where segments disagree. In: the segments, and a line behind which more than one of them goes on.
 //! Out: the one that is the log, and those that are not. Guarantee: neither the length nor the order of names decides between
 //! lines that differ; nothing is changed; each way is walked once, whatever the number of files.
-//!
-//! Which way is the log is a table in LOG.md, under "Where segments disagree".
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,6 +8,7 @@ use std::rc::Rc;
 
 use super::leftover::{JournalFile, index};
 use super::segment_files::{peek, read};
+use super::table::{By, FORKS, Fork, decide};
 use super::tip::{Verdict, follows, judge, pieces};
 use super::{RecoveryError, Signed, newer};
 use crate::log::line::{Line, seq_of};
@@ -180,17 +179,25 @@ impl<'a, 'e, D: Directory, F> Ways<'a, 'e, D, F> {
         }
         let mut best = ways[0].clone();
         for (from, way) in &ways[1..] {
-            let is_rest = byte > 0 && best.0.byte == byte;
-            let is_same = self.are_same(&best.1, way)?;
-            let is_better = if is_same {
-                let (own, other) = ((best.1.end, u64::MAX - best.1.bad), (way.end, u64::MAX - way.bad));
-                other > own || (other == own && is_rest)
-            } else {
-                (way.is_in_journal, way.signed) > (best.1.is_in_journal, best.1.signed)
+            let found = Fork {
+                is_same: self.are_same(&best.1, way)?,
+                reach: way.end.cmp(&best.1.end),
+                bad: best.1.bad.cmp(&way.bad),
+                is_rest: byte > 0 && best.0.byte == byte,
+                journal: way.is_in_journal.cmp(&best.1.is_in_journal),
+                signed: way.signed.cmp(&best.1.signed),
             };
-            if is_better {
+            let is_second = match decide(FORKS, &found) {
+                By::Reach => found.reach.is_gt(),
+                By::Bad => found.bad.is_gt(),
+                By::Journal => found.journal.is_gt(),
+                By::Signed => found.signed.is_gt(),
+                By::LaterSegment => true,
+                By::Lower => false,
+            };
+            if is_second {
                 best = (*from, Rc::clone(way));
-            } else if is_same {
+            } else if found.is_same {
                 self.copied.insert(best.0.place);
             }
         }
