@@ -201,22 +201,13 @@ impl Basis {
     }
 }
 
-/// A span in ms, with µs only where there are some: `8`, `0.125`.
-fn ms(span: Micros) -> String {
-    let us = span.as_us();
-    if us.is_multiple_of(1000) {
-        return (us / 1000).to_string();
-    }
-    format!("{}.{:03}", us / 1000, us % 1000).trim_end_matches('0').to_owned()
-}
-
 /// For a person: how much, and why.
 impl fmt::Display for Delay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.us.min_us, self.us.max_us) {
             (Micros::ZERO, Micros::ZERO) => f.write_str("a press is taken to be as old as its stamp: ")?,
             (min_us, max_us) => {
-                write!(f, "a press is {} to {} ms older than its stamp: ", ms(min_us), ms(max_us))?;
+                write!(f, "a press is {} to {} ms older than its stamp: ", min_us.in_ms(), max_us.in_ms())?;
             }
         }
         match self.basis {
@@ -231,7 +222,7 @@ impl fmt::Display for Delay {
             Basis::Program => f.write_str("a program makes it")?,
         }
         match self.poll_us {
-            Some(poll_us) => write!(f, "; polled every {} ms", ms(poll_us)),
+            Some(poll_us) => write!(f, "; polled every {} ms", poll_us.in_ms()),
             None => Ok(()),
         }
     }

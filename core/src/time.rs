@@ -60,6 +60,12 @@ impl Micros {
     pub const fn as_us(self) -> u64 {
         self.0
     }
+
+    /// In ms, with µs only where there are some: `8`, `0.125`.
+    pub fn in_ms(self) -> String {
+        let text = format!("{}.{:03}", self.0 / 1000, self.0 % 1000);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
 }
 
 impl Add<Micros> for KernelTime {

@@ -4,12 +4,15 @@
 //!
 //! inotify rather than udev: it works in containers, where udev's messages do not arrive, and needs no library.
 
-use std::ffi::OsString;
+use std::ffi::{CStr, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::io::Errno;
 
 use crate::identity::number_of;
 
@@ -30,17 +33,17 @@ pub enum Change {
 /// The watch over the device directory, or over its parent until there is one.
 #[derive(Debug)]
 pub struct Hotplug {
-    inotify: Inotify,
+    inotify: OwnedFd,
     input_dir: PathBuf,
     watch: Watch,
 }
 
 #[derive(Debug)]
 enum Watch {
-    Directory(WatchDescriptor),
+    Directory(i32),
     /// Its parent, for the directory of this name: a machine has no `/dev/input` before its first device, and
     /// none after its last (devtmpfs removes empty directories).
-    Parent(WatchDescriptor, OsString),
+    Parent(i32, OsString),
 }
 
 impl Hotplug {
@@ -50,8 +53,8 @@ impl Hotplug {
     /// When there is no inotify (ENOSYS), no instance or watch left (EMFILE, ENOSPC:
     /// `fs.inotify.max_user_instances`), or neither the directory nor its parent exists.
     pub fn start(input_dir: &Path) -> io::Result<Self> {
-        let mut inotify = Inotify::init()?;
-        let watch = watch(&mut inotify, input_dir)?;
+        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+        let watch = watch(&inotify, input_dir)?;
         Ok(Self { inotify, input_dir: input_dir.to_owned(), watch })
     }
 
@@ -61,41 +64,28 @@ impl Hotplug {
     /// When watching has come to an end: the directory went and its parent cannot be watched either.
     pub fn changes(&mut self) -> io::Result<Vec<Change>> {
         let mut changes = Vec::new();
-        let mut buffer = [0u8; 4096];
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut reader = Reader::new(&self.inotify, &mut buffer);
         loop {
-            let mut lost = false;
-            match self.inotify.read_events(&mut buffer) {
-                Ok(events) => {
-                    for event in events {
-                        // What a watch that was given up still says does not matter.
-                        if event.mask.contains(EventMask::Q_OVERFLOW) {
-                            changes.push(Change::Rescan);
-                        } else if event.wd == *self.watch.descriptor() {
-                            lost |=
-                                take(&self.watch, event.mask, event.name.map(OsString::from), &mut changes);
-                        }
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(changes),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-            if lost {
-                if let Watch::Parent(parent, _) = &self.watch {
+            let event = match reader.next() {
+                Ok(event) => event,
+                Err(Errno::WOULDBLOCK) => return Ok(changes),
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let (Watch::Directory(own) | Watch::Parent(own, _)) = self.watch;
+            // What a watch that was given up still says does not matter.
+            if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
+                changes.push(Change::Rescan);
+            } else if event.wd() == own && take(&self.watch, event.events(), event.file_name(), &mut changes)
+            {
+                if let Watch::Parent(parent, _) = self.watch {
                     // It may be gone itself, which is as good.
-                    let _: io::Result<()> = self.inotify.watches().remove(parent.clone());
+                    let _ = inotify::remove_watch(&self.inotify, parent);
                 }
-                self.watch = watch(&mut self.inotify, &self.input_dir)?;
+                self.watch = watch(&self.inotify, &self.input_dir)?;
                 changes.push(Change::Rescan);
             }
-        }
-    }
-}
-
-impl Watch {
-    fn descriptor(&self) -> &WatchDescriptor {
-        match self {
-            Self::Directory(descriptor) | Self::Parent(descriptor, _) => descriptor,
         }
     }
 }
@@ -107,52 +97,47 @@ impl AsFd for Hotplug {
 }
 
 /// Watches the directory, or its parent if there is none yet.
-fn watch(inotify: &mut Inotify, input_dir: &Path) -> io::Result<Watch> {
-    let directory = |inotify: &mut Inotify| {
-        let mask =
-            WatchMask::CREATE | WatchMask::ATTRIB | WatchMask::DELETE | WatchMask::MOVE | WatchMask::ONLYDIR;
-        inotify.watches().add(input_dir, mask)
-    };
-    match directory(inotify) {
+fn watch(inotify: &OwnedFd, input_dir: &Path) -> io::Result<Watch> {
+    let changes =
+        WatchFlags::CREATE | WatchFlags::ATTRIB | WatchFlags::DELETE | WatchFlags::MOVE | WatchFlags::ONLYDIR;
+    let directory = || inotify::add_watch(inotify, input_dir, changes);
+    match directory() {
         Ok(descriptor) => return Ok(Watch::Directory(descriptor)),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Err(_) => {}
+        Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
     }
     let (Some(parent), Some(name)) = (input_dir.parent(), input_dir.file_name()) else {
-        return Err(io::Error::from(io::ErrorKind::NotFound));
+        return Err(io::ErrorKind::NotFound.into());
     };
-    let parent =
-        inotify.watches().add(parent, WatchMask::CREATE | WatchMask::MOVED_TO | WatchMask::ONLYDIR)?;
+    let comes = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
+    let parent = inotify::add_watch(inotify, parent, comes)?;
     // It may have come between the two: watch first, then look.
-    match directory(inotify) {
+    match directory() {
         Ok(descriptor) => {
-            inotify.watches().remove(parent)?;
+            inotify::remove_watch(inotify, parent)?;
             Ok(Watch::Directory(descriptor))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Watch::Parent(parent, name.to_owned())),
-        Err(error) => Err(error),
+        Err(Errno::NOENT) => Ok(Watch::Parent(parent, name.to_owned())),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// Turns one inotify event into a change. True: what is watched came or went, so it must be watched anew.
-fn take(watch: &Watch, mask: EventMask, name: Option<OsString>, changes: &mut Vec<Change>) -> bool {
-    // IGNORED: the kernel ended the watch, with the directory.
-    if mask.contains(EventMask::IGNORED) {
+fn take(watch: &Watch, what: ReadFlags, name: Option<&CStr>, changes: &mut Vec<Change>) -> bool {
+    // The kernel ended the watch, with the directory.
+    if what.contains(ReadFlags::IGNORED) {
         return true;
     }
     if let Watch::Parent(_, awaited) = watch {
-        return name.as_ref() == Some(awaited);
+        return name.is_some_and(|name| OsStr::from_bytes(name.to_bytes()) == awaited);
     }
-    let Some(node) =
-        name.and_then(|name| name.into_string().ok()).filter(|n| number_of(n, "event").is_some())
-    else {
-        return false;
-    };
-    if mask.intersects(EventMask::CREATE | EventMask::MOVED_TO) {
+    let node = name.and_then(|name| name.to_str().ok()).filter(|node| number_of(node, "event").is_some());
+    let Some(node) = node.map(str::to_owned) else { return false };
+    if what.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) {
         changes.push(Change::Created(node));
-    } else if mask.intersects(EventMask::DELETE | EventMask::MOVED_FROM) {
+    } else if what.intersects(ReadFlags::DELETE | ReadFlags::MOVED_FROM) {
         changes.push(Change::Deleted(node));
-    } else if mask.contains(EventMask::ATTRIB) {
+    } else if what.contains(ReadFlags::ATTRIB) {
         changes.push(Change::Attributes(node));
     }
     false

@@ -14,6 +14,26 @@ use rustix::time::{
 use crate::io::sys;
 use crate::time::KernelTime;
 
+/// A timer of this clock that is not set, whose readiness comes as `token`.
+///
+/// # Errors
+/// What the kernel answered to timerfd_create or epoll_ctl.
+pub fn create(registry: &Registry, token: Token, clock: TimerfdClockId) -> io::Result<OwnedFd> {
+    let fd = timerfd_create(clock, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+    registry.register(&mut SourceFd(&sys::raw(&fd)), token, Interest::READABLE)?;
+    Ok(fd)
+}
+
+/// Has it fire once.
+///
+/// # Errors
+/// What the kernel answered.
+pub fn set(fd: &OwnedFd, at: Timespec, flags: TimerfdTimerFlags) -> io::Result<()> {
+    let spec = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: at };
+    timerfd_settime(fd, flags, &spec)?;
+    Ok(())
+}
+
 /// One deadline at a time.
 #[derive(Debug)]
 pub struct Timer {
@@ -27,10 +47,7 @@ impl Timer {
     /// # Errors
     /// What the kernel answered to timerfd_create or epoll_ctl.
     pub fn new(registry: &Registry, token: Token) -> io::Result<Self> {
-        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let fd = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        registry.register(&mut SourceFd(&sys::raw(&fd)), token, Interest::READABLE)?;
-        Ok(Self { fd, armed: None })
+        Ok(Self { fd: create(registry, token, TimerfdClockId::Monotonic)?, armed: None })
     }
 
     /// Sets the deadline, or none.
@@ -40,10 +57,8 @@ impl Timer {
         }
         // Zero would disarm: the first microsecond after boot is as much in the past.
         let us = deadline.map_or(0, |deadline| deadline.as_us().max(1)).cast_signed();
-        let value = Timespec { tv_sec: us / 1_000_000, tv_nsec: us % 1_000_000 * 1000 };
-        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let spec = Itimerspec { it_interval: zero, it_value: value };
-        timerfd_settime(&self.fd, TimerfdTimerFlags::ABSTIME, &spec)
+        let at = Timespec { tv_sec: us / 1_000_000, tv_nsec: us % 1_000_000 * 1000 };
+        set(&self.fd, at, TimerfdTimerFlags::ABSTIME)
             .expect("timerfd_settime refuses only a bad descriptor or time, and both are made here");
         self.armed = deadline;
     }

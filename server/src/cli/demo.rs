@@ -22,11 +22,12 @@ use buzzer_server::config::Config;
 use buzzer_server::io::host;
 use buzzer_server::io::log_reader::LogReader;
 use buzzer_server::log;
+use buzzer_server::log::explain::GAP_US;
 use clap::Args;
 use crossterm::event::{Event, KeyCode as Key, KeyEventKind, KeyModifiers};
 use crossterm::terminal;
 
-use super::story::{RACE_US, Story};
+use super::story::Story;
 use super::{Failure, number, serve, stdout};
 
 const BUZZERS: u16 = 4;
@@ -276,7 +277,7 @@ fn chance(
                 return Ok(());
             }
         }
-        if !pause(RACE_US.as_us() / 1000 + random(1500))? {
+        if !pause(GAP_US / 1000 + random(1500))? {
             return Ok(());
         }
     }

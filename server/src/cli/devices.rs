@@ -10,7 +10,6 @@ use buzzer_core::assign::Verdict;
 use buzzer_core::assign::remarks::Remark;
 use buzzer_core::delay::fairness::Fairness;
 use buzzer_core::identity::Identity;
-pub(crate) use buzzer_core::io::survey::Row;
 use buzzer_core::io::survey::{Survey, survey};
 use buzzer_core::quote::{Plain, Toml};
 use buzzer_core::time::Micros;
@@ -19,6 +18,7 @@ use buzzer_server::io::hardware::{self, INPUT_DIR, SYSFS_ROOT};
 use clap::Args;
 use serde_json::json;
 
+use super::device::{Device, Row};
 use super::lines::Lines;
 use super::stdout::print_json;
 use super::{Failure, identify, measure, number, pair, print, stderr};
@@ -55,13 +55,6 @@ pub(crate) struct Devices {
     /// Measure (10 if left out) or blink (5) for so many seconds
     #[arg(long, value_name = "N", value_parser = number::whole::<u16>(1..=600))]
     seconds: Option<u16>,
-}
-
-/// A device, and the pool it serves.
-#[derive(Debug)]
-pub(crate) struct Device {
-    pub(crate) row: Row,
-    pub(crate) pool: Option<String>,
 }
 
 impl Devices {
@@ -247,44 +240,10 @@ fn write_json(out: &mut String, row: &Row, pool: Option<&str>) -> fmt::Result {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use buzzer_core::claim::SlotId;
+    use crate::cli::device::tests::device;
     use buzzer_core::delay::{Configured, Delay, Span};
-    use buzzer_core::endpoint::Endpoint;
-    use buzzer_core::identity::BUS_USB;
-    use buzzer_core::keys::KeyBits;
-
-    /// A device of nobody's make that is polled every so many ms.
-    pub(crate) fn device(node: &str, pool: Option<&str>, poll_ms: u64, name: &str) -> Device {
-        let identity = Identity {
-            node: node.to_owned(),
-            instance: 7,
-            dev: None,
-            name: name.to_owned(),
-            phys: String::new(),
-            uniq: String::new(),
-            bus: BUS_USB,
-            vendor: 1,
-            product: 1,
-            version: 0,
-            keys: KeyBits::NONE,
-            inhibited: false,
-            endpoint: Endpoint::parse(&format!("{poll_ms}ms"), "", "12", "xhci_hcd"),
-        };
-        let row = Row {
-            delay: Delay::of(&identity, Configured::default()),
-            identity,
-            profile: None,
-            verdict: Verdict::Slot(SlotId::new(0)),
-            label: None,
-            buzzers: Vec::new(),
-            left_out: Vec::new(),
-            trouble: None,
-            remark: None,
-        };
-        Device { row, pool: pool.map(str::to_owned) }
-    }
 
     #[test]
     fn no_sysfs_is_said_with_its_cure() {

@@ -10,7 +10,7 @@ use buzzer_core::claim::Match;
 use buzzer_core::identity::Identity;
 use buzzer_server::config::Config;
 
-use super::devices::{Device, Row};
+use super::device::{Device, Row};
 
 /// What was told so far.
 pub(super) struct Lines<'a> {
@@ -102,7 +102,7 @@ impl<'a> Lines<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::devices::tests::device;
+    use crate::cli::device::tests::device;
 
     /// What is printed below the line that says where to write it.
     fn block(text: &str) -> String {

@@ -17,7 +17,7 @@ use buzzer_server::io::hardware::{INPUT_DIR, SYSFS_ROOT};
 use buzzer_server::io::holder;
 use serde_json::json;
 
-use super::devices::Device;
+use super::device::Device;
 use super::stdout::print_json;
 use super::{Failure, print, stderr};
 
@@ -184,7 +184,7 @@ fn json(device: &Device, cadence: Cadence) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::devices::tests::device;
+    use crate::cli::device::tests::device;
 
     const CONFIG: &str = r#"
 [[pool]]

@@ -4,6 +4,7 @@
 mod check;
 mod config_file;
 mod demo;
+mod device;
 mod devices;
 mod doctor;
 mod identify;
@@ -21,15 +22,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use buzzer_server::config::Config;
-use buzzer_server::io::facts;
+use buzzer_server::io::{facts, paths};
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::stdout::print;
-
-/// Where the configuration is if nobody says otherwise.
-const CONFIG_PATH: &str = "/etc/buzzerd/buzzerd.toml";
-/// Where the service that is installed has its log.
-const INSTALLED_LOG: &str = "/var/lib/buzzerd";
 
 /// Who was first? A buzzer mediator
 ///
@@ -139,7 +135,7 @@ fn load(path: Option<&Path>) -> Result<Config, Failure> {
 
 /// The configuration's usual place, if it is there.
 fn configured<'a>() -> Option<&'a Path> {
-    Some(Path::new(CONFIG_PATH)).filter(|path| path.exists())
+    Some(Path::new(paths::CONFIG)).filter(|path| path.exists())
 }
 
 /// Reads a configuration, or says every mistake in it.
@@ -157,8 +153,8 @@ fn read(path: &Path) -> Result<Config, Failure> {
 
 /// The configuration by which `log` finds a log that nobody named: of the daemon that answers, else where one is installed.
 fn load_for_log(path: Option<&Path>) -> Result<Config, Failure> {
-    let installed = Path::new(INSTALLED_LOG);
-    let mut config = if path.is_none() && !Path::new(CONFIG_PATH).exists() && installed.is_dir() {
+    let installed = Path::new(paths::INSTALLED_LOG);
+    let mut config = if path.is_none() && !Path::new(paths::CONFIG).exists() && installed.is_dir() {
         Config::defaults(installed.to_owned())
     } else {
         load(path)?
@@ -171,15 +167,9 @@ fn load_for_log(path: Option<&Path>) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// Where state goes: systemd's StateDirectory, else the XDG base directory.
+/// Where state goes.
 fn state_dir() -> Result<PathBuf, Failure> {
-    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    if let Some(dir) = var("STATE_DIRECTORY") {
-        return Ok(dir);
-    }
-    let base = var("XDG_STATE_HOME").filter(|dir| dir.is_absolute());
-    let base = base.or_else(|| var("HOME").map(|home| home.join(".local/state")));
-    base.map(|base| base.join("buzzerd")).ok_or_else(|| {
+    paths::state().ok_or_else(|| {
         Failure::Usage(anyhow!(
             "no place for the log: set log.dir in the configuration, or the variable HOME"
         ))

@@ -23,7 +23,7 @@ use buzzer_server::io::hardware::{self, INPUT_DIR, SYSFS_ROOT};
 use buzzer_server::io::signals;
 
 use self::page::{Measured, Seat};
-use super::devices::Device;
+use super::device::Device;
 use super::identify::find;
 use super::lines::Lines;
 use super::stdout::print_json;

@@ -5,11 +5,10 @@ use buzzer_server::counted::counted;
 use std::collections::VecDeque;
 
 use buzzer_core::time::Micros;
+use buzzer_server::log::explain::GAP_US;
 use buzzer_server::photo::Rival;
 use buzzer_server::record::{Fact, Flag, Record};
 
-/// A race is over when nobody has pressed for so long.
-pub(super) const RACE_US: Micros = Micros::from_ms(3000);
 /// Presses that a photo finish can still be with.
 const REMEMBERED: usize = 64;
 
@@ -44,7 +43,7 @@ impl Story {
     }
 
     fn press(&mut self, record: &Record, buzzer: u16, final_at_us: u64) -> String {
-        if self.place == 0 || record.at_us.saturating_sub(self.last_us) >= RACE_US.as_us() {
+        if self.place == 0 || record.at_us.saturating_sub(self.last_us) >= GAP_US {
             (self.place, self.first_us) = (1, record.at_us);
             self.last_us = record.at_us;
             let open = ms(final_at_us.saturating_sub(record.at_us));
@@ -150,8 +149,7 @@ fn in_words(fact: &Fact) -> Option<String> {
 
 /// `1.25 ms`.
 fn ms(us: u64) -> String {
-    let text = format!("{}.{:03}", us / 1000, us % 1000);
-    format!("{} ms", text.trim_end_matches('0').trim_end_matches('.'))
+    format!("{} ms", Micros::from_us(us).in_ms())
 }
 
 #[cfg(test)]

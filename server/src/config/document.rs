@@ -115,25 +115,13 @@ pub(super) fn did_you_mean<T: AsRef<str>>(found: &str, candidates: impl IntoIter
     candidates
         .into_iter()
         .filter(|candidate| candidate.as_ref().len().abs_diff(found.len()) <= ERRORS_MAX)
-        .map(|candidate| (edits(found, candidate.as_ref()), candidate))
+        .map(|candidate| {
+            let own = candidate.as_ref().to_ascii_lowercase();
+            (strsim::levenshtein(&found.to_ascii_lowercase(), &own), candidate)
+        })
         .filter(|(edits, candidate)| *edits <= ERRORS_MAX && *edits < candidate.as_ref().len())
         .min_by_key(|(edits, _)| *edits)
         .map_or_else(String::new, |(_, candidate)| format!("; did you mean {}?", candidate.as_ref()))
-}
-
-/// Bytes to insert, remove or replace to get from one text to the other (Levenshtein, one row at a time).
-fn edits(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.bytes().enumerate() {
-            let replaced = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[to.len()]
 }
 
 /// One value and where it stands.

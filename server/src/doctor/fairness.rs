@@ -46,12 +46,7 @@ fn in_words(groups: &BTreeMap<Micros, Vec<&Device>>) -> String {
 
 /// `8 ms`, `0.125 ms`.
 pub(super) fn ms(span: Micros) -> String {
-    let us = span.as_us();
-    let fraction = format!("{:03}", us % 1000);
-    match fraction.trim_end_matches('0') {
-        "" => format!("{} ms", us / 1000),
-        fraction => format!("{}.{fraction} ms", us / 1000),
-    }
+    format!("{} ms", span.in_ms())
 }
 
 fn poll_interval(devices: &[Device]) -> Finding {

@@ -8,9 +8,8 @@ use buzzer_core::quote::Plain;
 use serde_json::{Value, json};
 
 use super::{Finding, Verdict, worst};
+use crate::log::explain::words::wrap;
 
-/// Where text wraps; commands do not.
-const WIDTH: usize = 100;
 /// The longest name of a check, and two spaces.
 const NAMES: usize = 20;
 const WORDS: usize = 6;
@@ -37,47 +36,23 @@ impl fmt::Display for Page<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for finding in self.findings {
             let (word, colour) = word(finding.verdict);
+            let mut page = String::new();
+            wrap(&mut page, &format!("{word:<WORDS$}{:<NAMES$}", finding.check), &finding.found);
             if self.colour {
-                write!(f, "\x1b[{colour}m{word:<WORDS$}\x1b[0m")?;
-            } else {
-                write!(f, "{word:<WORDS$}")?;
+                page.insert_str(WORDS, "\x1b[0m");
+                write!(f, "\x1b[{colour}m")?;
             }
-            write!(f, "{:<NAMES$}", finding.check)?;
-            wrapped(f, &Plain(&finding.found).to_string())?;
             if finding.verdict != Verdict::Ok {
-                indent(f)?;
-                wrapped(f, &Plain(&finding.why).to_string())?;
+                let indent = " ".repeat(WORDS + NAMES);
+                wrap(&mut page, &indent, &finding.why);
                 if let Some(cure) = &finding.cure {
-                    indent(f)?;
-                    writeln!(f, "-> {}", Plain(cure))?;
+                    page += &format!("{indent}-> {}\n", Plain(cure));
                 }
             }
+            f.write_str(&page)?;
         }
         writeln!(f, "\n{}", summary(self.findings))
     }
-}
-
-fn indent(f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "{:1$}", "", WORDS + NAMES)
-}
-
-/// Text from the third column on, broken between words.
-fn wrapped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    let mut column = 0;
-    for word in text.split_whitespace() {
-        let width = word.chars().count();
-        if column > 0 && WORDS + NAMES + column + 1 + width > WIDTH {
-            writeln!(f)?;
-            indent(f)?;
-            column = 0;
-        } else if column > 0 {
-            write!(f, " ")?;
-            column += 1;
-        }
-        write!(f, "{word}")?;
-        column += width;
-    }
-    writeln!(f)
 }
 
 /// The last line.

@@ -36,7 +36,7 @@ const FINISH: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The file system said no.
-    #[error("{path}: cannot {action}: {why}", path = path.display(), why = obstacle::of(path, error))]
+    #[error("{path}: cannot {action}: {why}", why = obstacle::of(path, error))]
     Io {
         /// What was touched.
         path: PathBuf,

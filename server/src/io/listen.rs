@@ -31,13 +31,13 @@ pub enum ListenError {
         address: SocketAddr,
     },
     /// Another program listens on the socket.
-    #[error("{path}: another program listens here; `ss -lxp src {path}` shows which", path = path.display())]
+    #[error("{path}: another program listens here; `ss -lxp src {path}` shows which")]
     SocketTaken {
         /// The socket.
         path: PathBuf,
     },
     /// Something that is no socket is in the way.
-    #[error("{path}: is there and is no socket; move it away or name another path", path = path.display())]
+    #[error("{path}: is there and is no socket; move it away or name another path")]
     NoSocket {
         /// The path.
         path: PathBuf,

@@ -13,7 +13,7 @@ use std::{fmt, fs, io};
 
 use sha2::{Digest, Sha256};
 
-use super::regular;
+use super::{paths, regular};
 use crate::log::ChainHash;
 use crate::log::names::{self, Others};
 
@@ -78,17 +78,7 @@ pub fn key(canonical: &Path) -> String {
 
 /// Where the journal of a log directory lies: in the runtime directory, else in the log directory itself.
 pub fn journal_path(canonical: &Path) -> PathBuf {
-    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    // systemd separates several by colons.
-    let first = |dirs: OsString| {
-        PathBuf::from(dirs.to_string_lossy().split(':').next().unwrap_or_default().to_owned())
-    };
-    let runtime = var("RUNTIME_DIRECTORY").map(first);
-    let runtime = runtime.or_else(|| var("XDG_RUNTIME_DIR").map(|dir| PathBuf::from(dir).join("buzzerd")));
-    match runtime.filter(|dir| dir.is_absolute()) {
-        Some(runtime) => runtime.join(key(canonical)),
-        None => canonical.join(FALLBACK_NAME),
-    }
+    paths::runtime().map_or_else(|| canonical.join(FALLBACK_NAME), |runtime| runtime.join(key(canonical)))
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod log_lock;
 pub mod log_proof;
 pub mod log_reader;
 pub mod obstacle;
+pub mod paths;
 pub mod peers;
 mod regular;
 pub mod replay;

@@ -6,13 +6,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use buzzer_core::io::sys;
+use buzzer_core::io::{sys, timer};
 use buzzer_core::time::{KernelTime, Micros};
-use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token};
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
-};
+use mio::{Registry, Token};
+use rustix::time::{TimerfdClockId, TimerfdTimerFlags, Timespec};
 
 use super::host;
 use crate::record::Fact;
@@ -37,10 +34,7 @@ impl WallClock {
     /// # Errors
     /// What the kernel answered to timerfd_create or epoll_ctl.
     pub fn new(registry: &Registry, token: Token) -> io::Result<Self> {
-        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let fd = timerfd_create(TimerfdClockId::Realtime, flags)?;
-        registry.register(&mut SourceFd(&sys::raw(&fd)), token, Interest::READABLE)?;
-        let clock = Self { fd, last: None };
+        let clock = Self { fd: timer::create(registry, token, TimerfdClockId::Realtime)?, last: None };
         clock.arm()?;
         Ok(clock)
     }
@@ -48,10 +42,7 @@ impl WallClock {
     /// Far in the future: it is not there to expire.
     fn arm(&self) -> io::Result<()> {
         let never = Timespec { tv_sec: i64::MAX / 1_000_000_000, tv_nsec: 0 };
-        let spec = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: never };
-        let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
-        timerfd_settime(&self.fd, flags, &spec)?;
-        Ok(())
+        timer::set(&self.fd, never, TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET)
     }
 
     /// The clock was set: gives the new anchor.

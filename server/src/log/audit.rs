@@ -134,6 +134,14 @@ impl Audit {
         self.check_proved(record);
         self.check_chattering(record);
         self.check_late(record);
+        self.check(record, before);
+        self.state.apply(record, |_| {});
+        found.append(&mut self.found);
+    }
+
+    /// Checks what one record claims; `before`: the number of the last one.
+    fn check(&mut self, record: &Record, before: u64) {
+        let seq = record.seq;
         match &record.fact {
             Fact::Start { boot, .. } => {
                 let state = std::mem::take(&mut self.state);
@@ -179,6 +187,28 @@ impl Audit {
                 };
                 self.check_press(seq, record.at_us, &press);
             }
+            Fact::Disconnect { pool, .. } if !self.is_cut && !self.state.is_connected(pool) => {
+                self.say(seq, format!("pool {pool} was not connected"));
+            }
+            Fact::Refuse { times, since_us, .. } => self.check_sum(record, *times, *since_us),
+            Fact::Gap { device, pool, since_us } => {
+                self.check_device(seq, *device, pool);
+                self.check_since(record, *since_us);
+            }
+            Fact::Lost { first_seq, last_seq } => self.check_lost(seq, before, *first_seq, *last_seq),
+            Fact::Late { device, pool, .. } => self.check_device(seq, *device, pool),
+            Fact::StaleStamp { device, pool, times, since_us, .. }
+            | Fact::ReaderStall { device, pool, times, since_us, .. } => {
+                self.check_device(seq, *device, pool);
+                self.check_sum(record, *times, *since_us);
+            }
+            _ => self.check_of_button(record),
+        }
+    }
+
+    fn check_of_button(&mut self, record: &Record) {
+        let seq = record.seq;
+        match &record.fact {
             Fact::Release { pool, buzzer, device } => {
                 self.check_button(seq, *device, *buzzer, pool);
                 let button = self.state.buttons().get((*device, *buzzer));
@@ -203,25 +233,8 @@ impl Audit {
                 let is_new = *others == 0 && self.state.buttons().is_new_chatter(id, *edges, span_us);
                 self.chatters = is_new.then_some(id);
             }
-            Fact::Disconnect { pool, .. } if !self.is_cut && !self.state.is_connected(pool) => {
-                self.say(seq, format!("pool {pool} was not connected"));
-            }
-            Fact::Refuse { times, since_us, .. } => self.check_sum(record, *times, *since_us),
-            Fact::Gap { device, pool, since_us } => {
-                self.check_device(seq, *device, pool);
-                self.check_since(record, *since_us);
-            }
-            Fact::Lost { first_seq, last_seq } => self.check_lost(seq, before, *first_seq, *last_seq),
-            Fact::Late { device, pool, .. } => self.check_device(seq, *device, pool),
-            Fact::StaleStamp { device, pool, times, since_us, .. }
-            | Fact::ReaderStall { device, pool, times, since_us, .. } => {
-                self.check_device(seq, *device, pool);
-                self.check_sum(record, *times, *since_us);
-            }
             _ => {}
         }
-        self.state.apply(record, |_| {});
-        found.append(&mut self.found);
     }
 
     /// A record that is no matter for this: of a kind that is not known, or one that says nothing.

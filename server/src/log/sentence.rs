@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use buzzer_core::quote::{Plain, Quoted};
+use buzzer_core::time::Micros;
 
 use crate::counted::{counted, more};
 use crate::log::explain::words::between;
@@ -182,10 +183,7 @@ fn short(id: &str) -> &str {
 }
 
 fn ms(us: u64) -> String {
-    match us % 1000 {
-        0 => format!("{} ms", us / 1000),
-        rest => format!("{}.{rest:03} ms", us / 1000),
-    }
+    format!("{} ms", Micros::from_us(us).in_ms())
 }
 
 fn numbers<T: ToString>(what: &str, numbers: &[T]) -> String {

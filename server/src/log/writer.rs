@@ -78,6 +78,14 @@ pub enum Health {
     Failing(String),
 }
 
+/// Room on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Room {
+    Enough,
+    Little,
+    None,
+}
+
 /// The state machine.
 #[derive(Debug)]
 pub struct Writer<J: Directory, D: Directory> {
@@ -96,8 +104,8 @@ pub struct Writer<J: Directory, D: Directory> {
     /// Which earlier records are no longer where they were, for people.
     lost: String,
     health: Health,
-    /// What free space last gave reason to say.
-    free: Health,
+    /// How much room there was last, and what that gave reason to say.
+    room: (Room, String),
     /// The last turn that failed, for people.
     failing: Option<String>,
 }
@@ -118,7 +126,7 @@ impl<J: Directory, D: Directory> Writer<J, D> {
             looked: None,
             lost: String::new(),
             health: Health::Fine,
-            free: Health::Fine,
+            room: (Room::Enough, String::new()),
             failing: None,
         }
     }
@@ -168,11 +176,11 @@ impl<J: Directory, D: Directory> Writer<J, D> {
         }
         self.health = match &self.failing {
             Some(why) => Health::Failing(why.clone()),
-            None if self.lost.is_empty() => self.free.clone(),
-            None => match &self.free {
-                Health::Warning(free) => Health::Warning(format!("{}; {free}", self.lost)),
-                _ => Health::Warning(self.lost.clone()),
-            },
+            None => {
+                let why = [&*self.lost, &*self.room.1];
+                let why: Vec<&str> = why.into_iter().filter(|why| !why.is_empty()).collect();
+                if why.is_empty() { Health::Fine } else { Health::Warning(why.join("; ")) }
+            }
         };
         turn
     }
@@ -296,18 +304,13 @@ impl<J: Directory, D: Directory> Writer<J, D> {
         let Ok(free) = self.segments.dir().free_bytes() else { return };
         let mib = free >> 20;
         let dir = self.segments.dir().name();
-        let new = match (free, &spare) {
-            (..FREE_ALARM_BYTES, _) => Health::Warning(format!("{dir}: the disk is full but for {mib} MiB")),
-            (_, Err(fault)) => Health::Warning(fault.to_string()),
-            (..FREE_WARN_BYTES, _) => Health::Warning(format!("{dir}: only {mib} MiB of the disk are free")),
-            _ => Health::Fine,
+        let (level, text) = match (free, &spare) {
+            (..FREE_ALARM_BYTES, _) => (Room::None, format!("{dir}: the disk is full but for {mib} MiB")),
+            (_, Err(fault)) => (Room::Little, fault.to_string()),
+            (..FREE_WARN_BYTES, _) => (Room::Little, format!("{dir}: only {mib} MiB of the disk are free")),
+            _ => (Room::Enough, String::new()),
         };
-        let level = |health: &Health| match health {
-            Health::Fine => 0,
-            Health::Warning(text) => 1 + u8::from(text.contains(" full but for ")),
-            Health::Failing(_) => 3,
-        };
-        if let (Health::Warning(text), true) = (&new, level(&new) > level(&self.free)) {
+        if level > self.room.0 {
             let errno = spare.as_ref().err().and_then(|fault| fault.error.raw_os_error());
             self.reports.push_back(Report {
                 what: "free space".to_owned(),
@@ -318,7 +321,7 @@ impl<J: Directory, D: Directory> Writer<J, D> {
                 done: text.clone(),
             });
         }
-        self.free = new;
+        self.room = (level, text);
     }
 
     /// Has everything that the feed has been kept, or is there a fault?

@@ -7,6 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+
 use super::*;
 use crate::claim::{Claim, Match};
 use crate::identity::Identity;
@@ -253,19 +255,17 @@ fn lights_are_written_and_what_has_none_says_so() {
         Request::Light { slot: SLOT, buzzer: Buzzer(1), light }
     };
     // On, off, on, off: the thread wakes up for the last three by itself.
-    let mut inotify = inotify::Inotify::init().unwrap();
+    let inotify = inotify::init(CreateFlags::CLOEXEC).unwrap();
     let leds = fs::canonicalize(root.join("sys/class/input/event7/device/device/leds")).unwrap();
     let file = fs::read_dir(leds).unwrap().map(|led| led.unwrap().path().join("brightness"));
     let file = file.into_iter().find(|file| file.to_str().unwrap().contains("buzz1")).unwrap();
     // With the openings in between: equal events in a row may be told as one.
-    use inotify::{EventMask, WatchMask};
-    inotify.watches().add(file, WatchMask::OPEN | WatchMask::CLOSE_WRITE).unwrap();
+    inotify::add_watch(&inotify, file, WatchFlags::OPEN | WatchFlags::CLOSE_WRITE).unwrap();
     bench.ask(blink(FLASH_MIN));
-    let mut writes = 0;
+    let (mut writes, mut buffer) = (0, [std::mem::MaybeUninit::uninit(); 512]);
+    let mut reader = Reader::new(&inotify, &mut buffer);
     while writes < 4 {
-        let mut buffer = [0; 64];
-        let events = inotify.read_events_blocking(&mut buffer).unwrap();
-        writes += events.filter(|event| event.mask == EventMask::CLOSE_WRITE).count();
+        writes += usize::from(reader.next().unwrap().events() == ReadFlags::CLOSE_WRITE);
     }
     assert_eq!(brightness(root, &hub()), "0100");
     bench.ask(blink(Micros::from_ms(3_600_000)));

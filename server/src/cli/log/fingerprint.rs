@@ -77,9 +77,7 @@ impl Print {
             )));
         }
         let first = records.reader.opened_seq();
-        let Some((seq, head)) = last else {
-            return Err(super::records::empty());
-        };
+        let (seq, head) = last.ok_or_else(super::records::empty)?;
         if self.seq.is_some_and(|wanted| wanted != seq) {
             return Err(Failure::Usage(anyhow!("the log has seq {first} to {seq}")));
         }
@@ -95,12 +93,8 @@ impl Print {
         };
         let mut out = Stdout::new();
         let printed = if self.json {
-            let object = json!({
-                "seq": seq,
-                "fingerprint": fingerprint.to_string(),
-                "head": head.to_string(),
-                "checkpoint": signed,
-            });
+            let (short, head) = (fingerprint.to_string(), head.to_string());
+            let object = json!({"seq": seq, "fingerprint": short, "head": head, "checkpoint": signed});
             writeln!(out, "{object}")
         } else {
             writeln!(out, "{fingerprint}@{seq}")

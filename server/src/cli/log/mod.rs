@@ -3,6 +3,7 @@
 //! the length of the log, memory is a few buffers. Exit codes: 0 done, 1 failed or damaged, 2 wrong usage, or nothing
 //! here that can be read as a log.
 
+mod claim;
 mod explain;
 mod export;
 mod fingerprint;

@@ -79,35 +79,35 @@ impl Show {
         let mut seen = Seen::default();
         loop {
             while let Some(step) = records.next()? {
-                let text = match step {
+                let (line, record, wall_us) = match step {
                     Step::Record(record, line) => {
                         wall.take(&record);
                         let wall_us = wall.wall_us(record.at_us);
-                        seen.take(line.kind().unwrap_or_default(), wall_us);
-                        self.wants(&line, wall_us, times.as_ref())
-                            .then(|| self.text(&line, Some(&record), wall_us, &zone))
+                        (line, Some(record), wall_us)
                     }
+                    Step::Unknown(line, _) => {
+                        let wall_us = line.at_us().and_then(|at_us| wall.wall_us(at_us));
+                        (line, None, wall_us)
+                    }
+                    Step::Unread(_) => continue,
                     Step::Unreadable(line, why) => {
                         is_damaged = true;
                         out.flush()?;
                         stderr::say(format_args!("seq {}: {why}", line.seq));
-                        None
+                        continue;
                     }
-                    Step::Unknown(line, _) => {
-                        let wall_us = line.at_us().and_then(|at_us| wall.wall_us(at_us));
-                        seen.take(line.kind().unwrap_or_default(), wall_us);
-                        self.wants(&line, wall_us, times.as_ref())
-                            .then(|| self.text(&line, None, wall_us, &zone))
-                    }
-                    Step::Unread(_) => None,
                     Step::Fault(raw, fault) => {
                         is_damaged = true;
                         out.flush()?;
                         stderr::say(format_args!("{}: line {}: {fault}", raw.file.display(), raw.number));
-                        None
+                        continue;
                     }
                 };
-                let Some(text) = text else { continue };
+                seen.take(line.kind().unwrap_or_default(), wall_us);
+                if !self.wants(&line, wall_us, times.as_ref()) {
+                    continue;
+                }
+                let text = self.text(&line, record.as_ref(), wall_us, &zone);
                 seen.shown += 1;
                 match keeps {
                     None => writeln!(out, "{text}").or_else(unless_unread)?,

@@ -11,7 +11,10 @@ use buzzer_server::log::verify::Fault;
 use buzzer_server::log::{ChainHash, Fingerprint, Verifier};
 use serde_json::{Value, json};
 
-use super::verify::{Claim, TOLD_MAX};
+use super::claim::Claim;
+
+/// Faults and discrepancies that are told; the rest is counted.
+const TOLD_MAX: usize = 20;
 
 /// The whole of it.
 #[derive(Debug, Default)]

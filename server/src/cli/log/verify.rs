@@ -13,13 +13,13 @@ use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::config::Config;
 use buzzer_server::io::log_proof;
 use buzzer_server::log::audit::{Audit, Discrepancy};
-use buzzer_server::log::checkpoint::Checkpoint;
 use buzzer_server::log::fingerprint::Spoken;
 use buzzer_server::log::verify::lost_from_start;
-use buzzer_server::log::{ChainHash, Fingerprint, Line, Verifier};
+use buzzer_server::log::{Line, Verifier};
 use clap::Args;
 use serde::Deserialize;
 
+use super::claim::{Claim, Token};
 use super::records::{Records, Source, Step};
 use super::verdict::Verdict;
 use crate::cli::stdout::print_json;
@@ -29,8 +29,6 @@ use crate::cli::{Failure, number, print, stderr};
 const PROGRESS_US: Micros = Micros::from_ms(500);
 /// Records between two looks at the clock.
 const PROGRESS_RECORDS: u64 = 0x4000;
-/// Faults and discrepancies that are told; the rest is counted.
-pub(super) const TOLD_MAX: usize = 20;
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
@@ -53,48 +51,6 @@ pub(crate) struct Verify {
     /// One JSON object
     #[arg(long)]
     json: bool,
-}
-
-/// What the log is compared with.
-#[derive(Debug)]
-pub(super) struct Claim {
-    /// Where it comes from.
-    pub(super) what: String,
-    /// The record that it is about.
-    pub(super) seq: Option<u64>,
-    token: Token,
-    /// The record that fits.
-    pub(super) met: Option<u64>,
-    /// The log says that its record is lost.
-    pub(super) is_lost: bool,
-}
-
-#[derive(Debug)]
-enum Token {
-    Short(Fingerprint),
-    Whole(ChainHash),
-}
-
-impl Claim {
-    fn new(what: String, seq: Option<u64>, token: Token) -> Self {
-        Self { what, seq, token, met: None, is_lost: false }
-    }
-
-    fn of(what: String, checkpoint: &Checkpoint) -> Self {
-        Self::new(what, Some(checkpoint.seq), Token::Whole(checkpoint.head))
-    }
-
-    fn look(&mut self, line: &Line<'_>) {
-        let is_lost = |(first, last): (u64, u64)| self.seq.is_some_and(|seq| (first..=last).contains(&seq));
-        self.is_lost |= line.loss().is_some_and(is_lost);
-        let fits = match &self.token {
-            Token::Short(fingerprint) => Fingerprint::of(&line.hash) == *fingerprint,
-            Token::Whole(head) => line.hash == *head,
-        };
-        if fits && self.seq.is_none_or(|seq| seq == line.seq) {
-            self.met = Some(line.seq);
-        }
-    }
 }
 
 impl Verify {

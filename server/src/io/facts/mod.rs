@@ -14,6 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::paths;
 use crate::config::{Config, PoolSource, VirtualStamps};
 use crate::doctor::facts::{Daemon, Facts, Installed, LogDir, Missing, Pool, Read, Runtime};
 
@@ -29,16 +30,8 @@ pub struct Places {
 impl Places {
     /// Those of this machine, as this process sees it.
     pub fn of_this_machine() -> Self {
-        let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-        // systemd.exec(5): several are joined by colons.
-        let first = |value: std::ffi::OsString| {
-            value.to_str().and_then(|value| value.split(':').next()).map(PathBuf::from)
-        };
-        let service = Path::new("/run/buzzerd");
-        let runtime_dir = var("RUNTIME_DIRECTORY")
-            .and_then(first)
-            .or_else(|| var("XDG_RUNTIME_DIR").map(|dir| PathBuf::from(dir).join("buzzerd")))
-            .or_else(|| service.exists().then(|| service.to_owned()));
+        let service = || Some(PathBuf::from(paths::INSTALLED_RUNTIME)).filter(|path| path.exists());
+        let runtime_dir = paths::runtime().or_else(service);
         Self { root: PathBuf::from("/"), runtime_dir }
     }
 

@@ -6,7 +6,7 @@ use buzzer_core::event::Buzzer;
 use buzzer_core::keys::{KeyCode, KeyMap};
 use buzzer_core::time::KernelTime;
 
-use crate::cli::devices::tests::device;
+use crate::cli::device::tests::device;
 
 /// Buzzer `buzzer` of a device that has four.
 fn seat(pool: &str, node: &str, buzzer: u16, delay_us: Option<(u64, u64)>) -> Seat {
