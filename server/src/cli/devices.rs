@@ -243,7 +243,7 @@ fn write_json(out: &mut String, row: &Row, pool: Option<&str>) -> fmt::Result {
 mod tests {
     use super::*;
     use crate::cli::device::tests::device;
-    use buzzer_core::delay::{Configured, Delay, Span};
+    use buzzer_core::delay::{Configured, Span};
 
     #[test]
     fn no_sysfs_is_said_with_its_cure() {
