@@ -17,6 +17,9 @@ impl DeviceId {
         Self(number)
     }
 
+    /// What an event has that is about no device: a command, a timer.
+    pub const NONE: Self = Self(u32::MAX);
+
     /// The number of this id.
     pub const fn get(self) -> u32 {
         self.0
@@ -212,6 +215,20 @@ pub enum Kind {
     },
     /// The device is read no longer.
     Detached(Gone),
+    /// A command has its place here: before every press of its µs.
+    Command {
+        /// Its number.
+        id: u64,
+        /// By how much the event's time is later than the time at which it was asked for, µs: something later had left already.
+        moved_us: u32,
+    },
+    /// A timer has run down, whether it was cancelled meanwhile or not: at its deadline, before every press of that µs.
+    Timer {
+        /// Its number.
+        id: u64,
+        /// By how much the event's time is later than its deadline, µs: something later had left already.
+        moved_us: u32,
+    },
 }
 
 /// One event, in kernel-time order, as the ring carries it.

@@ -5,6 +5,11 @@
 //! 4 × [`WAITING_MAX`] events later, however old its stamp says it is. Events of one stamp leave as one group. A device counts from when it was pushed as attached: with one device nothing is held, so what a second one saw while it
 //! was being opened (a few ms) may be late.
 //!
+//! A command is ordered by the time at which it was asked for, a timer by its deadline, both before the presses of that µs.
+//! Presses never wait for one that may still come: if something later has left already, it takes that time, and is never late.
+//! It is let go of like a press that any open device may precede, a timer also when there is none; what is stamped behind it
+//! waits with it. It never stands inside of a group.
+//!
 //! Why W is needed: the kernel stamps a frame before it makes it readable (`evdev_events` against
 //! `evdev_pass_values`), so a device on another CPU may show a later stamp first. Proof of the guarantee: `release`
 //! lets go of stamps up to T - W, where T was read before every device was drained; an event with such a stamp was
@@ -25,6 +30,14 @@ const GROUP_MAX: usize = WAITING_MAX;
 /// What waits can be overtaken by so many events that come later, and not by more than twice as many.
 const OVERTAKEN_MAX: usize = 2 * WAITING_MAX;
 
+/// Commands and timers that can wait at once.
+const COMMANDS_MAX: usize = 1024;
+
+/// What goes behind the group that is leaving, among what has its stamp; an event; what goes before. Above the arrival's number.
+const BEHIND_GROUP: u64 = 2 << 62;
+const EVENT: u64 = 1 << 62;
+const BEFORE: u64 = 0;
+
 /// The k-way merge.
 #[derive(Debug)]
 pub struct Order {
@@ -33,8 +46,12 @@ pub struct Order {
     arrivals: u64,
     /// Attached devices whose stamps come from elsewhere: only they can show an earlier stamp later.
     stamped: usize,
-    /// The latest stamp that has left.
+    /// The latest stamp that has left; that of a command or timer.
     last: KernelTime,
+    last_command: KernelTime,
+    /// Commands and timers that wait, and the timers among them.
+    commands: usize,
+    timers: usize,
     /// The latest turn so far, as it was when [`OVERTAKEN_MAX`] events were last counted, and one such count before.
     latest: [KernelTime; 3],
     /// The stamp of the group that is leaving: more of it waits.
@@ -48,7 +65,7 @@ struct Waiting {
     /// The event's stamp; or, if that is later, the latest turn of those that came long before.
     turn: KernelTime,
     event: Event,
-    /// Twice its number, and one if it is stamped.
+    /// Its place among what has its turn, twice its number, and one if it is stamped.
     arrival: u64,
 }
 
@@ -64,6 +81,17 @@ impl PartialOrd for Waiting {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
+}
+
+/// A command, or a timer, on its way to its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// Its number.
+    pub id: u64,
+    /// When it was asked for; the deadline of a timer.
+    pub at: KernelTime,
+    /// A timer is let go of when the clock is W past its deadline, a command when no device can precede it.
+    pub is_timer: bool,
 }
 
 /// Why [`Order::release`] stopped.
@@ -84,6 +112,9 @@ impl Order {
             arrivals: 0,
             stamped: 0,
             last: KernelTime::ZERO,
+            last_command: KernelTime::ZERO,
+            commands: 0,
+            timers: 0,
             latest: [KernelTime::ZERO; 3],
             open: None,
             open_events: 0,
@@ -100,6 +131,34 @@ impl Order {
         self.waiting.len()
     }
 
+    /// Whether a command or a timer can be pushed, with as many places left as others need.
+    pub fn has_room_for_command(&self, others: usize) -> bool {
+        self.commands < COMMANDS_MAX && self.room() > others
+    }
+
+    /// Whether nothing waits but timers.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.len() == self.timers
+    }
+
+    /// Takes a command that was asked for at this time, or a timer with this deadline.
+    pub fn push_command(&mut self, command: Command) {
+        let Command { id, at, is_timer } = command;
+        debug_assert!(self.has_room_for_command(0), "there is room for what is taken");
+        self.commands += 1;
+        self.timers += usize::from(is_timer);
+        let moved_us = 0;
+        let kind = if is_timer { Kind::Timer { id, moved_us } } else { Kind::Command { id, moved_us } };
+        let event = Event { at, device: DeviceId::NONE, more: false, kind };
+        let (turn, place) = match self.open {
+            Some(group) if at <= group => (group, BEHIND_GROUP),
+            _ => (at, BEFORE),
+        };
+        self.waiting.push(Reverse(Waiting { turn, event, arrival: place | self.arrivals << 1 }));
+        // Not counted among the arrivals that may overtake: a deadline says nothing of what comes before it.
+        self.arrivals += 1;
+    }
+
     /// Takes an event. `stamped`: its device's stamps come from elsewhere (the kernel or a sender), not from the
     /// reader's own clock.
     pub fn push(&mut self, event: Event, stamped: bool) {
@@ -114,7 +173,7 @@ impl Order {
         // A sender that says an old stamp over and over could keep a full ring to itself.
         let turn = event.at.max(*long_before);
         *latest = turn.max(*latest);
-        let arrival = self.arrivals << 1 | u64::from(stamped);
+        let arrival = EVENT | self.arrivals << 1 | u64::from(stamped);
         self.waiting.push(Reverse(Waiting { turn, event, arrival }));
         self.arrivals += 1;
     }
@@ -125,14 +184,29 @@ impl Order {
         while let Some(Reverse(head)) = self.waiting.peek() {
             let Waiting { mut event, arrival, .. } = *head;
             let stamped = arrival & 1 == 1;
+            let is_command = arrival & (EVENT | BEHIND_GROUP) != EVENT;
+            let is_timer = matches!(event.kind, Kind::Timer { .. });
+            let left = self.last.max(self.last_command);
             // Held only for what another device might still show, or the rest of a report that the kernel cut: the parts
             // become readable one after the other, and between two a reader of higher priority can read the first.
             let others = self.stamped.saturating_sub(usize::from(stamped));
             let due = event.at + self.settle_us;
-            if self.open.is_none() && (others > 0 || event.more) && due > drained {
+            // A command that has been passed has nothing to wait for.
+            let is_held = is_timer || (others > 0 && !(is_command && event.at < left)) || event.more;
+            if self.open.is_none() && is_held && due > drained {
                 return Released::AllDue(Some(due));
             }
-            let passed = event.at < self.last;
+            if is_command {
+                if !emit(moved(event, left)) {
+                    return Released::NoRoom;
+                }
+                self.waiting.pop();
+                self.last_command = left.max(event.at);
+                self.commands -= 1;
+                self.timers -= usize::from(is_timer);
+                continue;
+            }
+            let passed = event.at < left;
             let reopened = event.at == self.last && self.open != Some(event.at);
             if let Kind::Press { flags, .. } = &mut event.kind
                 && (passed || reopened)
@@ -157,12 +231,29 @@ impl Order {
         Released::AllDue(None)
     }
 
-    /// The stamp of the event behind the head.
+    /// The stamp of the event behind the head, unless that is a command: a group has none behind it.
     fn next_at(&self) -> Option<KernelTime> {
         // The second smallest of a binary heap is one of the root's children.
         let rest = self.waiting.as_slice();
-        [rest.get(1), rest.get(2)].into_iter().flatten().max().map(|Reverse(waiting)| waiting.event.at)
+        [rest.get(1), rest.get(2)]
+            .into_iter()
+            .flatten()
+            .max()
+            .filter(|Reverse(next)| next.event.device != DeviceId::NONE)
+            .map(|Reverse(next)| next.event.at)
     }
+}
+
+/// The command or timer, at the time that it takes where `left` is the latest that has left.
+fn moved(event: Event, left: KernelTime) -> Event {
+    let at = event.at.max(left);
+    let moved = u32::try_from(at.since(event.at).as_us()).unwrap_or(u32::MAX);
+    let kind = match event.kind {
+        Kind::Timer { id, .. } => Kind::Timer { id, moved_us: moved },
+        Kind::Command { id, .. } => Kind::Command { id, moved_us: moved },
+        kind => kind,
+    };
+    Event { at, kind, ..event }
 }
 
 /// An empty heap whose memory is there: a page fault in the middle of a flood would cost more than a press.

@@ -8,6 +8,7 @@ use buzzer_core::event::{Event, Gone};
 use buzzer_core::keys::KeyBits;
 use buzzer_core::merge::pass::{Next, Pass, READS_MAX};
 use buzzer_core::merge::source::{Request, Sink, Sources, Unread};
+use buzzer_core::order::Command;
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_core::waits::{Late, Wait};
 
@@ -22,6 +23,7 @@ pub struct Pipes {
 #[derive(Debug, Default)]
 struct Memory {
     requests: VecDeque<Request<usize>>,
+    commands: VecDeque<Command>,
     /// By the number that stands for a descriptor: the slot, what can be read, and whether that is all.
     sources: Vec<(usize, VecDeque<u8>, Option<Gone>)>,
     now: KernelTime,
@@ -48,6 +50,11 @@ impl Pipes {
             self.sources.sources.resize_with(count, || (usize::MAX, VecDeque::new(), None));
         }
         self.sources.requests.push_back(request);
+    }
+
+    /// Posts a command or a timer.
+    pub fn command(&mut self, command: Command) {
+        self.sources.commands.push_back(command);
     }
 
     /// The source has these bytes to read.
@@ -91,6 +98,14 @@ impl Sources for Memory {
 
     fn has_requests(&self) -> bool {
         !self.requests.is_empty()
+    }
+
+    fn take_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    fn has_commands(&self) -> bool {
+        !self.commands.is_empty()
     }
 
     fn watch(&mut self, source: &usize, slot: usize) -> Result<(), Gone> {

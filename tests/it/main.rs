@@ -40,6 +40,7 @@ mod log_times;
 mod log_verifiers;
 mod log_verify;
 mod memory;
+mod one_order;
 mod pools;
 mod protocol;
 mod reader;

@@ -29,12 +29,15 @@ use crate::io::timer::Timer;
 use crate::keys::KeyBits;
 use crate::merge::pass::{Pass, READS_MAX};
 use crate::merge::source::{Sink, Sources, Unread};
+use crate::order::Command;
 use crate::ring::Sender;
 use crate::time::{KernelTime, Micros};
 use crate::waits::{Late, Wait};
 
 /// Requests that can wait for the reader.
 const REQUESTS_MAX: usize = 1024;
+/// Commands and timers that can; whoever asks for more is not read from.
+const COMMANDS_MAX: usize = 1024;
 /// Sources that one wait can name.
 const READY_MAX: usize = 256;
 
@@ -49,6 +52,8 @@ const TIMER: Token = Token(usize::MAX - 1);
 pub struct Running {
     /// Where to post requests.
     pub requests: Mailbox<ReaderRequest>,
+    /// Where to post commands and timers. They come back through the ring, in their place.
+    pub commands: Mailbox<Command>,
     /// Its thread.
     pub thread: JoinHandle<()>,
     /// What it has to do without.
@@ -78,12 +83,13 @@ pub fn spawn(
 ) -> io::Result<Running> {
     let poll = Poll::new()?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
-    let requests = Mailbox::new(REQUESTS_MAX, waker);
-    let own_requests = requests.clone();
+    let requests = Mailbox::new(REQUESTS_MAX, Arc::clone(&waker));
+    let commands = Mailbox::new(COMMANDS_MAX, waker);
+    let (own_requests, own_commands) = (requests.clone(), commands.clone());
     let timer = Timer::new(poll.registry(), TIMER)?;
     let reader = move |run_delay| Reader {
         pass: Pass::new(settle_us, READS_MAX),
-        descriptors: Descriptors { poll, requests: own_requests, run_delay },
+        descriptors: Descriptors { poll, requests: own_requests, commands: own_commands, run_delay },
         outlet: Outlet { ring, wake_server, stats },
         timer,
     };
@@ -100,7 +106,7 @@ pub fn spawn(
     };
     let thread = thread::Builder::new().name("reader".into()).spawn(body)?;
     let lacks = told.recv().map_err(|_| io::Error::other("the reader ended at its start"))?;
-    Ok(Running { requests, thread, lacks })
+    Ok(Running { requests, commands, thread, lacks })
 }
 
 struct Reader {
@@ -114,6 +120,7 @@ struct Reader {
 struct Descriptors {
     poll: Poll,
     requests: Mailbox<ReaderRequest>,
+    commands: Mailbox<Command>,
     run_delay: RunDelay,
 }
 
@@ -190,8 +197,16 @@ impl Sources for Descriptors {
         self.requests.take_if(may)
     }
 
+    fn take_command(&mut self) -> Option<Command> {
+        self.commands.take_if(|_| true)
+    }
+
     fn has_requests(&self) -> bool {
         !self.requests.is_empty()
+    }
+
+    fn has_commands(&self) -> bool {
+        !self.commands.is_empty()
     }
 
     fn watch(&mut self, fd: &OwnedFd, slot: usize) -> Result<(), Gone> {

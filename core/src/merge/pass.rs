@@ -39,7 +39,7 @@ pub struct Next {
     pub again: bool,
     /// One must follow at this time.
     pub due: Option<KernelTime>,
-    /// It was the last one: it was asked to stop and nothing waits.
+    /// It was the last one: it was asked to stop and nothing waits but timers.
     pub is_over: bool,
 }
 
@@ -111,19 +111,32 @@ impl<F> Pass<F> {
         self.waits.end(Wait { pass: self.now, ..wait });
         let has_room = self.ring_full.is_none() && self.heap_full.is_none();
         self.short = is_short(self.now.since(last), has_room);
-        let shared_out = self.take_requests(sources);
+        let shared_out = self.take_commands(sources) | self.take_requests(sources);
         let (busy, drained_at) = self.drain(sources, sink);
         let (had_room, due) = self.release(drained_at, sources, sink);
         // A full heap is waited out with the timer, not by spinning; and a request that found no room waits for the events
         // that have it, hence for the timer.
-        let may_go_on = (shared_out || self.heap.waiting() == 0) && !self.stopping;
-        let again = busy && had_room || may_go_on && sources.has_requests();
+        let may_go_on = (shared_out || self.heap.is_idle()) && !self.stopping;
+        let may_take = sources.has_requests() || self.heap.has_room_for_command() && sources.has_commands();
+        let again = busy && had_room || may_go_on && may_take;
         if !again && self.has(|stamps| stamps != Stamps::Sender) {
             // Behind the wake-up of the server, because after an idle time this takes as long as a press (13 µs with cold
             // caches).
             self.waits.settle(sources.mark().counted_us());
         }
-        Next { again, due, is_over: self.stopping && self.heap.waiting() == 0 }
+        Next { again, due, is_over: self.stopping && self.heap.is_idle() }
+    }
+
+    /// Takes commands while they have room; whether the pass has had its share of them.
+    fn take_commands(&mut self, sources: &mut impl Sources) -> bool {
+        for _ in 0..PASS_REQUESTS_MAX {
+            if self.stopping || !self.heap.has_room_for_command() {
+                return false;
+            }
+            let Some(command) = sources.take_command() else { return false };
+            self.heap.push_command(command);
+        }
+        true
     }
 
     /// Takes requests while they have room; whether the pass has had its share of them.

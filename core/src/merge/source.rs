@@ -4,6 +4,7 @@
 
 use crate::event::{Buzzer, DeviceId, Event, Gone};
 use crate::keys::{KeyBits, KeyMap};
+use crate::order::Command;
 use crate::stamp::Stamps;
 use crate::time::{KernelTime, Micros};
 use crate::waits::Late;
@@ -66,8 +67,12 @@ pub trait Sources {
 
     /// The first request, if it `may` be taken.
     fn take_request(&mut self, may: impl FnOnce(&Request<Self::Fd>) -> bool) -> Option<Request<Self::Fd>>;
+    /// The first command.
+    fn take_command(&mut self) -> Option<Command>;
     /// Whether requests wait.
     fn has_requests(&self) -> bool;
+    /// Whether commands wait.
+    fn has_commands(&self) -> bool;
     /// Names this slot to the pass when the source has something to read.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use buzzer_core::event::{Buzzer, DeviceId, Gone};
 use buzzer_core::keys::{KeyBits, KeyMap};
 use buzzer_core::merge::source::{Attachment, Request, Sources, Unread};
+use buzzer_core::order::Command;
 use buzzer_core::stamp::Stamps;
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_core::waits::Late;
@@ -58,6 +59,8 @@ pub(crate) struct Kernel {
     /// Lives that the reader will be given, the next one last; and the one that had no room yet.
     coming: Vec<Life>,
     refused: Option<Request<usize>>,
+    /// Commands and timers, and when the server posts them, the next one last.
+    commands: Vec<(u64, Command)>,
     /// What the server is told of devices before their first event.
     pub(crate) announced: Vec<(u32, Announced)>,
     pub(crate) stop: bool,
@@ -78,6 +81,8 @@ pub(crate) struct Kernel {
 impl Kernel {
     pub(crate) fn new(world: World, script: &mut Script) -> Self {
         let mut coming = std::mem::take(&mut script.lives);
+        let mut commands = std::mem::take(&mut script.commands);
+        commands.sort_by_key(|(posted, command)| std::cmp::Reverse((*posted, command.id)));
         coming.sort_by_key(|life| std::cmp::Reverse((life.handed, life.slot)));
         Self {
             world,
@@ -90,6 +95,7 @@ impl Kernel {
             sources: Vec::new(),
             coming,
             refused: None,
+            commands,
             announced: Vec::new(),
             stop: false,
             pass: 0,
@@ -111,7 +117,7 @@ impl Kernel {
     pub(crate) fn next_ready(&self) -> Option<u64> {
         let nodes = self.sources.iter().flatten().filter_map(|source| self.nodes[source.device].next_ready());
         let requests = self.coming.last().map(|life| life.handed).filter(|_| self.refused.is_none());
-        nodes.chain(requests).min()
+        nodes.chain(requests).chain(self.commands.last().map(|(posted, _)| *posted)).min()
     }
 
     /// The slots that a wait names now.
@@ -317,6 +323,16 @@ impl Sources for Kernel {
             || self.refused.is_some()
             || self.coming.last().is_some_and(|life| life.handed <= self.now)
             || self.sources.iter().flatten().any(is_let_go)
+    }
+
+    fn take_command(&mut self) -> Option<Command> {
+        let next = *self.commands.last().filter(|(posted, _)| *posted <= self.now)?;
+        self.commands.pop();
+        Some(next.1)
+    }
+
+    fn has_commands(&self) -> bool {
+        self.commands.last().is_some_and(|(posted, _)| *posted <= self.now)
     }
 
     fn watch(&mut self, device: &usize, slot: usize) -> Result<(), Gone> {

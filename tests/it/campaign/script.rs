@@ -5,7 +5,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use buzzer_core::order::Command;
 use buzzer_core::stamp::Stamps;
+use buzzer_core::time::KernelTime;
 
 use super::dice::Dice;
 
@@ -221,6 +223,8 @@ pub(crate) struct Script {
     pub(crate) ring_events: usize,
     pub(crate) reads_max: usize,
     pub(crate) lives: Vec<Life>,
+    /// Commands and timers, each with when it is posted.
+    pub(crate) commands: Vec<(u64, Command)>,
     /// Every thread wakes in one µs, but for the reader after these times: it stalls for so long, once each.
     pub(crate) exact: Option<Vec<(u64, u64)>>,
 }
@@ -236,7 +240,21 @@ pub(crate) fn write(world: World) -> Script {
     let reads_max = dice.pick(&[1, 2, 64, 64]);
     let races = races(world, &mut dice);
     let lives = (0..world.devices).flat_map(|slot| lives(world, slot, settle_us, &races)).collect();
-    Script { settle_us, ring_events, reads_max, lives, exact: None }
+    let commands = commands(world, &races);
+    Script { settle_us, ring_events, reads_max, lives, commands, exact: None }
+}
+
+/// What the host asks for, around the races; often the very µs of a press.
+fn commands(world: World, races: &[u64]) -> Vec<(u64, Command)> {
+    let mut dice = Dice::new(world.seed, [8, 0, 0]);
+    let mut commands = Vec::new();
+    for (id, race) in (0..).zip(races) {
+        let asked = race + dice.pick(&[0, 1, 100, 2000, 50_000]);
+        let (posted, is_timer) = (asked + dice.pick(&[0, 3, 40, 9000]), dice.one_in(2));
+        let at = KernelTime::from_us(asked + if is_timer { dice.pick(&[0, 500, 30_000]) } else { 0 });
+        commands.push((posted, Command { id, at, is_timer }));
+    }
+    commands
 }
 
 /// When the races begin.

@@ -196,7 +196,9 @@ fn every_fault_at_every_place_of_every_order_of_small_worlds() {
                     lives.extend(own);
                     stalls.extend(stall.map(|us| (us, 60_000)));
                 }
-                let script = Script { settle_us, ring_events, reads_max: 64, lives, exact: Some(stalls) };
+                let commands = Vec::new();
+                let script =
+                    Script { settle_us, ring_events, reads_max: 64, lives, commands, exact: Some(stalls) };
                 let world = World { seed: 1, devices: 0, races: 0, faults: 0 };
                 let what = format!(
                     "{fault:?} at event {n} of device {device}, {stamps:?} stamps, W {settle_us}, ring {ring_events}"

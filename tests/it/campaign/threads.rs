@@ -2,7 +2,9 @@
 //! every device ([`Played`]). Guarantee: pass, ring, group and mediator are the program's own; the loop around them wakes,
 //! stalls and finds no room as `core/src/io/reader.rs` and `server/src/io/daemon.rs` do.
 
-use buzzer_core::event::Event;
+use std::collections::BTreeSet;
+
+use buzzer_core::event::{Event, Flags, Kind};
 use buzzer_core::merge::pass::{Next, Pass};
 use buzzer_core::merge::source::Sink;
 use buzzer_core::ring::{self, Receiver, Sender};
@@ -33,14 +35,38 @@ pub(crate) struct Played {
 struct Outlet {
     sender: Sender,
     published: bool,
+    /// The latest time that has left, and the commands that have not.
+    latest: u64,
+    commands: BTreeSet<(u64, u64)>,
     /// In this pass there was no room; the heap was found full.
     ring_full: bool,
     heap_full: bool,
 }
 
+impl Outlet {
+    /// What leaves is in the order of time, but for a press that says it is late; a command never is.
+    fn look(&mut self, event: Event) {
+        let at = event.at.as_us();
+        let must_be_next = match event.kind {
+            Kind::Command { id, moved_us } | Kind::Timer { id, moved_us } => {
+                assert!(self.commands.remove(&(id, at - u64::from(moved_us))), "{event:?} is no command");
+                assert!(moved_us == 0 || at == self.latest, "moved for nothing: {event:?}");
+                true
+            }
+            Kind::Press { flags, .. } => !flags.has(Flags::LATE),
+            _ => false,
+        };
+        assert!(!must_be_next || at >= self.latest, "an inversion behind {}: {event:?}", self.latest);
+        self.latest = self.latest.max(at);
+    }
+}
+
 impl Sink for Outlet {
     fn push(&mut self, event: Event, _: KernelTime) -> bool {
         let fits = self.sender.push(event);
+        if fits {
+            self.look(event);
+        }
         self.published |= fits;
         self.ring_full |= !fits;
         fits
@@ -88,12 +114,14 @@ pub(crate) fn play(world: World, mut script: Script) -> Result<Played, String> {
     let (log, boot, version) = (String::new(), "boot".to_owned(), String::new());
     let start = Fact::Start { log, boot, version, wall_us: 0, settle_us: 0, realtime: false };
     let (sender, receiver) = ring::ring(script.ring_events);
+    let commands = script.commands.iter().map(|(_, command)| (command.id, command.at.as_us())).collect();
+    let (latest, published, ring_full, heap_full) = (0, false, false, false);
     let mut threads = Threads {
         world,
         settle_us: script.settle_us,
         kernel: Kernel::new(world, &mut script),
         pass: Pass::new(Micros::from_us(script.settle_us), script.reads_max),
-        outlet: Outlet { sender, published: false, ring_full: false, heap_full: false },
+        outlet: Outlet { sender, published, latest, commands, ring_full, heap_full },
         next: Next { again: false, due: None, is_over: false },
         reader_due: None,
         began: START,
@@ -148,6 +176,9 @@ impl Threads {
                 _ => {
                     if !self.next.is_over {
                         return Err("the reader sleeps on what waits".to_owned());
+                    }
+                    if !self.outlet.commands.is_empty() {
+                        return Err(format!("commands that never came back: {:?}", self.outlet.commands));
                     }
                     self.mediator.handle_stop(at(self.kernel.now));
                     return self.take_outputs();

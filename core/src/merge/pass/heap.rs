@@ -5,7 +5,7 @@
 use crate::decode::FRAME_EVENTS_MAX;
 use crate::event::Event;
 use crate::keys::KEY_COUNT;
-use crate::order::{Order, Released, WAITING_MAX};
+use crate::order::{Command, Order, Released, WAITING_MAX};
 use crate::time::{KernelTime, Micros};
 
 /// Records one read takes at most.
@@ -13,6 +13,8 @@ pub(super) const READ_RECORDS: usize = 64;
 /// Events that a read makes at most: the release of every key in a gap, the edges of a frame that was begun before, and two
 /// for a record (an edge and its release in a gap, or what is wrong with a frame's time).
 const READ_EVENTS_MAX: usize = KEY_COUNT + FRAME_EVENTS_MAX + 2 * READ_RECORDS + 2;
+/// Events that a new source makes at most: its beginning, every key held, its end.
+const SOURCE_EVENTS_MAX: usize = KEY_COUNT + 2;
 /// Places kept for the pass's own words: the ring was full, the heap was full.
 const OWN_EVENTS_MAX: usize = 2;
 
@@ -32,6 +34,21 @@ impl Heap {
     /// An event on its way. `stamped`: it may be older than what other sources gave.
     pub(super) fn push(&mut self, event: Event, stamped: bool) {
         self.order.push(event, stamped);
+    }
+
+    /// A command on its way.
+    pub(super) fn push_command(&mut self, command: Command) {
+        self.order.push_command(command);
+    }
+
+    /// Whether a command has room, and an attachment of any size behind it.
+    pub(super) fn has_room_for_command(&self) -> bool {
+        self.order.has_room_for_command(self.sources + OWN_EVENTS_MAX + SOURCE_EVENTS_MAX)
+    }
+
+    /// Whether nothing waits but timers.
+    pub(super) fn is_idle(&self) -> bool {
+        self.order.is_idle()
     }
 
     /// See [`Order::release`].
