@@ -41,7 +41,7 @@ impl World {
     /// A hit on the next key of the device, with this stamp.
     fn press(&mut self, device: usize, us: u64) {
         let n = 1 + self.pressed[device] % 8;
-        self.pressed[device] += 1;
+        self.pressed[device] = n;
         self.pipes.write(device, &frame(at(us), key(n), true));
         self.pipes.write(device, &frame(at(us), key(n), false));
     }
@@ -344,13 +344,14 @@ proptest! {
             latest = us;
             prop_assert_eq!(us, asked + u64::from(moved_us), "asked for and moved");
             prop_assert!(!is_timer || *pass >= asked + W, "before its time: {:?}", world.story());
-            let before = || world.left[..n].iter().enumerate().filter(|(_, (event, _))| is_press(event));
+            let is_command = |event: &Event| event.device == DeviceId::NONE;
+            let before = || world.left[..n].iter().enumerate().filter(|(_, (event, _))| !is_command(event));
             // It is moved only behind what had left when it came, the rest of that group included, and so is it behind
-            // presses of its µs.
+            // what has its µs.
             let reason = world.left[..had_left].iter().map(|(event, _)| event.at.as_us()).max();
             prop_assert!(moved_us == 0 || reason == Some(us), "moved for nothing: {:?}", world.story());
             let mut same = before().filter(|(_, (event, _))| event.at.as_us() == us);
-            prop_assert!(same.next().is_none_or(|(n, _)| n < had_left), "behind a press of its µs: {:?}", world.story());
+            prop_assert!(same.next().is_none_or(|(n, _)| n < had_left), "behind what has its µs: {:?}", world.story());
         }
         prop_assert!(came.iter().all(|came| *came == 1), "{:?}", came);
     }
