@@ -1,10 +1,10 @@
-//! One pass over all sources. In: the clocks of the wait before it, the sources that it named, requests. Out: events in the
+//! One pass over all sources. In: the clocks of the wait before it, the sources that it named, requests and commands. Out: events in the
 //! sink, in kernel-time order, one wake-up per batch, and what comes next ([`Next`]). Guarantee: a source has at most
-//! [`READS_MAX`] reads a pass, and requests are taken only while there is room for what they make, so a flooding source
+//! [`READS_MAX`] reads a pass, and requests and commands are taken only while there is room for what they make, so a flooding source
 //! cannot starve the rest; what it has not been read of holds up the rest for W at most, or three passes, or until that is
 //! read which the kernel kept while the reader was short ([`crate::stamp::is_short`]). Nothing is allocated but for an attachment.
 //!
-//! A pass: take requests, drain the sources, let go of what is due at T - W ([`crate::order`]), where T is the clock read
+//! A pass: take commands and requests, drain the sources, let go of what is due at T - W ([`crate::order`]), where T is the clock read
 //! *before* draining; the order's proof stands on that.
 
 mod heap;
