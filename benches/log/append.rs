@@ -9,11 +9,12 @@ use std::io;
 use std::path::Path;
 
 use buzzer_core::time::KernelTime;
-use buzzer_server::io::disk::Disk;
-use buzzer_server::log::journal::{self, Feed, Journal, Limits};
-use buzzer_server::log::segments::{SEGMENT_BYTES_MAX, Segments};
-use buzzer_server::log::storage::Directory;
-use buzzer_server::log::writer::Writer;
+use buzzer_server::io::store::disk::Disk;
+use buzzer_server::log::store::journal;
+use buzzer_server::log::store::journal::{Feed, Journal, Limits};
+use buzzer_server::log::store::segments::{SEGMENT_BYTES_MAX, Segments};
+use buzzer_server::log::store::storage::Directory;
+use buzzer_server::log::store::writer::Writer;
 use buzzer_server::log::{ChainHash, Line, encode};
 use buzzer_server::record::Record;
 

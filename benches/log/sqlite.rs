@@ -7,9 +7,9 @@
 use std::io;
 use std::path::Path;
 
+use buzzer_server::game::state::State;
 use buzzer_server::log::{ChainHash, Line};
 use buzzer_server::record::Record;
-use buzzer_server::state::State;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, Statement, params};
 

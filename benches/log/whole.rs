@@ -12,12 +12,13 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use buzzer_benches::machine;
-use buzzer_server::io::disk::Disk;
+use buzzer_server::game::state::State;
+use buzzer_server::io::store::disk::Disk;
 use buzzer_server::log::ChainHash;
-use buzzer_server::log::journal::{self, FILE_NAMES};
-use buzzer_server::log::recovery;
+use buzzer_server::log::store::journal;
+use buzzer_server::log::store::journal::FILE_NAMES;
+use buzzer_server::log::store::recovery;
 use buzzer_server::record::Record;
-use buzzer_server::state::State;
 use buzzer_tests::Session;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 

@@ -8,21 +8,22 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use buzzer_core::catalogue;
-use buzzer_core::debounce::{Contacts, Moment};
-use buzzer_core::decode::{Decoder, Edge, RECORD_BYTES, Record};
+use buzzer_core::device::catalogue;
 use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Kind};
-use buzzer_core::keys::{KeyBits, KeyCode, KeyMap};
-use buzzer_core::order::Order;
-use buzzer_core::ring::{self, RING_EVENTS};
-use buzzer_core::stamp::{Judge, ReadClock, Stamps};
-use buzzer_core::stream::{Stream, StreamOptions};
+use buzzer_core::merge::order::Order;
+use buzzer_core::merge::ring;
+use buzzer_core::merge::ring::RING_EVENTS;
+use buzzer_core::press::debounce::{Contacts, Moment};
+use buzzer_core::press::decode::{Decoder, Edge, RECORD_BYTES, Record};
+use buzzer_core::press::keys::{KeyBits, KeyCode, KeyMap};
+use buzzer_core::press::stamp::{Judge, ReadClock, Stamps};
+use buzzer_core::press::stream::{Stream, StreamOptions};
 use buzzer_core::time::{KernelTime, Micros};
-use buzzer_server::mediator::{Announced, Mediator};
-use buzzer_server::pool::PoolSpec;
-use buzzer_server::pool_id::PoolId;
+use buzzer_server::game::mediator::{Announced, Mediator};
+use buzzer_server::game::pool::PoolSpec;
+use buzzer_server::game::state::State;
+use buzzer_server::record::pool_id::PoolId;
 use buzzer_server::record::{DeviceDelay, Fact};
-use buzzer_server::state::State;
 use criterion::Criterion;
 
 /// A Buzz! hub's first key.

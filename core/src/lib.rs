@@ -7,31 +7,10 @@
 //!
 //! Deliberately absent: pools, clients, files. Everything outside [`io`] is pure: time is an argument.
 
-pub mod advice;
-pub mod assign;
-pub mod cadence;
-pub mod catalogue;
-pub mod claim;
-pub mod debounce;
-pub mod decode;
-pub mod delay;
-pub mod endpoint;
+pub mod device;
 pub mod event;
-pub mod identity;
 pub mod io;
-mod key_names;
-pub mod keys;
-pub mod kind;
-pub mod lights;
 pub mod merge;
-pub mod order;
-pub mod pair;
-pub mod profile;
+pub mod press;
 pub mod quote;
-pub mod ring;
-pub mod roster;
-pub mod stamp;
-pub mod stream;
 pub mod time;
-pub mod waits;
-pub mod wake;

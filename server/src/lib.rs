@@ -6,30 +6,13 @@
 //!
 //! Deliberately absent outside `io`: clocks, descriptors, threads, randomness. They are arguments.
 
-pub mod admission;
-pub mod button;
 pub mod config;
 pub mod counted;
 pub mod diagnostics;
 pub mod doctor;
-pub mod draw;
-pub mod frames;
 pub mod game;
-pub mod group;
-pub mod http;
 pub mod io;
+pub mod judge;
 pub mod log;
-pub mod mediator;
-pub mod outbox;
-pub mod outgoing;
-pub mod pace;
-pub mod pages;
-pub mod photo;
-pub mod pool;
-pub mod pool_id;
 pub mod record;
-pub mod replay;
-pub mod settle;
-pub mod state;
-pub mod sums;
 pub mod wire;

@@ -1,12 +1,13 @@
 //! The vocabulary of the log. In: what the mediator decided. Out: [`Record`], one per fact, as it will be read back
 //! years later. Guarantee: a record holds everything that its meaning depends on, so the fold of all records is the
-//! state ([`crate::state`]) and a replay needs nothing else. The form on disk is [`crate::log`]'s business.
+//! state ([`crate::game::state`]) and a replay needs nothing else. The form on disk is [`crate::log`]'s business.
 //!
 //! Numbers are plain integers here because this is a file format: `at_us` is µs of CLOCK_MONOTONIC in the boot
 //! that the last `start` record names, `device` is valid within that same start.
 
 mod device_delay;
 mod kinds;
+pub mod pool_id;
 mod words;
 
 pub use device_delay::DeviceDelay;
@@ -14,8 +15,8 @@ pub use kinds::{Class, Subject};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use words::{Flag, Flags, Stamps};
 
-use crate::photo::Rival;
-use crate::pool_id::PoolId;
+use crate::game::photo::Rival;
+use crate::record::pool_id::PoolId;
 
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +108,7 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since_us: Option<u64>,
     },
-    /// Presses of one stamp were put in order by a draw ([`crate::draw`] has the rule). Those presses name this record's
+    /// Presses of one stamp were put in order by a draw ([`crate::game::draw`] has the rule). Those presses name this record's
     /// `seq` as their `tie`.
     Draw {
         /// 8 random bytes in hex.

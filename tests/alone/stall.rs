@@ -9,8 +9,8 @@ use std::thread;
 
 use buzzer_core::event::{Flags, Kind};
 use buzzer_core::io::sys;
-use buzzer_core::ring::RING_EVENTS;
-use buzzer_core::stamp::Stamps;
+use buzzer_core::merge::ring::RING_EVENTS;
+use buzzer_core::press::stamp::Stamps;
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_tests::harness::attachment::{frame, key};
 use buzzer_tests::harness::reader::Rig;

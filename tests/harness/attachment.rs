@@ -6,9 +6,9 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use buzzer_core::decode::Record;
 use buzzer_core::io::sys;
-use buzzer_core::keys::KeyCode;
+use buzzer_core::press::decode::Record;
+use buzzer_core::press::keys::KeyCode;
 use buzzer_core::time::KernelTime;
 use rustix::net::sockopt;
 

@@ -1,6 +1,6 @@
 //! A clock that stands still. In: a time. Out: the clocks of one read. Guarantee: the reader was never kept waiting.
 
-use buzzer_core::stamp::ReadClock;
+use buzzer_core::press::stamp::ReadClock;
 use buzzer_core::time::{KernelTime, Micros};
 
 /// It is this time, before, during and after the read.

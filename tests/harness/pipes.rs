@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use std::io::Read;
 
 use buzzer_core::event::{Event, Gone};
-use buzzer_core::keys::KeyBits;
+use buzzer_core::merge::order::Command;
 use buzzer_core::merge::pass::{Next, Pass, READS_MAX};
 use buzzer_core::merge::source::{Request, Sink, Sources, Unread};
-use buzzer_core::order::Command;
+use buzzer_core::press::keys::KeyBits;
+use buzzer_core::press::waits::{Late, Wait};
 use buzzer_core::time::{KernelTime, Micros};
-use buzzer_core::waits::{Late, Wait};
 
 /// A pass and what it reads.
 #[derive(Debug)]

@@ -8,12 +8,13 @@ use std::thread::{self, JoinHandle};
 use buzzer_core::event::{Buzzer, DeviceId, Event, Kind};
 use buzzer_core::io::mailbox::Mailbox;
 use buzzer_core::io::reader;
-use buzzer_core::io::reader_stats::ReaderStats;
-use buzzer_core::io::source::{Attachment, ReaderRequest};
+use buzzer_core::io::reader::reader_stats::ReaderStats;
+use buzzer_core::io::reader::source::{Attachment, ReaderRequest};
 use buzzer_core::io::sys;
-use buzzer_core::keys::{KeyBits, KeyMap};
-use buzzer_core::ring::{self, Receiver};
-use buzzer_core::stamp::Stamps;
+use buzzer_core::merge::ring;
+use buzzer_core::merge::ring::Receiver;
+use buzzer_core::press::keys::{KeyBits, KeyMap};
+use buzzer_core::press::stamp::Stamps;
 use buzzer_core::time::Micros;
 use mio::{Events, Poll, Token, Waker};
 

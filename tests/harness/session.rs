@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Gone, Kind};
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::game::ClientId;
+use buzzer_server::game::mediator::{Announced, Mediator, Output};
+use buzzer_server::game::pool::PoolSpec;
+use buzzer_server::game::state::State;
 use buzzer_server::log::{self, ChainHash, SegmentName};
-use buzzer_server::mediator::{Announced, Mediator, Output};
-use buzzer_server::pool::PoolSpec;
 use buzzer_server::record::{DeviceDelay, Fact};
-use buzzer_server::state::State;
 use buzzer_server::wire::v1;
 
 const POOLS: [&str; 3] = ["stage", "left desk", "table"];

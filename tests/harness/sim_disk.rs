@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::rc::Rc;
 
-use buzzer_server::log::storage::{Directory, File, Stat};
+use buzzer_server::log::store::storage::{Directory, File, Stat};
 
 const SECTOR: usize = 512;
 const EIO: i32 = 5;

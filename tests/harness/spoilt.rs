@@ -10,15 +10,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use alloc_tracker::Session;
-use buzzer_server::io::disk::Disk;
-use buzzer_server::io::log_dir::{LOCK_NAME, Lock};
-use buzzer_server::io::log_reader::LogReader;
-use buzzer_server::log::audit::Audit;
-use buzzer_server::log::explain::{Asked, GAP_US, Scan, Story};
-use buzzer_server::log::journal::FILE_NAMES;
-use buzzer_server::log::recovery::{self, Recovered, RecoveryError};
-use buzzer_server::log::storage::Directory;
-use buzzer_server::log::{ChainHash, Line, SegmentName, Verifier, encode, journal, sentence};
+use buzzer_server::io::store::disk::Disk;
+use buzzer_server::io::store::log_dir::{LOCK_NAME, Lock};
+use buzzer_server::io::store::log_reader::LogReader;
+use buzzer_server::judge::audit::Audit;
+use buzzer_server::judge::explain::{Asked, GAP_US, Scan, Story};
+use buzzer_server::judge::sentence;
+use buzzer_server::log::store::journal;
+use buzzer_server::log::store::journal::FILE_NAMES;
+use buzzer_server::log::store::recovery;
+use buzzer_server::log::store::recovery::{Recovered, RecoveryError};
+use buzzer_server::log::store::storage::Directory;
+use buzzer_server::log::{ChainHash, Line, SegmentName, Verifier, encode};
 use buzzer_server::record::Fact;
 use tempfile::TempDir;
 
@@ -253,7 +256,7 @@ impl Bench {
         let first = order(&after).into_iter().find(|name| name.parse::<SegmentName>().is_ok());
         let is_honest = first.is_none_or(|name| {
             let said = name.parse::<SegmentName>().map(|name| name.first_seq).ok();
-            said == buzzer_server::log::line::seq_of(&after[&name])
+            said == buzzer_server::log::form::line::seq_of(&after[&name])
         });
         if is_honest && !found.notes.iter().any(is_damage) {
             self.take_journal(&again);
@@ -302,7 +305,7 @@ impl Bench {
 fn check_lines(bytes: &[u8]) {
     for line in bytes.split(|byte| *byte == b'\n') {
         let Ok(parsed) = Line::parse(line) else { continue };
-        assert_eq!(buzzer_server::log::line::seq_of(line), Some(parsed.seq));
+        assert_eq!(buzzer_server::log::form::line::seq_of(line), Some(parsed.seq));
         let Ok(record) = parsed.record() else { continue };
         assert_eq!(record.seq, parsed.seq);
         let (mut head, mut again) = (ChainHash::START, Vec::new());

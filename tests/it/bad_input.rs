@@ -3,8 +3,8 @@
 
 use std::net::TcpListener;
 
-use buzzer_core::decode::{FRAME_EVENTS_MAX, Record as Input};
 use buzzer_core::io::sys;
+use buzzer_core::press::decode::{FRAME_EVENTS_MAX, Record as Input};
 use buzzer_server::record::Fact;
 use buzzer_tests::harness::attachment::{frame, key};
 use buzzer_tests::harness::client::connected;

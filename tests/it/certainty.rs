@@ -7,17 +7,17 @@
 use std::cmp::Ordering;
 use std::fmt::Write;
 
-use buzzer_core::delay::chance::Odds;
-use buzzer_core::delay::models::Curve;
-use buzzer_core::delay::{Configured, Delay};
+use buzzer_core::device::delay::chance::Odds;
+use buzzer_core::device::delay::models::Curve;
+use buzzer_core::device::delay::{Configured, Delay};
+use buzzer_core::device::identity::{BUS_USB, Identity};
 use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Kind};
-use buzzer_core::identity::{BUS_USB, Identity};
-use buzzer_core::keys::KeyBits;
+use buzzer_core::press::keys::KeyBits;
 use buzzer_core::time::KernelTime;
-use buzzer_server::mediator::{Announced, Mediator, Output};
-use buzzer_server::pool::PoolSpec;
+use buzzer_server::game::mediator::{Announced, Mediator, Output};
+use buzzer_server::game::pool::PoolSpec;
+use buzzer_server::game::state::State;
 use buzzer_server::record::{DeviceDelay, Fact};
-use buzzer_server::state::State;
 use buzzer_tests::harness::log_command::{log, written};
 
 use crate::delays::{Row, quantiles, rows};
@@ -63,7 +63,7 @@ enum Said {
 impl World {
     /// Two units of each device: its name, its delay and, where it was measured, its distribution.
     fn new<'a>(devices: impl IntoIterator<Item = (&'a str, DeviceDelay, Option<&'static Curve>)>) -> Self {
-        let pool: buzzer_server::pool_id::PoolId = "stage".parse().unwrap();
+        let pool: buzzer_server::record::pool_id::PoolId = "stage".parse().unwrap();
         let spec = PoolSpec { id: pool.clone(), autoconnect: true, slots: None };
         let (log, boot, version) = (String::new(), "boot".to_owned(), String::new());
         let start = Fact::Start { log, boot, version, wall_us: 0, settle_us: 0, realtime: false };

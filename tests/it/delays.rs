@@ -4,9 +4,9 @@
 
 use std::fs;
 
-use buzzer_core::catalogue;
-use buzzer_core::delay::chance::{chance_permille, middle_permille};
-use buzzer_core::delay::models;
+use buzzer_core::device::catalogue;
+use buzzer_core::device::delay::chance::{chance_permille, middle_permille};
+use buzzer_core::device::delay::models;
 
 /// Readings that are the measuring box's own: device, polling, which is the row's last.
 const BOX_READINGS: [(&str, &str); 2] = [("exxter", "default"), ("diamondback", "1ms")];

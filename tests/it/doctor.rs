@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Stdio;
 
-use buzzer_core::catalogue;
+use buzzer_core::device::catalogue;
 use buzzer_tests::{Home, Machine};
 use serde_json::Value;
 

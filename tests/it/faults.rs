@@ -2,8 +2,8 @@
 //! records that say so, `/healthz`, and the warning on stderr. Guarantee: each fault has a record of its own, in its place
 //! beside the press that it is about, and no press is made or hidden by it.
 
-use buzzer_core::decode::Record as Input;
 use buzzer_core::io::sys;
+use buzzer_core::press::decode::Record as Input;
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::record::{Fact, Record};
 use buzzer_tests::harness::attachment::{frame, key};

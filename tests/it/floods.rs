@@ -5,8 +5,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use buzzer_core::decode::Record as Input;
 use buzzer_core::io::sys;
+use buzzer_core::press::decode::Record as Input;
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::record::Fact;
 use buzzer_tests::harness::attachment::{frame, key};

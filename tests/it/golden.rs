@@ -11,11 +11,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use buzzer_server::io::log_reader::LogReader;
-use buzzer_server::log::audit::Audit;
+use buzzer_server::game::state::State;
+use buzzer_server::io::store::log_reader::LogReader;
+use buzzer_server::judge::audit::Audit;
 use buzzer_server::log::{self, ChainHash, Fingerprint, Line, Verifier};
 use buzzer_server::record::{Fact, Record};
-use buzzer_server::state::State;
 use buzzer_server::wire::v1;
 use buzzer_tests::harness::daemon::binary;
 use buzzer_tests::{Session, left_out};

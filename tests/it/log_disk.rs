@@ -11,14 +11,15 @@
 use std::collections::BTreeMap;
 
 use buzzer_core::time::KernelTime;
-use buzzer_server::log::journal::{self, Journal, Limits};
-use buzzer_server::log::recovery;
-use buzzer_server::log::segments::Segments;
-use buzzer_server::log::storage::Directory;
-use buzzer_server::log::writer::{Turn, Writer};
+use buzzer_server::game::state::State;
+use buzzer_server::log::store::journal;
+use buzzer_server::log::store::journal::{Journal, Limits};
+use buzzer_server::log::store::recovery;
+use buzzer_server::log::store::segments::Segments;
+use buzzer_server::log::store::storage::Directory;
+use buzzer_server::log::store::writer::{Turn, Writer};
 use buzzer_server::log::{Line, SegmentName};
 use buzzer_server::record::{DeviceDelay, Fact, Record, Stamps};
-use buzzer_server::state::State;
 use buzzer_tests::harness::sim_disk::{Dice, Faults, SimDir, SimFile};
 use buzzer_tests::is_slow;
 

@@ -5,8 +5,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use buzzer_core::decode::Record as Input;
 use buzzer_core::io::sys;
+use buzzer_core::press::decode::Record as Input;
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::log::{ChainHash, SegmentName};
 use buzzer_server::record::Fact;

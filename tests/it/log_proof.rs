@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use buzzer_server::io::log_proof;
+use buzzer_server::io::store::log_proof;
 use buzzer_server::log::{Fingerprint, Line};
 use buzzer_tests::harness::verifiers::printed_verifier;
 use buzzer_tests::{Home, left_out, log};

@@ -7,9 +7,9 @@ use std::thread;
 
 use buzzer_core::io::sys;
 use buzzer_core::time::Micros;
+use buzzer_server::game::state::State;
 use buzzer_server::log::decode;
 use buzzer_server::record::{Fact, Record};
-use buzzer_server::state::State;
 use buzzer_server::wire::v1;
 use buzzer_tests::harness::daemon::binary;
 use buzzer_tests::{Client, Daemon, Home, log};
@@ -37,8 +37,8 @@ fn session() -> (Home, Vec<String>) {
     // Of one report: a draw.
     let now = sys::now();
     let key = buzzer_tests::harness::attachment::key;
-    let down = |buzzer| buzzer_core::decode::Record::key(now, key(buzzer), true);
-    first.records(&[down(1), down(2), down(3), buzzer_core::decode::Record::report(now)]);
+    let down = |buzzer| buzzer_core::press::decode::Record::key(now, key(buzzer), true);
+    first.records(&[down(1), down(2), down(3), buzzer_core::press::decode::Record::report(now)]);
     home.journal().wait_for("a draw", |fact| matches!(fact, Fact::Draw { .. }));
     drop(first);
     home.journal().wait_until("two detachments", |records| {

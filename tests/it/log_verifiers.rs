@@ -459,7 +459,7 @@ fn every_other_file_is_named_and_nothing_else_is() {
     let page = log(&["verify"], dir.path()).good();
     assert!(page.contains(r#"also here, and no part of the log: "a\u{1b}[2J.txt""#), "{page}");
     let log_md = include_str!("../../server/LOG.md");
-    for name in buzzer_server::log::names::KNOWN {
+    for name in buzzer_server::log::form::names::KNOWN {
         assert!(log_md.contains(&format!("`{name}")), "LOG.md does not list {name}");
     }
 }

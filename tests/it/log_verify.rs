@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 
 use buzzer_core::io::sys;
-use buzzer_server::io::log_proof;
+use buzzer_server::io::store::log_proof;
 use buzzer_server::log::{ChainHash, Fingerprint, Line, SegmentName};
 use buzzer_server::record::{Fact, Record};
 use buzzer_tests::harness::attachment::{frame, key};

@@ -3,10 +3,10 @@
 //! one order of time; only a press that says `late` is out of it, and a command never is.
 
 use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Kind};
-use buzzer_core::keys::{KeyBits, KeyMap};
+use buzzer_core::merge::order::{Command, WAITING_MAX};
 use buzzer_core::merge::source::{Attachment, Request};
-use buzzer_core::order::{Command, WAITING_MAX};
-use buzzer_core::stamp::Stamps;
+use buzzer_core::press::keys::{KeyBits, KeyMap};
+use buzzer_core::press::stamp::Stamps;
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_tests::harness::attachment::{frame, key};
 use buzzer_tests::harness::pipes::Pipes;

@@ -1,8 +1,8 @@
 //! Virtual pools: what an attachment may do and what clients hear of it. In: attachments that come, press and go.
 //! Out: frames and records. Guarantee: "nothing came" is proved by what comes behind it, never by waiting.
 
-use buzzer_core::decode::Record as Input;
 use buzzer_core::io::sys;
+use buzzer_core::press::decode::Record as Input;
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::record::{Fact, Record as LogRecord};
 use buzzer_tests::harness::attachment::{frame, key};
@@ -343,13 +343,13 @@ fn one_report_with_several_presses_is_a_tie_that_the_log_lets_anyone_check() {
                 _ => panic!("{press:?} belongs to the draw {}", record.seq),
             })
             .collect();
-        let entrant = |buzzer| buzzer_server::draw::Entrant {
+        let entrant = |buzzer| buzzer_server::game::draw::Entrant {
             pool: "desk".parse().unwrap(),
             buzzer,
             device: 1,
             frame: 0,
         };
-        let order = buzzer_server::draw::order(seed, &[1, 2, 3, 4].map(entrant));
+        let order = buzzer_server::game::draw::order(seed, &[1, 2, 3, 4].map(entrant));
         assert_eq!(order.iter().map(|place| *place as u16 + 1).collect::<Vec<_>>(), drawn);
     }
     assert_eq!(records.iter().filter(|record| matches!(record.fact, Fact::Draw { .. })).count(), 40);

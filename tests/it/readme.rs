@@ -2,18 +2,20 @@
 //! presses made up for each line. Out: pass or fail. Guarantee: every figure on how slow hardware is, and how far apart
 //! two presses must be, is the product's own: at the lead in README the order is certain, just below it is not.
 
-use buzzer_core::catalogue::{self, CATALOGUE};
-use buzzer_core::delay::chance::{Odds, chance_permille};
-use buzzer_core::delay::models::{self, Model, Standing};
-use buzzer_core::delay::{Configured, Delay, Span};
-use buzzer_core::endpoint::Endpoint;
-use buzzer_core::identity::{BUS_USB, Identity};
-use buzzer_core::keys::KeyBits;
+use buzzer_core::device::catalogue;
+use buzzer_core::device::catalogue::CATALOGUE;
+use buzzer_core::device::delay::chance::{Odds, chance_permille};
+use buzzer_core::device::delay::models;
+use buzzer_core::device::delay::models::{Model, Standing};
+use buzzer_core::device::delay::{Configured, Delay, Span};
+use buzzer_core::device::endpoint::Endpoint;
+use buzzer_core::device::identity::{BUS_USB, Identity};
+use buzzer_core::press::keys::KeyBits;
 use buzzer_core::time::Micros;
 use buzzer_server::config::VirtualStamps;
-use buzzer_server::photo::{Press, Rival, Sureness};
+use buzzer_server::game::photo::{Press, Rival, Sureness};
+use buzzer_server::game::state::State;
 use buzzer_server::record::{DeviceDelay, Fact, Flags, Record, Stamps};
-use buzzer_server::state::State;
 use buzzer_tests::harness::log_command::{log_command, written};
 
 const README: &str = include_str!("../../README.md");

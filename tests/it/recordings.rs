@@ -2,11 +2,11 @@
 //! by its amount. Source: github.com/whot/evemu-devices at 3fa3058 (Red Hat, MIT licence). Out: the presses that each must
 //! yield, found in the recordings by hand. Guarantee: nothing outside this file is needed.
 
-use buzzer_core::decode::Record;
 use buzzer_core::event::{Buzzer, DeviceId, Flags, Kind};
-use buzzer_core::keys::{KeyBits, KeyCode, KeyMap};
-use buzzer_core::stamp::Stamps;
-use buzzer_core::stream::{Stream, StreamOptions};
+use buzzer_core::press::decode::Record;
+use buzzer_core::press::keys::{KeyBits, KeyCode, KeyMap};
+use buzzer_core::press::stamp::Stamps;
+use buzzer_core::press::stream::{Stream, StreamOptions};
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_tests::harness::clock::Still;
 use buzzer_tests::{Attachment, Home};

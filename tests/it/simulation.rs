@@ -4,18 +4,18 @@
 
 use std::collections::BTreeMap;
 
-use buzzer_core::decode::Record as Input;
 use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Gone, Kind};
-use buzzer_core::keys::{KeyBits, KeyMap};
+use buzzer_core::merge::order::Order;
 use buzzer_core::merge::source::{Attachment, Request};
-use buzzer_core::order::Order;
-use buzzer_core::stamp::Stamps;
+use buzzer_core::press::decode::Record as Input;
+use buzzer_core::press::keys::{KeyBits, KeyMap};
+use buzzer_core::press::stamp::Stamps;
 use buzzer_core::time::{KernelTime, Micros};
+use buzzer_server::game::mediator::{Announced, Mediator, Output};
+use buzzer_server::game::pool::PoolSpec;
+use buzzer_server::game::state::State;
 use buzzer_server::log;
-use buzzer_server::mediator::{Announced, Mediator, Output};
-use buzzer_server::pool::PoolSpec;
 use buzzer_server::record::{DeviceDelay, Fact, Flag, Record};
-use buzzer_server::state::State;
 use buzzer_server::wire::v1;
 use buzzer_tests::harness::attachment::{frame, key};
 use buzzer_tests::harness::pipes::Pipes;

@@ -5,18 +5,19 @@
 
 use std::collections::BTreeMap;
 
-use buzzer_core::decode::Record as Input;
 use buzzer_core::event::{Buzzer, DeviceId, Event, Kind};
-use buzzer_core::keys::{KeyBits, KeyCode, KeyMap};
-use buzzer_core::order::Order;
-use buzzer_core::stamp::Stamps;
-use buzzer_core::stream::{Stream, StreamOptions};
+use buzzer_core::merge::order::Order;
+use buzzer_core::press::decode::Record as Input;
+use buzzer_core::press::keys::{KeyBits, KeyCode, KeyMap};
+use buzzer_core::press::stamp::Stamps;
+use buzzer_core::press::stream::{Stream, StreamOptions};
 use buzzer_core::time::{KernelTime, Micros};
-use buzzer_server::draw::{self, Entrant};
-use buzzer_server::mediator::{Announced, Mediator, Output};
-use buzzer_server::pool::PoolSpec;
+use buzzer_server::game::draw;
+use buzzer_server::game::draw::Entrant;
+use buzzer_server::game::mediator::{Announced, Mediator, Output};
+use buzzer_server::game::pool::PoolSpec;
+use buzzer_server::game::state::State;
 use buzzer_server::record::{DeviceDelay, Fact};
-use buzzer_server::state::State;
 use buzzer_tests::harness::clock::Still;
 
 const SEEDS: [u64; 3] = [1, 20_260_101, 0xB022_E12D];
@@ -53,7 +54,7 @@ struct Hub {
 impl Hub {
     fn new(seed: u64) -> Self {
         let now = KernelTime::from_us(1_000_000);
-        let pool: buzzer_server::pool_id::PoolId = "stage".parse().unwrap();
+        let pool: buzzer_server::record::pool_id::PoolId = "stage".parse().unwrap();
         let spec = PoolSpec { id: pool.clone(), autoconnect: true, slots: None };
         let (log, boot, version) = (String::new(), "boot".to_owned(), String::new());
         let start = Fact::Start { log, boot, version, wall_us: 0, settle_us: 0, realtime: false };

@@ -1,17 +1,17 @@
 //! A second protocol beside the seed's. In: words instead of JSON, through the real session, outbox, mediator and replay. Out: what
 //! its clients and those of v1 are sent. Guarantee: it is this file alone; nothing in the game or the session knows of it.
 
-use buzzer_core::claim::SlotId;
+use buzzer_core::device::claim::SlotId;
 use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Kind};
 use buzzer_core::time::KernelTime;
+use buzzer_server::game::mediator::{Announced, Mediator, Output};
+use buzzer_server::game::pool::PoolSpec;
+use buzzer_server::game::state::{News, State};
 use buzzer_server::game::{Answer, ClientId, Request};
-use buzzer_server::mediator::{Announced, Mediator, Output};
-use buzzer_server::outbox::{Next, Outbox};
-use buzzer_server::outgoing::{Latest, Outgoing};
-use buzzer_server::pool::PoolSpec;
+use buzzer_server::judge::replay::{Player, PoolKnown};
 use buzzer_server::record::{DeviceDelay, Fact, Record, Stamps};
-use buzzer_server::replay::{Player, PoolKnown};
-use buzzer_server::state::{News, State};
+use buzzer_server::wire::outbox::{Next, Outbox};
+use buzzer_server::wire::outgoing::{Latest, Outgoing};
 use buzzer_server::wire::session::{Heard, Session};
 use buzzer_server::wire::v1::V1;
 use buzzer_server::wire::{Complaint, Wire};
@@ -123,7 +123,7 @@ fn event(kind: Kind) -> Event {
 
 #[test]
 fn a_second_protocol_is_one_file_and_shares_the_session_live_and_in_a_replay() {
-    let pool: buzzer_server::pool_id::PoolId = "desk".parse().unwrap();
+    let pool: buzzer_server::record::pool_id::PoolId = "desk".parse().unwrap();
     let (log, boot, version) = (String::new(), "boot".to_owned(), String::new());
     let start = Fact::Start { log, boot, version, wall_us: 0, settle_us: 0, realtime: false };
     let spec = PoolSpec { id: pool.clone(), autoconnect: false, slots: Some(vec![SLOT]) };

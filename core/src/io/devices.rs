@@ -3,7 +3,18 @@
 //! other (opening may sleep for 50 ms and more, a light is a USB control transfer); a report about a device leaves before the device itself, so the server knows every
 //! [`DeviceId`] that it meets in the ring; while nothing failed, the thread sleeps until something happens.
 //!
-//! What is decided, is decided in [`crate::roster`]; this is its pump.
+//! What is decided, is decided in [`crate::device::roster`]; this is its pump.
+
+pub mod endpoint;
+pub mod evdev_node;
+pub mod hotplug;
+pub mod lamps;
+pub mod leds;
+pub mod measure;
+pub mod pair;
+pub mod permission;
+pub mod survey;
+pub mod sysfs;
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,21 +27,21 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::evdev_node::{self, Node, OpenError};
-use super::hotplug::{Change, Hotplug};
-use super::lamps::Lamps;
 use super::mailbox::{Full, Mailbox};
-use super::source::{Attachment, ReaderRequest};
-use super::{sys, sysfs};
-use crate::claim::{Claims, SlotId};
+use super::sys;
+use crate::device::claim::{Claims, SlotId};
+use crate::device::lights::Light;
+use crate::device::roster::{Action, Opening, Roster};
 use crate::event::{Buzzer, DeviceId};
-use crate::lights::Light;
+use crate::io::devices::evdev_node::{Node, OpenError};
+use crate::io::devices::hotplug::{Change, Hotplug};
+use crate::io::devices::lamps::Lamps;
+use crate::io::reader::source::{Attachment, ReaderRequest};
+use crate::press::stamp::Stamps;
 use crate::quote::kernel_words;
-use crate::roster::{Action, Opening, Roster};
-use crate::stamp::Stamps;
 use crate::time::{KernelTime, Micros};
 
-pub use crate::roster::Report;
+pub use crate::device::roster::Report;
 
 /// Requests that may wait: far more than slots, so that a full box means a stuck thread.
 const REQUESTS_MAX: usize = 4096;

@@ -1,10 +1,15 @@
-//! The reader thread: from ready descriptors to the ring. In: sources ([`Attachment`](crate::io::source::Attachment)) handed
+//! The reader thread: from ready descriptors to the ring. In: sources ([`Attachment`](crate::io::reader::source::Attachment)) handed
 //! over by other threads, and what their descriptors give. Out: events in the ring, and one wake-up per batch. Guarantee: the
 //! thread sleeps only in `poll`, without a timeout; nothing here opens a device, writes a file or knows a client, and nothing
 //! here decides: what is read, held and let go is the business of [`crate::merge::pass`].
 //!
 //! The clock of a pass is read behind the wait and before the first source. Where a source has no stamps of its own, the clock
-//! is read before each wait too, and a look that does not sleep precedes one that may ([`crate::waits`]).
+//! is read before each wait too, and a look that does not sleep precedes one that may ([`crate::press::waits`]).
+
+pub mod reader_stats;
+pub mod run_delay;
+pub mod source;
+pub mod timer;
 
 use std::io;
 use std::num::NonZeroU64;
@@ -21,18 +26,18 @@ use rustix::thread::sched_getcpu;
 
 use crate::event::{Event, Gone};
 use crate::io::mailbox::Mailbox;
-use crate::io::reader_stats::ReaderStats;
-use crate::io::run_delay::RunDelay;
-use crate::io::source::ReaderRequest;
+use crate::io::reader::reader_stats::ReaderStats;
+use crate::io::reader::run_delay::RunDelay;
+use crate::io::reader::source::ReaderRequest;
+use crate::io::reader::timer::Timer;
 use crate::io::sys;
-use crate::io::timer::Timer;
-use crate::keys::KeyBits;
+use crate::merge::order::Command;
 use crate::merge::pass::{Pass, READS_MAX};
+use crate::merge::ring::Sender;
 use crate::merge::source::{Sink, Sources, Unread};
-use crate::order::Command;
-use crate::ring::Sender;
+use crate::press::keys::KeyBits;
+use crate::press::waits::{Late, Wait};
 use crate::time::{KernelTime, Micros};
-use crate::waits::{Late, Wait};
 
 /// Requests that can wait for the reader.
 const REQUESTS_MAX: usize = 1024;

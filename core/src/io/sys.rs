@@ -12,8 +12,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use rustix::ioctl::{self, IntegerSetter, Setter, Updater, opcode};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::decode::RECORD_BYTES;
-use crate::keys::{KEY_COUNT, KeyBits};
+use crate::press::decode::RECORD_BYTES;
+use crate::press::keys::{KEY_COUNT, KeyBits};
 use crate::time::KernelTime;
 
 /// `_IOW('E', 0xa0, int)`

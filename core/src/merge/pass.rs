@@ -2,9 +2,9 @@
 //! sink, in kernel-time order, one wake-up per batch, and what comes next ([`Next`]). Guarantee: a source has at most
 //! [`READS_MAX`] reads a pass, and requests and commands are taken only while there is room for what they make, so a flooding source
 //! cannot starve the rest; what it has not been read of holds up the rest for W at most, or three passes, or until that is
-//! read which the kernel kept while the reader was short ([`crate::stamp::is_short`]). Nothing is allocated but for an attachment.
+//! read which the kernel kept while the reader was short ([`crate::press::stamp::is_short`]). Nothing is allocated but for an attachment.
 //!
-//! A pass: take commands and requests, drain the sources, let go of what is due at T - W ([`crate::order`]), where T is the clock read
+//! A pass: take commands and requests, drain the sources, let go of what is due at T - W ([`crate::merge::order`]), where T is the clock read
 //! *before* draining; the order's proof stands on that.
 
 mod heap;
@@ -13,12 +13,12 @@ mod slot;
 use std::io::Cursor;
 
 use crate::event::{DeviceId, Event, Gone, Kind};
+use crate::merge::order::Released;
 use crate::merge::source::{Attachment, Request, Sink, Sources};
-use crate::order::Released;
-use crate::stamp::{Stamps, is_short};
-use crate::stream::{Stream, StreamOptions};
+use crate::press::stamp::{Stamps, is_short};
+use crate::press::stream::{Stream, StreamOptions};
+use crate::press::waits::{Wait, Waits};
 use crate::time::{KernelTime, Micros};
-use crate::waits::{Wait, Waits};
 use heap::Heap;
 pub(crate) use slot::Clock;
 use slot::{Drained, Reads, Slot};
@@ -95,7 +95,7 @@ impl<F> Pass<F> {
         self.heap.waiting()
     }
 
-    /// Whether a wait that may sleep must be preceded by a look that does not ([`crate::waits`]).
+    /// Whether a wait that may sleep must be preceded by a look that does not ([`crate::press::waits`]).
     pub fn must_look(&self) -> bool {
         self.has(|stamps| stamps == Stamps::Receipt)
     }

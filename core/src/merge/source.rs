@@ -3,11 +3,11 @@
 //! clock and knows which keys are down, so the reader has nothing to ask and nothing that can sleep.
 
 use crate::event::{Buzzer, DeviceId, Event, Gone};
-use crate::keys::{KeyBits, KeyMap};
-use crate::order::Command;
-use crate::stamp::Stamps;
+use crate::merge::order::Command;
+use crate::press::keys::{KeyBits, KeyMap};
+use crate::press::stamp::Stamps;
+use crate::press::waits::Late;
 use crate::time::{KernelTime, Micros};
-use crate::waits::Late;
 
 /// A source on its way to the reader.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! A row of `buzzerd devices`. In: what the survey found. Out: the same with the pool it serves. Guarantee: none of its own.
 
-pub(super) use buzzer_core::io::survey::Row;
+pub(super) use buzzer_core::io::devices::survey::Row;
 
 /// A device, and the pool it serves.
 #[derive(Debug)]
@@ -12,12 +12,12 @@ pub(super) struct Device {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use buzzer_core::assign::Verdict;
-    use buzzer_core::claim::SlotId;
-    use buzzer_core::delay::{Configured, Delay};
-    use buzzer_core::endpoint::Endpoint;
-    use buzzer_core::identity::{BUS_USB, Identity};
-    use buzzer_core::keys::KeyBits;
+    use buzzer_core::device::assign::Verdict;
+    use buzzer_core::device::claim::SlotId;
+    use buzzer_core::device::delay::{Configured, Delay};
+    use buzzer_core::device::endpoint::Endpoint;
+    use buzzer_core::device::identity::{BUS_USB, Identity};
+    use buzzer_core::press::keys::KeyBits;
 
     /// A device of nobody's make that is polled every so many ms.
     pub(crate) fn device(node: &str, pool: Option<&str>, poll_ms: u64, name: &str) -> Device {

@@ -6,15 +6,16 @@ use std::fmt::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use buzzer_core::assign::Verdict;
-use buzzer_core::assign::remarks::Remark;
-use buzzer_core::delay::fairness::Fairness;
-use buzzer_core::identity::Identity;
-use buzzer_core::io::survey::{Survey, survey};
+use buzzer_core::device::assign::Verdict;
+use buzzer_core::device::assign::remarks::Remark;
+use buzzer_core::device::delay::fairness::Fairness;
+use buzzer_core::device::identity::Identity;
+use buzzer_core::io::devices::survey::{Survey, survey};
 use buzzer_core::quote::{Plain, Toml};
 use buzzer_core::time::Micros;
 use buzzer_server::config::Config;
-use buzzer_server::io::hardware::{self, INPUT_DIR, SYSFS_ROOT};
+use buzzer_server::io::machine::hardware;
+use buzzer_server::io::machine::hardware::{INPUT_DIR, SYSFS_ROOT};
 use clap::Args;
 use serde_json::json;
 
@@ -243,7 +244,7 @@ fn write_json(out: &mut String, row: &Row, pool: Option<&str>) -> fmt::Result {
 mod tests {
     use super::*;
     use crate::cli::device::tests::device;
-    use buzzer_core::delay::{Configured, Span};
+    use buzzer_core::device::delay::{Configured, Span};
 
     #[test]
     fn no_sysfs_is_said_with_its_cure() {

@@ -4,7 +4,8 @@
 use buzzer_server::config::Config;
 use buzzer_server::doctor::page::{self, Page};
 use buzzer_server::doctor::{self, Verdict};
-use buzzer_server::io::facts::{self, Places};
+use buzzer_server::io::machine::facts;
+use buzzer_server::io::machine::facts::Places;
 use clap::Args;
 
 use super::{Failure, stdout};

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use buzzer_core::advice::exact_match;
-use buzzer_core::assign::remarks::{Advice, Place, Remark};
-use buzzer_core::claim::Match;
-use buzzer_core::identity::Identity;
+use buzzer_core::device::advice::exact_match;
+use buzzer_core::device::assign::remarks::{Advice, Place, Remark};
+use buzzer_core::device::claim::Match;
+use buzzer_core::device::identity::Identity;
 use buzzer_server::config::Config;
 
 use super::device::{Device, Row};

@@ -5,16 +5,18 @@
 use std::path::Path;
 
 use anyhow::{Error, anyhow};
-use buzzer_core::cadence::{Cadence, INTERVALS_MIN, PAUSE, Watch};
-use buzzer_core::identity::{Identity, number_of};
-use buzzer_core::io::evdev_node::{self, Node, OpenError};
-use buzzer_core::io::measure::{self, MeasureError};
+use buzzer_core::device::cadence::{Cadence, INTERVALS_MIN, PAUSE, Watch};
+use buzzer_core::device::identity::{Identity, number_of};
+use buzzer_core::io::devices::evdev_node;
+use buzzer_core::io::devices::evdev_node::{Node, OpenError};
+use buzzer_core::io::devices::measure;
+use buzzer_core::io::devices::measure::MeasureError;
 use buzzer_core::io::sys;
 use buzzer_core::time::Micros;
 use buzzer_server::config::{Config, PoolSource};
 use buzzer_server::counted::counted;
-use buzzer_server::io::hardware::{INPUT_DIR, SYSFS_ROOT};
-use buzzer_server::io::holder;
+use buzzer_server::io::machine::hardware::{INPUT_DIR, SYSFS_ROOT};
+use buzzer_server::io::machine::holder;
 use serde_json::json;
 
 use super::device::Device;

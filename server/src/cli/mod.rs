@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use buzzer_server::config::Config;
-use buzzer_server::io::{facts, paths};
+use buzzer_server::io::machine::{facts, paths};
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::stdout::print;

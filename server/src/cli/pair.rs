@@ -9,18 +9,19 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
-use buzzer_core::assign::Found;
-use buzzer_core::claim::{Claims, SlotId};
+use buzzer_core::device::assign::Found;
+use buzzer_core::device::claim::{Claims, SlotId};
+use buzzer_core::device::pair::{Presses, Side};
 use buzzer_core::event::Buzzer;
-use buzzer_core::io::evdev_node;
-use buzzer_core::io::pair::{Seen, Watched, watch};
-use buzzer_core::keys::KeyMap;
-use buzzer_core::pair::{Presses, Side};
+use buzzer_core::io::devices::evdev_node;
+use buzzer_core::io::devices::pair::{Seen, Watched, watch};
+use buzzer_core::press::keys::KeyMap;
 use buzzer_core::time::Micros;
 use buzzer_server::config::Config;
 use buzzer_server::counted::counted;
-use buzzer_server::io::hardware::{self, INPUT_DIR, SYSFS_ROOT};
-use buzzer_server::io::signals;
+use buzzer_server::io::machine::hardware;
+use buzzer_server::io::machine::hardware::{INPUT_DIR, SYSFS_ROOT};
+use buzzer_server::io::machine::signals;
 
 use self::page::{Measured, Seat};
 use super::device::Device;

@@ -3,10 +3,10 @@
 
 use anyhow::{Context, anyhow};
 use buzzer_server::config::{Config, PoolSource};
-use buzzer_server::io::addresses;
 use buzzer_server::io::daemon::Daemon;
-use buzzer_server::io::event_log::EventLog;
-use buzzer_server::io::signals;
+use buzzer_server::io::machine::signals;
+use buzzer_server::io::net::addresses;
+use buzzer_server::io::store::event_log::EventLog;
 use clap::Args;
 
 use super::{Failure, stderr};

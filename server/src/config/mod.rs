@@ -15,15 +15,16 @@ mod tests;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
-use buzzer_core::delay::{self, Basis, Delay, Span};
+use buzzer_core::device::delay;
+use buzzer_core::device::delay::{Basis, Delay, Span};
 use buzzer_core::event::Buzzer;
-use buzzer_core::keys::KeyCode;
+use buzzer_core::press::keys::KeyCode;
 use buzzer_core::time::Micros;
 
 use self::document::{Place, Refusal, Table};
 pub use self::host::{Authority, Host};
 pub use self::origin::Origin;
-pub use crate::pool_id::PoolId;
+pub use crate::record::pool_id::PoolId;
 
 /// A commented configuration that parses.
 pub const EXAMPLE: &str = include_str!("../example.toml");

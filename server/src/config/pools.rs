@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use buzzer_core::delay::{Configured, Delay, Span};
+use buzzer_core::device::delay::{Configured, Delay, Span};
 use buzzer_core::event::Buzzer;
-use buzzer_core::keys::{KeyCode, UnknownKey};
+use buzzer_core::press::keys::{KeyCode, UnknownKey};
 use buzzer_core::time::Micros;
 
 use super::document::{self, Place, Refusal, Table};

@@ -2,7 +2,7 @@
 //! on, with the values that hold. Guarantee: no text is longer than [`SETTING_CHARS_MAX`] characters, so whoever puts them
 //! into records can keep lines short.
 
-use buzzer_core::delay::Span;
+use buzzer_core::device::delay::Span;
 use buzzer_core::quote::Toml;
 
 use super::{Config, DeviceEntry, MatchConfig, PoolSource, VirtualStamps};

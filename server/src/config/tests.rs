@@ -4,7 +4,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use buzzer_core::delay::Configured;
+use buzzer_core::device::delay::Configured;
 
 use super::*;
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use buzzer_core::delay::Delay;
+use buzzer_core::device::delay::Delay;
 use buzzer_core::time::Micros;
 
 /// Something that was read, or what could not be.
@@ -301,7 +301,7 @@ pub struct Buttons {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use buzzer_core::delay::{Basis, Span};
+    use buzzer_core::device::delay::{Basis, Span};
 
     pub(crate) fn missing<T>() -> Read<T> {
         Err(Missing("/proc/x: permission denied".to_owned()))

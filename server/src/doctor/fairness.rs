@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use buzzer_core::delay::fairness::{Fairness, UNEQUAL};
+use buzzer_core::device::delay::fairness::{Fairness, UNEQUAL};
 use buzzer_core::time::Micros;
 
 use super::Finding;

@@ -8,7 +8,7 @@ use buzzer_core::quote::Plain;
 use serde_json::{Value, json};
 
 use super::{Finding, Verdict, worst};
-use crate::log::explain::words::wrap;
+use crate::judge::explain::words::wrap;
 
 /// The longest name of a check, and two spaces.
 const NAMES: usize = 20;

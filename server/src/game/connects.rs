@@ -4,7 +4,7 @@
 use buzzer_core::time::{KernelTime, Micros};
 
 use super::ClientId;
-use crate::pool_id::PoolId;
+use crate::record::pool_id::PoolId;
 
 /// How long a `connect` may take.
 pub const CONNECT_US: Micros = Micros::from_ms(5000);

@@ -1,8 +1,8 @@
 //! What clients ask for and what they are answered. In: the state and the names of pools. Out: values. Guarantee: no protocol is in
 //! them, so the live mediator and a replay give the same answers to clients of every version.
 
-use crate::pool_id::PoolId;
-use crate::state::State;
+use crate::game::state::State;
+use crate::record::pool_id::PoolId;
 
 /// The name of a client; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -21,31 +21,31 @@ use std::time::Duration;
 
 use buzzer_core::event::{DeviceId, Kind};
 use buzzer_core::io::mailbox::{Full, Mailbox};
-use buzzer_core::io::source::{Attachment, ReaderRequest};
+use buzzer_core::io::reader::source::{Attachment, ReaderRequest};
 use buzzer_core::io::sys;
-use buzzer_core::keys::KeyBits;
-use buzzer_core::ring::Receiver;
-use buzzer_core::stamp::Stamps;
+use buzzer_core::merge::ring::Receiver;
+use buzzer_core::press::keys::KeyBits;
+use buzzer_core::press::stamp::Stamps;
 use buzzer_core::time::{KernelTime, Micros};
 use mio::{Events, Poll, Token};
 use sd_notify::NotifyState;
 use signal_hook_mio::v1_0::Signals;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use super::attachments::{Attached, Attachments};
-use super::cpu_latency::CpuLatency;
-use super::event_log::EventLog;
-use super::follow::Follower;
-use super::hardware::Hardware;
-use super::host;
-use super::listen::ListenError;
-use super::peers::Peers;
-use super::vitals::Vitals;
-use super::wall_clock::WallClock;
 use crate::config::{PoolSource, VirtualStamps};
-use crate::http::Route;
-use crate::mediator::{Announced, Mediator, Output};
+use crate::game::mediator::{Announced, Mediator, Output};
+use crate::io::attach::attachments::{Attached, Attachments};
+use crate::io::machine::cpu_latency::CpuLatency;
+use crate::io::machine::follow::Follower;
+use crate::io::machine::hardware::Hardware;
+use crate::io::machine::host;
+use crate::io::net::listen::ListenError;
+use crate::io::net::peers::Peers;
+use crate::io::net::vitals::Vitals;
+use crate::io::store::event_log::EventLog;
+use crate::io::store::wall_clock::WallClock;
 use crate::record::{DeviceDelay, Record};
+use crate::wire::http::Route;
 
 /// Sockets that one look finds ready.
 const READY_MAX: usize = 1024;
@@ -117,7 +117,7 @@ impl Daemon {
         self.peers.addresses()
     }
 
-    /// Works until a signal ends it ([`super::signals::ending`]).
+    /// Works until a signal ends it ([`crate::io::machine::signals::ending`]).
     ///
     /// # Errors
     /// [`DaemonError`], if epoll fails or the log's last lines cannot be synced.

@@ -1,34 +1,9 @@
 //! Everything below may make a system call; nothing outside this folder may.
 
-mod accepting;
-pub mod addresses;
-pub mod attachments;
-pub mod client;
-pub mod cpu_latency;
+pub mod attach;
 pub mod daemon;
-pub mod disk;
-mod earlier_journal;
-pub mod event_log;
-pub mod facts;
-mod follow;
-pub mod handshake;
-pub mod hardware;
-pub mod holder;
-pub mod host;
-pub mod listen;
-pub mod log_dir;
-mod log_lock;
-pub mod log_proof;
-pub mod log_reader;
-pub mod obstacle;
-pub mod paths;
-pub mod peers;
-mod regular;
+pub mod machine;
+pub mod net;
 pub mod replay;
-pub mod retention;
 mod share;
-pub mod signals;
-pub mod virtual_pool;
-mod vitals;
-pub mod wall_clock;
-pub mod writer;
+pub mod store;

@@ -1,5 +1,5 @@
 //! A recording served over WebSocket. In: records, a listening address, a pace. Out: what the live server sent then, to whoever
-//! connects now. Guarantee: the sockets are the live server's own ([`super::peers`]), so are bounds and close codes; at full
+//! connects now. Guarantee: the sockets are the live server's own ([`crate::io::net::peers`]), so are bounds and close codes; at full
 //! speed nobody is dropped for being slow: the next record waits until all have the last; the log is only read.
 
 use std::collections::VecDeque;
@@ -15,15 +15,16 @@ use serde_json::json;
 use signal_hook_mio::v1_0::Signals;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use super::handshake::Page;
-use super::host;
-use super::listen::{self, ListenError};
-use super::peers::Peers;
-use super::signals;
-use crate::http::Access;
-use crate::mediator::Output;
+use crate::game::mediator::Output;
+use crate::io::machine::host;
+use crate::io::machine::signals;
+use crate::io::net::handshake::Page;
+use crate::io::net::listen;
+use crate::io::net::listen::ListenError;
+use crate::io::net::peers::Peers;
+use crate::judge::replay::{Player, ReplayClock, Speed};
 use crate::record::Record;
-use crate::replay::{Player, ReplayClock, Speed};
+use crate::wire::http::Access;
 
 /// Messages for all that are told before every client has had its turn, as live.
 const TOLD_MAX: usize = 256;

@@ -14,29 +14,11 @@
 //!
 //! The log is one stream of lines. Segments are cuts in it, so `cat` of the files in the order of their names is the log.
 
-pub mod audit;
-pub mod chain;
-pub mod checkpoint;
-pub mod expiry;
-pub mod explain;
-pub mod fingerprint;
-pub mod journal;
-mod kept;
-pub mod line;
-pub mod names;
-pub mod recovery;
-pub mod segment;
-pub mod segments;
-pub mod sentence;
-pub mod span;
-pub mod storage;
-pub mod strict;
-pub mod verify;
-pub mod wall;
-pub mod writer;
+pub mod form;
+pub mod store;
 
-pub use chain::ChainHash;
-pub use fingerprint::Fingerprint;
-pub use line::{BadLine, FORMAT_VERSION, Line, decode, encode};
-pub use segment::SegmentName;
-pub use verify::Verifier;
+pub use form::chain::ChainHash;
+pub use form::fingerprint::Fingerprint;
+pub use form::line::{BadLine, FORMAT_VERSION, Line, decode, encode};
+pub use form::segment::SegmentName;
+pub use form::verify::Verifier;

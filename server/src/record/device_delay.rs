@@ -1,7 +1,7 @@
 //! What an `attach` record says of a device's delay. In: the [`Delay`] that was found for it. Out: the keys of the record.
 //! Guarantee: what is not known is absent, never a number.
 
-use buzzer_core::delay::Delay;
+use buzzer_core::device::delay::Delay;
 use buzzer_core::time::Micros;
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,7 @@
 //! kind, or nothing compiles; a fold that asks for class or subject needs no list of the kinds that are none of its business.
 
 use super::Fact;
-use crate::pool_id::PoolId;
+use crate::record::pool_id::PoolId;
 
 /// What a fact is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

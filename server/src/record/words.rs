@@ -113,9 +113,9 @@ impl From<buzzer_core::event::Flags> for Flags {
     }
 }
 
-impl From<buzzer_core::stamp::Stamps> for Stamps {
-    fn from(stamps: buzzer_core::stamp::Stamps) -> Self {
-        use buzzer_core::stamp::Stamps as By;
+impl From<buzzer_core::press::stamp::Stamps> for Stamps {
+    fn from(stamps: buzzer_core::press::stamp::Stamps) -> Self {
+        use buzzer_core::press::stamp::Stamps as By;
         match stamps {
             By::Kernel => Self::Kernel,
             By::Receipt => Self::Receipt,

@@ -1,13 +1,19 @@
 //! Text, outside the game. In: news and answers, and the messages of clients. Out: texts, and requests. Guarantee: one file for each
 //! version of the protocol ([`v1`]), each a [`Wire`]; who speaks which is known to its [`session`] alone.
 
+pub mod admission;
+pub mod frames;
+pub mod http;
+pub mod outbox;
+pub mod outgoing;
+pub mod pages;
 pub mod session;
 pub mod v1;
 
 use std::fmt::Debug;
 
+use crate::game::state::News;
 use crate::game::{Answer, Request};
-use crate::state::News;
 
 /// One version of the protocol.
 pub trait Wire: Debug + Sync {

@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 use buzzer_core::time::{KernelTime, Micros};
 
 use super::Wire;
+use crate::game::pace::Pace;
 use crate::game::{Answer, ClientId, Request};
-use crate::outbox::{Cursor, Next, Outbox};
-use crate::outgoing::{Latest, Outgoing};
-use crate::pace::Pace;
+use crate::wire::outbox::{Cursor, Next, Outbox};
+use crate::wire::outgoing::{Latest, Outgoing};
 
 /// Messages that may wait behind a `connect`.
 pub const PARKED_MAX: usize = 64;

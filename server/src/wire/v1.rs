@@ -5,9 +5,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Complaint, Wire};
+use crate::game::state::News;
 use crate::game::{Answer, Request};
-use crate::pool_id::PoolId;
-use crate::state::News;
+use crate::record::pool_id::PoolId;
 
 /// The version.
 #[derive(Debug)]

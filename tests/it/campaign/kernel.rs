@@ -5,13 +5,13 @@
 use std::collections::VecDeque;
 
 use buzzer_core::event::{Buzzer, DeviceId, Gone};
-use buzzer_core::keys::{KeyBits, KeyMap};
+use buzzer_core::merge::order::Command;
 use buzzer_core::merge::source::{Attachment, Request, Sources, Unread};
-use buzzer_core::order::Command;
-use buzzer_core::stamp::Stamps;
+use buzzer_core::press::keys::{KeyBits, KeyMap};
+use buzzer_core::press::stamp::Stamps;
+use buzzer_core::press::waits::Late;
 use buzzer_core::time::{KernelTime, Micros};
-use buzzer_core::waits::Late;
-use buzzer_server::mediator::Announced;
+use buzzer_server::game::mediator::Announced;
 use buzzer_server::record::DeviceDelay;
 use buzzer_tests::harness::attachment::key;
 

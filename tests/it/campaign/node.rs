@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
-use buzzer_core::decode::{RECORD_BYTES, Record};
-use buzzer_core::stamp::Stamps;
+use buzzer_core::press::decode::{RECORD_BYTES, Record};
+use buzzer_core::press::stamp::Stamps;
 use buzzer_core::time::KernelTime;
 use buzzer_tests::harness::attachment::key;
 

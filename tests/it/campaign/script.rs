@@ -5,8 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use buzzer_core::order::Command;
-use buzzer_core::stamp::Stamps;
+use buzzer_core::merge::order::Command;
+use buzzer_core::press::stamp::Stamps;
 use buzzer_core::time::KernelTime;
 
 use super::dice::Dice;

@@ -2,7 +2,7 @@
 //! each fault at each place, each settle window and each kind of stamp, that plays every order in which the events can be
 //! seen, one after the other. Guarantee: the oracle is that of the campaign, so no fault is judged by a rule of its own.
 
-use buzzer_core::stamp::Stamps;
+use buzzer_core::press::stamp::Stamps;
 
 use super::script::{Delay, End, Frame, Life, START, Said, Script, World};
 use super::verdict::Count;

@@ -6,15 +6,16 @@ use std::collections::BTreeSet;
 
 use buzzer_core::event::{Event, Flags, Kind};
 use buzzer_core::merge::pass::{Next, Pass};
+use buzzer_core::merge::ring;
+use buzzer_core::merge::ring::{Receiver, Sender};
 use buzzer_core::merge::source::Sink;
-use buzzer_core::ring::{self, Receiver, Sender};
-use buzzer_core::stamp::{BACKLOG_PASSES, KEPT_BYTES_MAX};
+use buzzer_core::press::stamp::{BACKLOG_PASSES, KEPT_BYTES_MAX};
+use buzzer_core::press::waits::Wait;
 use buzzer_core::time::{KernelTime, Micros};
-use buzzer_core::waits::Wait;
-use buzzer_server::mediator::{Mediator, Output};
-use buzzer_server::pool::PoolSpec;
+use buzzer_server::game::mediator::{Mediator, Output};
+use buzzer_server::game::pool::PoolSpec;
+use buzzer_server::game::state::State;
 use buzzer_server::record::{Fact, Record};
-use buzzer_server::state::State;
 use buzzer_server::wire::v1;
 
 use super::kernel::{Kernel, Source, at};

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use buzzer_core::stamp::{KEPT_BYTES_MAX, Stamps};
+use buzzer_core::press::stamp::{KEPT_BYTES_MAX, Stamps};
 
 use super::node::{Item, Node};
 use super::script::Said;

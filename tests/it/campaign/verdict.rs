@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use buzzer_core::stamp::Stamps;
+use buzzer_core::press::stamp::Stamps;
+use buzzer_server::game::state::State;
 use buzzer_server::log::{self, ChainHash};
 use buzzer_server::record::{Fact, Flag, Record};
-use buzzer_server::state::State;
 use buzzer_server::wire::v1;
 use sha2::{Digest, Sha256};
 

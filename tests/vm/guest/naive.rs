@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use buzzer_core::decode::{RECORD_BYTES, Record};
 use buzzer_core::io::sys;
+use buzzer_core::press::decode::{RECORD_BYTES, Record};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use rustix::fs::{Mode, OFlags};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::UNIX_EPOCH;
 
-use buzzer_core::io::{evdev_node, sysfs};
-use buzzer_core::profile::every_key;
+use buzzer_core::device::profile::every_key;
+use buzzer_core::io::devices::{evdev_node, sysfs};
 use rustix::fs::{FileType, Mode, OFlags};
 use serde_json::{Value, json};
 

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use buzzer_server::log::segments::SEGMENT_BYTES_MAX;
+use buzzer_server::log::store::segments::SEGMENT_BYTES_MAX;
 use buzzer_server::log::{ChainHash, encode};
 use buzzer_server::record::{Fact, Record};
 use buzzer_tests::harness::sim_disk::Dice;

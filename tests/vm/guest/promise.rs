@@ -190,7 +190,7 @@ fn whole(stream: &[u8]) -> usize {
 }
 
 fn seq(line: &[u8]) -> Outcome<u64> {
-    buzzer_server::log::line::seq_of(line).ok_or_else(|| "a line without a seq".to_owned())
+    buzzer_server::log::form::line::seq_of(line).ok_or_else(|| "a line without a seq".to_owned())
 }
 
 fn last_seq(stream: &[u8]) -> u64 {

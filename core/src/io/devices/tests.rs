@@ -10,13 +10,13 @@ use std::sync::mpsc::{Receiver, channel};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 
 use super::*;
-use crate::claim::{Claim, Match};
-use crate::identity::Identity;
-use crate::identity::tests::device;
-use crate::io::leds::tests::{brightness, plug_hub};
-use crate::io::sysfs::tests::{plug, unplug};
-use crate::keys::{KeyBits, KeyCode};
-use crate::lights::FLASH_MIN;
+use crate::device::claim::{Claim, Match};
+use crate::device::identity::Identity;
+use crate::device::identity::tests::device;
+use crate::device::lights::FLASH_MIN;
+use crate::io::devices::leds::tests::{brightness, plug_hub};
+use crate::io::devices::sysfs::tests::{plug, unplug};
+use crate::press::keys::{KeyBits, KeyCode};
 
 const SLOT: SlotId = SlotId::new(0);
 /// Only how long a broken test takes to fail.
@@ -51,7 +51,7 @@ impl Bench {
                 matcher,
                 buzzers: None,
                 debounce_us: Micros::from_ms(15),
-                delay: crate::delay::Configured::default(),
+                delay: crate::device::delay::Configured::default(),
             }]),
             input_dir: dir.path().join("dev/input"),
             sysfs_root: dir.path().join("sys"),

@@ -2,10 +2,10 @@
 //! ([`Order`]). Guarantee: a read, or a new source, begins only with room for all it can give; the end of every source and the
 //! pass's own words have a place.
 
-use crate::decode::FRAME_EVENTS_MAX;
 use crate::event::Event;
-use crate::keys::KEY_COUNT;
-use crate::order::{Command, Order, Released, WAITING_MAX};
+use crate::merge::order::{Command, Order, Released, WAITING_MAX};
+use crate::press::decode::FRAME_EVENTS_MAX;
+use crate::press::keys::KEY_COUNT;
 use crate::time::{KernelTime, Micros};
 
 /// Records one read takes at most.

@@ -5,13 +5,13 @@
 use std::io::{Cursor, Read};
 
 use super::heap::{Heap, READ_RECORDS};
-use crate::decode::RECORD_BYTES;
 use crate::event::Gone;
 use crate::merge::source::{Sources, Unread};
-use crate::stamp::{ReadClock, Stamps};
-use crate::stream::Stream;
+use crate::press::decode::RECORD_BYTES;
+use crate::press::stamp::{ReadClock, Stamps};
+use crate::press::stream::Stream;
+use crate::press::waits::{Late, Waits};
 use crate::time::{KernelTime, Micros};
-use crate::waits::{Late, Waits};
 
 /// The clocks of one read.
 pub(crate) struct Clock<'a, L> {

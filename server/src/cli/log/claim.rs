@@ -1,7 +1,7 @@
 //! What a log is compared with. In: fingerprints, hashes, checkpoints, and the lines of the log. Out: which record fits, if one
 //! does. Guarantee: a claim that names its record fits no other.
 
-use buzzer_server::log::checkpoint::Checkpoint;
+use buzzer_server::log::form::checkpoint::Checkpoint;
 use buzzer_server::log::{ChainHash, Fingerprint, Line};
 
 /// What the log is compared with.

@@ -4,9 +4,9 @@
 use anyhow::{Context, anyhow};
 use buzzer_core::io::sys;
 use buzzer_server::config::Config;
-use buzzer_server::io::host;
-use buzzer_server::log::explain::window::Found;
-use buzzer_server::log::explain::{Asked, Chain, Damage, GAP_US, Scan, Story, page};
+use buzzer_server::io::machine::host;
+use buzzer_server::judge::explain::window::Found;
+use buzzer_server::judge::explain::{Asked, Chain, Damage, GAP_US, Scan, Story, page};
 use buzzer_server::log::{ChainHash, Fingerprint};
 use clap::Args;
 

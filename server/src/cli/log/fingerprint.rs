@@ -5,8 +5,9 @@ use std::io::Write;
 
 use anyhow::anyhow;
 use buzzer_server::config::Config;
-use buzzer_server::io::{host, log_proof};
-use buzzer_server::log::checkpoint::Checkpoint;
+use buzzer_server::io::machine::host;
+use buzzer_server::io::store::log_proof;
+use buzzer_server::log::form::checkpoint::Checkpoint;
 use buzzer_server::log::{ChainHash, Fingerprint};
 use buzzer_server::record::Fact;
 use clap::Args;

@@ -6,8 +6,8 @@ use std::cmp::Ordering;
 use std::str::FromStr;
 
 use anyhow::anyhow;
-use buzzer_server::log::span::Span;
-use buzzer_server::log::wall::WallClock;
+use buzzer_server::judge::span::Span;
+use buzzer_server::judge::wall::WallClock;
 use jiff::civil::{Date, Time};
 
 use super::records::{Records, Step};

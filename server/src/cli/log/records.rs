@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use buzzer_server::config::Config;
-use buzzer_server::io::log_dir;
-use buzzer_server::io::log_reader::{LogReader, RawLine, ReadError};
-use buzzer_server::log::names::Others;
-use buzzer_server::log::strict::{self, Said, Unreadable};
-use buzzer_server::log::verify::{Fault, Wrong};
+use buzzer_server::io::store::log_dir;
+use buzzer_server::io::store::log_reader::{LogReader, RawLine, ReadError};
+use buzzer_server::log::form::names::Others;
+use buzzer_server::log::form::strict;
+use buzzer_server::log::form::strict::{Said, Unreadable};
+use buzzer_server::log::form::verify::{Fault, Wrong};
 use buzzer_server::log::{BadLine, Line, SegmentName, Verifier};
 use buzzer_server::record::Record;
 use clap::Args;

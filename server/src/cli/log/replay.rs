@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use anyhow::anyhow;
 use buzzer_server::config::Config;
 use buzzer_server::counted::counted;
+use buzzer_server::io::machine::signals;
 use buzzer_server::io::replay::{Options, Replay as Served};
-use buzzer_server::io::signals;
-use buzzer_server::log::span::{Span, Spans, Where};
-use buzzer_server::log::wall::WallClock;
-use buzzer_server::pool_id::PoolId;
+use buzzer_server::judge::replay::{Player, PoolKnown, Speed};
+use buzzer_server::judge::span::{Span, Spans, Where};
+use buzzer_server::judge::wall::WallClock;
+use buzzer_server::record::pool_id::PoolId;
 use buzzer_server::record::{Fact, Record};
-use buzzer_server::replay::{Player, PoolKnown, Speed};
 use clap::Args;
 
 use super::range::{Extent, Seqs, Times};

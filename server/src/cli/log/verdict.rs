@@ -5,9 +5,9 @@ use buzzer_server::counted::counted;
 use std::fmt;
 
 use buzzer_core::quote::Quoted;
-use buzzer_server::log::audit::Derived;
-use buzzer_server::log::names::Others;
-use buzzer_server::log::verify::Fault;
+use buzzer_server::judge::audit::Derived;
+use buzzer_server::log::form::names::Others;
+use buzzer_server::log::form::verify::Fault;
 use buzzer_server::log::{ChainHash, Fingerprint, Verifier};
 use serde_json::{Value, json};
 

@@ -4,15 +4,16 @@
 
 use std::fmt::{self, Write};
 
-use buzzer_core::assign::Found;
-use buzzer_core::delay::fairness::UNEQUAL;
-use buzzer_core::delay::{Delay, Span};
-use buzzer_core::pair::lines::{self, GAP_US_MIN, NoLine};
-use buzzer_core::pair::{PAIRS_MIN, PERCENTS, Pairing, Presses, Side, Spread};
+use buzzer_core::device::assign::Found;
+use buzzer_core::device::delay::fairness::UNEQUAL;
+use buzzer_core::device::delay::{Delay, Span};
+use buzzer_core::device::pair::lines;
+use buzzer_core::device::pair::lines::{GAP_US_MIN, NoLine};
+use buzzer_core::device::pair::{PAIRS_MIN, PERCENTS, Pairing, Presses, Side, Spread};
 use buzzer_core::time::Micros;
 use buzzer_server::config::DELAY_US_MAX;
 use buzzer_server::counted::counted;
-use buzzer_server::io::hardware::INPUT_DIR;
+use buzzer_server::io::machine::hardware::INPUT_DIR;
 use serde_json::{Value, json};
 
 use super::reasons::{is_known, words};

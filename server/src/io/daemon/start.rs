@@ -8,27 +8,30 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use buzzer_core::io::reader;
-use buzzer_core::io::reader_stats::ReaderStats;
+use buzzer_core::io::reader::reader_stats::ReaderStats;
 use buzzer_core::io::sys;
-use buzzer_core::ring::{self, RING_EVENTS};
+use buzzer_core::merge::ring;
+use buzzer_core::merge::ring::RING_EVENTS;
 use mio::{Interest, Poll, Waker};
 use serde_json::json;
 
 use super::{ATTACHMENTS, CLOCK, Daemon, DaemonError, PEERS, SIGNAL, WAKE};
 use crate::config::Config;
 use crate::config::settings::settings;
-use crate::http::Access;
-use crate::io::attachments::Attachments;
-use crate::io::cpu_latency::{CPU_LATENCY_PATH, CpuLatency};
-use crate::io::event_log::Opened;
-use crate::io::follow::Follower;
-use crate::io::hardware::{self, Hardware};
-use crate::io::peers::Peers;
-use crate::io::vitals::Vitals;
-use crate::io::wall_clock::WallClock;
-use crate::io::{host, listen, signals};
-use crate::mediator::Mediator;
+use crate::game::mediator::Mediator;
+use crate::io::attach::attachments::Attachments;
+use crate::io::machine::cpu_latency::{CPU_LATENCY_PATH, CpuLatency};
+use crate::io::machine::follow::Follower;
+use crate::io::machine::hardware;
+use crate::io::machine::hardware::Hardware;
+use crate::io::machine::{host, signals};
+use crate::io::net::listen;
+use crate::io::net::peers::Peers;
+use crate::io::net::vitals::Vitals;
+use crate::io::store::event_log::Opened;
+use crate::io::store::wall_clock::WallClock;
 use crate::record::Fact;
+use crate::wire::http::Access;
 
 /// Bytes of settings in one `config` record, as JSON: with the rest it stays a short line.
 const SETTINGS_BYTES_MAX: usize = 6000;

@@ -3,12 +3,12 @@
 
 use buzzer_core::event::DeviceId;
 use buzzer_core::io::reader::Lacks;
-use buzzer_core::io::source::ReaderRequest;
+use buzzer_core::io::reader::source::ReaderRequest;
 use buzzer_core::quote::kernel_words;
 use buzzer_core::time::KernelTime;
 
 use super::{Daemon, EVENTS_MAX};
-use crate::mediator::Output;
+use crate::game::mediator::Output;
 use crate::record::{Class, Fact};
 
 /// What is done in one go: everybody may have asked for the same.

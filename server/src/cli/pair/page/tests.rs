@@ -1,9 +1,9 @@
 //! Pages of made-up measurements. In: seats and presses. Out: nothing but a verdict.
 
 use super::*;
-use buzzer_core::delay::Configured;
+use buzzer_core::device::delay::Configured;
 use buzzer_core::event::Buzzer;
-use buzzer_core::keys::{KeyCode, KeyMap};
+use buzzer_core::press::keys::{KeyCode, KeyMap};
 use buzzer_core::time::KernelTime;
 
 use crate::cli::device::tests::device;

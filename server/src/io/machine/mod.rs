@@ -1,0 +1,10 @@
+//! What the machine is and does.
+
+pub mod cpu_latency;
+pub mod facts;
+pub(crate) mod follow;
+pub mod hardware;
+pub mod holder;
+pub mod host;
+pub mod paths;
+pub mod signals;

@@ -1,0 +1,214 @@
+//! A connection before it speaks WebSocket. In: an accepted stream. Out: a stream whose upgrade is written, with the
+//! bytes that came behind the head; or a page, written. Guarantee: an answer leaves completely before the connection
+//! changes hands or ends; nothing here blocks; the caller's deadline ends a peer that dawdles.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+
+use mio::net::TcpStream;
+
+use crate::wire::http;
+use crate::wire::http::{Access, HEAD_BYTES_MAX, Refusal, Route};
+
+/// Reads of what nobody listens to, in one go.
+const DISCARDS_MAX: usize = 16;
+
+/// A connection in its first seconds.
+#[derive(Debug)]
+pub struct Handshake {
+    stream: TcpStream,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Reading the head.
+    Head(Vec<u8>),
+    /// Writing the answer; then these bytes are the beginning of the WebSocket stream, or it ends.
+    Answer { bytes: Vec<u8>, sent: usize, websocket: Option<Vec<u8>> },
+    /// Waiting for the peer to close, so that the answer is not lost to a reset.
+    Linger,
+}
+
+/// How a connection goes on.
+#[derive(Debug)]
+pub enum Step {
+    /// Later, when the socket is ready again.
+    Wait(Handshake),
+    /// In its next turn: there is more to read.
+    Again(Handshake),
+    /// The answer is written, the peer is to close: it has a second for that.
+    Linger(Handshake),
+    /// It speaks WebSocket now; these bytes came behind the head.
+    WebSocket(TcpStream, Vec<u8>),
+    /// It is over.
+    Done,
+}
+
+/// A page that is made when it is asked for: status, content type, body.
+pub type Page = (&'static str, &'static str, String);
+/// What is true only now.
+const FRESH: &str = "Cache-Control: no-store\r\n";
+
+impl Handshake {
+    /// A fresh connection.
+    pub const fn new(stream: TcpStream) -> Self {
+        Self { stream, state: State::Head(Vec::new()) }
+    }
+
+    /// The socket, for mio.
+    pub const fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// What is kept for it.
+    pub const fn waiting_bytes(&self) -> usize {
+        match &self.state {
+            State::Head(head) => head.capacity(),
+            State::Answer { bytes, .. } => bytes.capacity(),
+            State::Linger => 0,
+        }
+    }
+
+    /// Whether its head is not complete yet.
+    pub const fn is_asking(&self) -> bool {
+        matches!(self.state, State::Head(_))
+    }
+
+    /// A connection that makes place for another one: 503, if it has no answer yet.
+    pub fn replace(self) -> Step {
+        if !self.is_asking() {
+            return Step::Done;
+        }
+        self.refuse(&http::refusal("503 Service Unavailable", "", "too many connections; try again later"))
+    }
+
+    /// The head did not come in time.
+    pub fn time_out(self) -> Step {
+        if self.is_asking() {
+            self.refuse(&http::refusal("408 Request Timeout", "", "the request head must come within 5 s"))
+        } else {
+            Step::Done
+        }
+    }
+
+    /// The socket is ready. `full`: why no client can be one more; `page` makes the pages that are not refusals; `refused` hears
+    /// of the others.
+    pub fn advance(
+        mut self,
+        access: &Access,
+        full: Result<(), &'static str>,
+        page: impl FnOnce(&Route) -> Page,
+        refused: impl FnOnce(&Refusal),
+    ) -> Step {
+        match &mut self.state {
+            State::Head(head) => {
+                let mut bytes = [0; 2048];
+                loop {
+                    let route = http::route(head, access);
+                    match route {
+                        Route::Incomplete => {}
+                        Route::WebSocket { response, head_len } => {
+                            if let Err(message) = full {
+                                return self.refuse(&http::refusal("503 Service Unavailable", "", message));
+                            }
+                            let tail = head.split_off(head_len);
+                            self.state = State::Answer { bytes: response, sent: 0, websocket: Some(tail) };
+                            return self.write();
+                        }
+                        Route::Refuse(refusal) => {
+                            refused(&refusal);
+                            return self.refuse(&refusal);
+                        }
+                        Route::Asset(asset) => {
+                            return self.answer("200 OK", &asset.headers, asset.kind, &asset.body);
+                        }
+                        Route::Health(_) => {
+                            let (status, kind, body) = page(&route);
+                            return self.answer(status, FRESH, kind, body.as_bytes());
+                        }
+                    }
+                    let room = bytes.len().min(HEAD_BYTES_MAX + 1 - head.len().min(HEAD_BYTES_MAX));
+                    match self.stream.read(&mut bytes[..room]) {
+                        Ok(0) => return Step::Done,
+                        Ok(read) => head.extend_from_slice(&bytes[..read]),
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Step::Wait(self),
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        Err(_) => return Step::Done,
+                    }
+                }
+            }
+            State::Answer { .. } => self.write(),
+            State::Linger => self.linger(),
+        }
+    }
+
+    fn refuse(self, refusal: &Refusal) -> Step {
+        let body = format!("{}\n", refusal.message);
+        let headers = format!("{}{FRESH}", refusal.header);
+        self.answer(refusal.status, &headers, "text/plain; charset=utf-8", body.as_bytes())
+    }
+
+    fn answer(mut self, status: &str, headers: &str, kind: &str, body: &[u8]) -> Step {
+        let length = body.len();
+        let wants_body = !matches!(&self.state, State::Head(head) if http::is_head(head));
+        let head = format!(
+            "HTTP/1.1 {status}\r\n{headers}Content-Type: {kind}\r\nContent-Length: {length}\r\n\
+             Connection: close\r\n\r\n"
+        );
+        let bytes = [head.as_bytes(), if wants_body { body } else { b"" }].concat();
+        self.state = State::Answer { bytes, sent: 0, websocket: None };
+        self.write()
+    }
+
+    fn write(mut self) -> Step {
+        let State::Answer { bytes, sent, websocket } = &mut self.state else { return Step::Wait(self) };
+        while *sent < bytes.len() {
+            match self.stream.write(&bytes[*sent..]) {
+                Ok(0) => return Step::Done,
+                Ok(written) => *sent += written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Step::Wait(self),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Step::Done,
+            }
+        }
+        if let Some(tail) = websocket.take() {
+            return Step::WebSocket(self.stream, tail);
+        }
+        let _ = self.stream.shutdown(Shutdown::Write);
+        self.state = State::Linger;
+        Step::Linger(self)
+    }
+
+    fn linger(mut self) -> Step {
+        match discard(&mut self.stream) {
+            Discarded::Ended => Step::Done,
+            Discarded::Waiting => Step::Wait(self),
+            Discarded::More => Step::Again(self),
+        }
+    }
+}
+
+/// What is left to read of a connection that nobody listens to any more.
+pub(crate) enum Discarded {
+    Waiting,
+    More,
+    Ended,
+}
+
+/// Reads and forgets. Closing with unread bytes would make the kernel send a reset, which can overtake our last
+/// words. At most 64 KiB a call, and then again in its next turn, so that an endless talker
+/// holds nobody up; its deadline ends it.
+pub(crate) fn discard(stream: &mut TcpStream) -> Discarded {
+    let mut bytes = [0; 4096];
+    for _ in 0..DISCARDS_MAX {
+        match stream.read(&mut bytes) {
+            Ok(0) => return Discarded::Ended,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Discarded::Waiting,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Discarded::Ended,
+        }
+    }
+    Discarded::More
+}

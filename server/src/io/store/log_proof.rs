@@ -1,0 +1,299 @@
+//! Key and checkpoints of a log directory, as files. In: the directory, and where the log stands. Out: `key` (mode 0600),
+//! `key.pub`, `allowed_signers`, and `checkpoints/SEQ-LOG.txt` with its `.sig`. Guarantee: a key is made once and never
+//! replaced; a checkpoint is there whole, with its signature, or not at all.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use ssh_key::private::Ed25519Keypair;
+use ssh_key::{LineEnding, PrivateKey, PublicKey};
+
+use super::regular;
+use crate::io::machine::host;
+use crate::log::form::checkpoint::{BadCheckpoint, Checkpoint, NAMESPACE, SIGNER};
+use crate::log::form::line::SEQ_MAX;
+use crate::log::{ChainHash, Fingerprint, SegmentName};
+
+/// The private key.
+pub const KEY_NAME: &str = "key";
+/// The public key.
+pub const PUBLIC_KEY_NAME: &str = "key.pub";
+/// Who may sign, as `ssh-keygen -Y verify -f` wants it.
+pub const SIGNERS_NAME: &str = "allowed_signers";
+/// Where the checkpoints are.
+pub const CHECKPOINTS_NAME: &str = "checkpoints";
+
+/// Why there is no proof.
+#[derive(Debug, thiserror::Error)]
+pub enum ProofError {
+    /// The file system said no.
+    #[error("{path}: cannot {action}: {error}")]
+    Io {
+        /// What was touched.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the kernel answered.
+        error: io::Error,
+    },
+    /// The file is no key.
+    #[error("{path}: not a key that can be used here: {error}")]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: ssh_key::Error,
+    },
+    /// The private key is gone, and what it signed is still there.
+    #[error(
+        "{path}: the key is missing, and {public} is there: nothing is signed; bring the key back from a copy, or move \
+         {public} and allowed_signers away for a new one to be made"
+    )]
+    Lost {
+        /// The private key.
+        path: PathBuf,
+        /// The public key.
+        public: PathBuf,
+    },
+    /// The public key is another one's.
+    #[error(
+        "{path}: {public} is not its public key: nothing is signed; bring the one that fits back, or move {public} and \
+         allowed_signers away for the right ones to be written"
+    )]
+    Misfit {
+        /// The private key.
+        path: PathBuf,
+        /// The public key.
+        public: PathBuf,
+    },
+    /// The checkpoint proves nothing.
+    #[error("{path}: {error}")]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: BadCheckpoint,
+    },
+}
+
+fn fail(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> ProofError {
+    let path = path.to_owned();
+    move |error| ProofError::Io { path, action, error }
+}
+
+/// What is wrong with the key of a directory that has checkpoints or a public key already. No key is made.
+pub fn doubt(dir: &Path) -> Option<String> {
+    let is_there = |name: &str| dir.join(name).symlink_metadata().is_ok();
+    let has_public = is_there(PUBLIC_KEY_NAME);
+    if !is_there(KEY_NAME) && !has_public {
+        let signed = checkpoints(dir).unwrap_or_default();
+        return (!signed.is_empty()).then(|| {
+            let dir = dir.display();
+            format!("{dir}: key and key.pub are missing: the checkpoints that are there cannot be checked; a new key is made")
+        });
+    }
+    match key(dir) {
+        Err(error) => Some(error.to_string()),
+        Ok(_) => {
+            (!has_public).then(|| format!("{}: key.pub was missing, and is written again", dir.display()))
+        }
+    }
+}
+
+/// Has the log directory say where its log stands. That it cannot is no reason not to play, so it is a warning.
+pub fn checkpoint(dir: &Path, log: &str, seq: u64, head: ChainHash) {
+    let checkpoint = Checkpoint { log: log.to_owned(), seq, head, wall_us: host::wall_us() };
+    match write_checkpoint(dir, &checkpoint) {
+        Ok(path) => ::log::info!("log: {}@{seq}, signed in {}", Fingerprint::of(&head), path.display()),
+        Err(error) => ::log::warn!("no checkpoint of the log: {error}"),
+    }
+}
+
+/// Has the disk keep what the segments of this log have now: before somebody signs for it, a power cut must not be able to
+/// take it any more.
+///
+/// # Errors
+/// [`ProofError`].
+pub fn keep_segments(dir: &Path) -> Result<(), ProofError> {
+    for entry in fs::read_dir(dir).map_err(fail(dir, "read"))? {
+        let entry = entry.map_err(fail(dir, "read"))?;
+        let path = entry.path();
+        if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.parse::<SegmentName>().is_ok() {
+            fs::File::open(&path).and_then(|file| file.sync_data()).map_err(fail(&path, "sync"))?;
+        }
+    }
+    keep_names(dir)
+}
+
+/// Writes a signed checkpoint and gives its file. The key is made if there is none.
+///
+/// # Errors
+/// [`ProofError`]; the log itself is not touched then, nor at all.
+pub fn write_checkpoint(dir: &Path, checkpoint: &Checkpoint) -> Result<PathBuf, ProofError> {
+    let key = key(dir)?;
+    let checkpoints = dir.join(CHECKPOINTS_NAME);
+    if !checkpoints.exists() {
+        fs::create_dir_all(&checkpoints).map_err(fail(&checkpoints, "make the directory"))?;
+        keep_names(dir)?;
+    }
+    let path = checkpoints.join(checkpoint.name() + ".txt");
+    if path.exists() {
+        // The same record of the same start: what was said about it stands.
+        return Ok(path);
+    }
+    let key_path = dir.join(KEY_NAME);
+    let signature = checkpoint.sign(&key).map_err(|error| ProofError::Key { path: key_path, error })?;
+    // The signature first: a text without one would look like a forgery.
+    write(&signature_of(&path), signature.as_bytes(), 0o640)?;
+    write(&path, checkpoint.to_string().as_bytes(), 0o640)?;
+    keep_names(&checkpoints)?;
+    Ok(path)
+}
+
+/// The public key of a log directory, or the one in this file: a `.pub` file or a line of `allowed_signers`.
+///
+/// # Errors
+/// [`ProofError`].
+pub fn public_key(path: &Path) -> Result<PublicKey, ProofError> {
+    let text = read(path)?;
+    // Behind the name of the signer and its options, in `allowed_signers`.
+    let line = text.lines().find_map(|line| line.find("ssh-ed25519 ").map(|at| &line[at..]));
+    let key = PublicKey::from_openssh(line.unwrap_or(&text));
+    key.map_err(|error| ProofError::Key { path: path.to_owned(), error })
+}
+
+/// The public key of a log directory. It is written down twice; if the first is missing or no key, the second counts.
+///
+/// # Errors
+/// [`ProofError`].
+pub fn public_key_of(dir: &Path) -> Result<PublicKey, ProofError> {
+    let key = public_key(&dir.join(PUBLIC_KEY_NAME));
+    key.or_else(|error| public_key(&dir.join(SIGNERS_NAME)).map_err(|_| error))
+}
+
+/// The texts of all checkpoints of a log directory, by name; none if there is no such directory.
+///
+/// # Errors
+/// [`ProofError`].
+pub fn checkpoints(dir: &Path) -> Result<Vec<PathBuf>, ProofError> {
+    let dir = dir.join(CHECKPOINTS_NAME);
+    let entries = match fs::read_dir(&dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(fail(&dir, "read"))?,
+    };
+    let paths: Result<Vec<PathBuf>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut paths = paths.map_err(fail(&dir, "read"))?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    paths.sort_unstable();
+    Ok(paths)
+}
+
+/// The checkpoint in this file, if this key signed it; the signature is beside it.
+///
+/// # Errors
+/// [`ProofError`].
+pub fn read_checkpoint(path: &Path, key: &PublicKey) -> Result<Checkpoint, ProofError> {
+    let (text, signature) = (read(path)?, read(&signature_of(path))?);
+    let checkpoint = Checkpoint::verify(&text, &signature, key);
+    checkpoint.map_err(|error| ProofError::Checkpoint { path: path.to_owned(), error })
+}
+
+/// Number and hash of each record that this directory's own key signed for; what cannot be read signs for nothing.
+pub fn own(dir: &Path) -> Vec<(u64, ChainHash)> {
+    let Ok(key) = public_key_of(dir) else { return Vec::new() };
+    let paths = checkpoints(dir).unwrap_or_default();
+    let signed = paths.iter().filter_map(|path| read_checkpoint(path, &key).ok());
+    signed.map(|checkpoint| (checkpoint.seq, checkpoint.head)).collect()
+}
+
+/// The last record that a checkpoint here is about, if it is beyond this one: numbers up to there were told. Without a public key
+/// one that can be read is believed, for it costs numbers only.
+pub fn signed_beyond(dir: &Path, seq: u64) -> Option<u64> {
+    let number = |path: &PathBuf| path.file_name()?.to_str()?.split('-').next()?.parse::<u64>().ok();
+    // The names are asked first: there can be thousands, and as a rule there is none.
+    let paths = checkpoints(dir).unwrap_or_default();
+    let paths = paths.iter().filter(|path| number(path).is_some_and(|found| found > seq));
+    let key = public_key_of(dir);
+    let signed = paths.filter_map(|path| match &key {
+        Ok(key) => read_checkpoint(path, key).ok(),
+        Err(_) => read(path).ok()?.parse().ok(),
+    });
+    signed.map(|checkpoint| checkpoint.seq).filter(|last| *last > seq && *last < SEQ_MAX / 2).max()
+}
+
+/// Where the signature of this file is.
+pub fn signature_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".sig");
+    name.into()
+}
+
+/// The key of this log directory; it is made if there is none.
+fn key(dir: &Path) -> Result<PrivateKey, ProofError> {
+    let path = dir.join(KEY_NAME);
+    let bad = |error| ProofError::Key { path: path.clone(), error };
+    let mut is_new = false;
+    let key = match regular::read_text(&path, true) {
+        Ok(text) => PrivateKey::from_openssh(text).map_err(bad)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let public = dir.join(PUBLIC_KEY_NAME);
+            if public.symlink_metadata().is_ok() {
+                return Err(ProofError::Lost { path, public });
+            }
+            let mut key = PrivateKey::from(Ed25519Keypair::from_seed(&host::random()));
+            key.set_comment("buzzerd log");
+            let text = key.to_openssh(LineEnding::LF).map_err(bad)?;
+            write(&path, text.as_bytes(), 0o600)?;
+            is_new = true;
+            key
+        }
+        Err(error) => return Err(fail(&path, "read the key")(error)),
+    };
+    if let Ok(public) = public_key(&dir.join(PUBLIC_KEY_NAME))
+        && public.key_data() != key.public_key().key_data()
+    {
+        return Err(ProofError::Misfit { path, public: dir.join(PUBLIC_KEY_NAME) });
+    }
+    let public = key.public_key().to_openssh().map_err(bad)?;
+    let signer = format!("{SIGNER} namespaces=\"{NAMESPACE}\" {public}\n");
+    for (name, text) in [(PUBLIC_KEY_NAME, format!("{public}\n")), (SIGNERS_NAME, signer)] {
+        let path = dir.join(name);
+        if !path.exists() {
+            write(&path, text.as_bytes(), 0o644)?;
+            is_new = true;
+        }
+    }
+    if is_new {
+        // Before anything is signed with it: a key that a power cut takes is followed by another one.
+        keep_names(dir)?;
+    }
+    Ok(key)
+}
+
+/// Writes a file that is there whole or not at all. [`keep_names`] has the disk keep that it is there.
+fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ProofError> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    // One that a crash left behind may have other rights.
+    let _ = fs::remove_file(&new);
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(mode).open(&new);
+    let mut file = file.map_err(fail(&new, "write"))?;
+    file.write_all(bytes).and_then(|()| file.sync_data()).map_err(fail(&new, "write"))?;
+    fs::rename(&new, path).map_err(fail(path, "write"))
+}
+
+fn keep_names(dir: &Path) -> Result<(), ProofError> {
+    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(fail(dir, "sync"))
+}
+
+fn read(path: &Path) -> Result<String, ProofError> {
+    regular::read_text(path, true).map_err(fail(path, "read"))
+}

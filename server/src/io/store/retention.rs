@@ -1,0 +1,61 @@
+//! Which old segments go, from the disk. In: a log directory, what the configuration allows. Out: their names, and the records
+//! that say so. Guarantee: without configuration nothing is read and nothing goes; nothing is removed here; what cannot be
+//! read stays, with all behind it.
+//!
+//! Each segment that goes has a record of its own, with the hash that what is left follows from: they are removed one by
+//! one, the oldest first, when the last of these records is durable, and what is left is a whole log at any time.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use buzzer_core::io::sys;
+
+use super::wall_clock;
+use crate::config::LogConfig;
+use crate::io::machine::host;
+use crate::log::SegmentName;
+use crate::log::store::expiry::{History, Limits, Now, Segment};
+use crate::record::Fact;
+
+/// What goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Segments, oldest first.
+    pub names: Vec<String>,
+    /// The records that say so, likewise.
+    pub notes: Vec<Fact>,
+}
+
+/// Finds what may go now, in this boot.
+pub(crate) fn expired(config: &LogConfig, dir: &Path, boot: &str) -> Expired {
+    let limits = Limits { keep_days: config.keep_days, keep_bytes: config.keep_bytes };
+    if limits.keep_days.is_none() && limits.keep_bytes.is_none() {
+        return Expired::default();
+    }
+    let wall_us = (wall_clock::is_synced() == Some(true)).then(host::wall_us);
+    let now = Now { boot: boot.to_owned(), at_us: sys::now().as_us(), wall_us };
+    let history = history(dir).unwrap_or_else(|error| {
+        ::log::warn!("{}: old segments stay: {error}", dir.display());
+        History::default()
+    });
+    let going = history.expired(limits, &now);
+    let names = going.iter().map(|segment| segment.name.to_string()).collect();
+    Expired { names, notes: going.iter().filter_map(Segment::note).collect() }
+}
+
+fn history(dir: &Path) -> io::Result<History> {
+    let mut names: Vec<SegmentName> = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            names.extend(entry.file_name().to_str().and_then(|name| name.parse::<SegmentName>().ok()));
+        }
+    }
+    names.sort_unstable();
+    let mut history = History::default();
+    for name in names {
+        history.take(name, &fs::read(dir.join(name.to_string()))?);
+    }
+    Ok(history)
+}

@@ -1,0 +1,358 @@
+//! Finding a window. In: what is asked, and every record in the log's order. Out: the [`Window`]. Guarantee: one pass, and no
+//! more is kept than the window needs, however long the log; a race never runs over the start of another boot, because
+//! stamps of two boots cannot be compared.
+//!
+//! A **race** begins with the first press after a quiet gap and ends when nobody has pressed for as long. The quiet
+//! before it belongs to the window: only because nobody pressed then is the first press the first, so a fault there
+//! matters as much as one between two presses.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::roster::Roster;
+use super::uncounted::began_us;
+use super::window::{Asked, Began, Damage, Entry, Found, Origin, Window};
+use super::words::label;
+use crate::counted::counted;
+use crate::game::state::State;
+use crate::judge::span::{Spans, Where};
+use crate::judge::wall::WallClock;
+use crate::record::{Fact, Record};
+
+/// The quiet gap between two races if nobody says otherwise, µs. NAQT's rules give 3 s to buzz after the last word, and nobody hits on for
+/// longer once a light shows the first; reading the next question takes more.
+pub const GAP_US: u64 = 3_000_000;
+/// Records kept of one window. A race of 20 buzzers has about a hundred.
+pub const ENTRIES_MAX: usize = 4096;
+/// Records kept of the quiet before a race.
+const LEAD_MAX: usize = 1024;
+/// Places of damage that are named.
+const DAMAGES_MAX: usize = 16;
+/// Records of unknown kinds that are named.
+const UNKNOWN_MAX: usize = 4;
+
+/// What is looked for.
+#[derive(Debug)]
+enum Sought {
+    LastRace,
+    Around(u64),
+    Seqs(u64, u64),
+    Span(Spans),
+}
+
+/// A pass over the log.
+#[derive(Debug)]
+pub struct Scan {
+    sought: Sought,
+    /// What it means that nothing like it is there.
+    nothing: String,
+    gap_us: u64,
+    state: State,
+    roster: Roster,
+    origin: Option<Arc<Origin>>,
+    boot: u32,
+    wall: WallClock,
+    /// When the first and the last record were.
+    walls: Option<(u64, u64)>,
+    last_press_us: Option<u64>,
+    /// When the process stopped, if that was the last record.
+    stopped_us: Option<u64>,
+    lead: VecDeque<Entry>,
+    lead_omitted: u64,
+    window: Option<Window>,
+    /// The window still grows.
+    open: bool,
+    /// The window is the one that is asked for; no later race takes its place.
+    locked: bool,
+    /// When the record that is asked for was, if nobody had pressed shortly before it.
+    quiet_us: Option<u64>,
+    damages: Vec<Damage>,
+    damages_count: u64,
+    /// The first of `damages` since the last start.
+    damages_since: usize,
+    seqs: Option<(u64, u64)>,
+    latest_us: u64,
+    /// Presses that did not count, and who made the last of them.
+    in_vain: Option<(u64, String)>,
+}
+
+impl Scan {
+    /// A pass that looks for this.
+    pub fn new(asked: Asked, gap_us: u64) -> Self {
+        let nothing = asked.nothing();
+        let sought = match asked {
+            Asked::LastRace => Sought::LastRace,
+            Asked::Around(seq) => Sought::Around(seq),
+            Asked::Seqs(first, last) => Sought::Seqs(first, last),
+            Asked::Span(span) => Sought::Span(Spans::new(span)),
+        };
+        Self {
+            sought,
+            nothing,
+            gap_us,
+            state: State::default(),
+            roster: Roster::default(),
+            origin: None,
+            boot: 0,
+            wall: WallClock::default(),
+            walls: None,
+            last_press_us: None,
+            stopped_us: None,
+            lead: VecDeque::new(),
+            lead_omitted: 0,
+            window: None,
+            open: false,
+            locked: false,
+            quiet_us: None,
+            damages: Vec::new(),
+            damages_count: 0,
+            damages_since: 0,
+            seqs: None,
+            latest_us: 0,
+            in_vain: None,
+        }
+    }
+
+    /// The next record.
+    pub fn feed(&mut self, record: Record) {
+        let began = self.enter(&record);
+        self.stopped_us = matches!(record.fact, Fact::Stop {}).then_some(record.at_us);
+        if let Fact::Uncounted { pool, buzzer, presses, reason, .. } = &record.fact {
+            let before = self.in_vain.as_ref().map_or(0, |(presses, _)| *presses);
+            let why = if reason == "not_connected" { "its pool was not connected" } else { reason };
+            let last = format!("{} (seq {}): {why}", label(pool, *buzzer), record.seq);
+            self.in_vain = Some((before + u64::from(*presses), last));
+        }
+        let at_us = record.at_us;
+        let (first, _) = self.seqs.unwrap_or((record.seq, 0));
+        self.seqs = Some((first, record.seq));
+        self.latest_us = self.latest_us.max(at_us);
+        let counts = record.fact.subject().pool().is_none_or(|pool| self.state.is_connected(pool));
+        self.wall.take(&record);
+        let wall_us = self.wall.wall_us(at_us);
+        if let Some(wall_us) = wall_us {
+            self.walls = Some((self.walls.map_or(wall_us, |(first, _)| first), wall_us));
+        }
+        let entry = Entry { record, boot: self.boot, counts, began, wall_us };
+        match &mut self.sought {
+            Sought::LastRace => self.race(&entry),
+            &mut Sought::Around(seq) => self.around(seq, &entry),
+            &mut Sought::Seqs(first, last) => {
+                let seq = entry.record.seq;
+                let found = match (first..=last).contains(&seq) {
+                    true if self.open => Where::In,
+                    true => Where::Begins,
+                    false if self.locked => Where::Behind,
+                    false => Where::Out,
+                };
+                self.open &= seq <= last;
+                self.span(found, &entry);
+            }
+            Sought::Span(spans) => {
+                if let Some(found) = wall_us.map(|wall_us| spans.see(wall_us)) {
+                    self.span(found, &entry);
+                }
+            }
+        }
+        let record = &entry.record;
+        self.state.apply(record, |_| {});
+        self.roster.apply(record);
+        if is_press(record) {
+            self.last_press_us = self.last_press_us.max(Some(at_us));
+        } else if !matches!(record.fact, Fact::Release { .. } | Fact::Proved { .. }) {
+            self.lead.push_back(entry);
+        }
+        self.prune(at_us);
+    }
+
+    /// A line that is no record, or does not follow from the one before it.
+    pub fn damage(&mut self, damage: Damage) {
+        self.damages_count += 1;
+        // The last places matter most: the last race is what is asked for.
+        if self.damages.len() == DAMAGES_MAX {
+            self.damages.remove(DAMAGES_MAX / 2);
+            self.damages_since = self.damages_since.min(DAMAGES_MAX / 2);
+        }
+        if let (Some(window), true) = (&mut self.window, self.open)
+            && window.damages.len() < DAMAGES_MAX
+        {
+            window.damages.push(damage.clone());
+        }
+        self.damages.push(damage);
+    }
+
+    /// A record of a kind that is not known.
+    pub fn unknown(&mut self, seq: u64, kind: String) {
+        let (first, _) = self.seqs.unwrap_or((seq, 0));
+        self.seqs = Some((first, seq));
+        if let (Some(window), true) = (&mut self.window, self.open)
+            && window.unknown.len() < UNKNOWN_MAX
+        {
+            window.unknown.push((seq, kind));
+        }
+    }
+
+    /// The log ends here.
+    pub fn finish(mut self) -> Found {
+        if let (Sought::LastRace, Some((presses, last))) = (&self.sought, &self.in_vain) {
+            let (presses, were) = (counted(*presses, "press"), if *presses == 1 { "was" } else { "were" });
+            self.nothing = format!(
+                "no press counts in this log; {presses} {were} made that did not, the last by {last}"
+            );
+        }
+        Found {
+            window: self.window.filter(|_| self.locked || matches!(self.sought, Sought::LastRace)),
+            nothing: self.nothing,
+            damages: self.damages,
+            damages_count: self.damages_count,
+            seqs: self.seqs,
+            walls: self.walls,
+            latest: (self.boot, self.latest_us),
+            origin: self.origin,
+        }
+    }
+
+    /// What a `start` changes, before anything else looks at it.
+    fn enter(&mut self, record: &Record) -> Option<Began> {
+        let Fact::Start { log, boot, version, settle_us, .. } = &record.fact else { return None };
+        let long_stopped =
+            self.stopped_us.is_some_and(|at_us| record.at_us.saturating_sub(at_us) > self.gap_us);
+        let began = match &self.origin {
+            Some(origin) if origin.boot == *boot && long_stopped => Began::Again,
+            Some(origin) if origin.boot == *boot => Began::Restart,
+            _ => Began::Boot,
+        };
+        if began == Began::Boot {
+            self.boot += 1;
+            self.last_press_us = None;
+            self.latest_us = 0;
+            self.lead.clear();
+            if !matches!(self.sought, Sought::Span(_) | Sought::Seqs(..)) {
+                self.open = false;
+            }
+        }
+        self.damages_since = self.damages.len();
+        self.origin = Some(Arc::new(Origin {
+            seq: record.seq,
+            log: log.clone(),
+            boot: boot.clone(),
+            version: version.clone(),
+            settle_us: *settle_us,
+        }));
+        Some(began)
+    }
+
+    fn race(&mut self, entry: &Entry) {
+        if is_press(&entry.record) && !self.is_near_press(entry.record.at_us) {
+            self.open(entry, Some(self.gap_us));
+        } else if self.is_running(began_us(&entry.record)) {
+            self.push(entry);
+        } else {
+            self.open = false;
+        }
+    }
+
+    fn around(&mut self, seq: u64, entry: &Entry) {
+        let at_us = entry.record.at_us;
+        if !self.locked {
+            self.race(entry);
+            if entry.record.seq == seq {
+                self.locked = true;
+                if !self.open {
+                    self.open(entry, Some(self.gap_us));
+                    self.quiet_us = Some(at_us);
+                }
+            }
+        } else if self.open {
+            let near = self.quiet_us.is_some_and(|quiet_us| at_us <= quiet_us.saturating_add(self.gap_us));
+            if near || self.is_running(began_us(&entry.record)) {
+                self.push(entry);
+            } else {
+                self.open = false;
+            }
+        }
+    }
+
+    fn span(&mut self, found: Where, entry: &Entry) {
+        match found {
+            Where::Begins => {
+                self.open(entry, None);
+                self.locked = true;
+            }
+            Where::In => self.push(entry),
+            Where::Behind => {
+                if let (Fact::Press { photo, .. }, Some(window)) = (&entry.record.fact, &mut self.window)
+                    && photo.iter().any(|rival| window.entries.iter().any(|own| own.record.seq == rival.seq))
+                {
+                    window.cut = Some(entry.record.seq);
+                }
+                // A sum that came behind the end may tell of what was before it.
+                let last = self.window.iter().filter_map(|window| window.entries.last()).next_back();
+                let is_of_it = last.is_some_and(|last| {
+                    last.boot == entry.boot && began_us(&entry.record) <= last.record.at_us
+                });
+                if is_of_it && matches!(entry.record.fact, Fact::Uncounted { .. }) {
+                    self.push(entry);
+                }
+            }
+            Where::Out => self.open = false,
+        }
+    }
+
+    fn is_near_press(&self, at_us: u64) -> bool {
+        self.last_press_us.is_some_and(|last_us| at_us <= last_us.saturating_add(self.gap_us))
+    }
+
+    fn is_running(&self, at_us: u64) -> bool {
+        self.open && self.is_near_press(at_us)
+    }
+
+    fn open(&mut self, first: &Entry, lead_us: Option<u64>) {
+        let down = self.state.buttons().troubled().filter(|(_, button)| button.held_since_us.is_some());
+        let mut window = Window {
+            origin: self.origin.clone(),
+            roster: self.roster.clone(),
+            connected: self.state.connected().cloned().collect(),
+            down: down.map(|(id, button)| (id, button.clone())).collect(),
+            entries: Vec::new(),
+            omitted: 0,
+            damages: self.damages[self.damages_since..].to_vec(),
+            lead_us,
+            cut: None,
+            unknown: Vec::new(),
+        };
+        if let Some(lead_us) = lead_us {
+            let from_us = first.record.at_us.saturating_sub(lead_us);
+            let lead = self.lead.iter().filter(|entry| entry.record.at_us >= from_us);
+            window.entries.extend(lead.cloned());
+            window.omitted = self.lead_omitted;
+        }
+        self.window = Some(window);
+        self.open = true;
+        self.push(first);
+    }
+
+    fn push(&mut self, entry: &Entry) {
+        let Some(window) = &mut self.window else { return };
+        if window.entries.len() < ENTRIES_MAX {
+            window.entries.push(entry.clone());
+        } else {
+            window.omitted += 1;
+        }
+    }
+
+    fn prune(&mut self, at_us: u64) {
+        while self.lead.front().is_some_and(|entry| entry.record.at_us.saturating_add(self.gap_us) < at_us) {
+            self.lead.pop_front();
+            self.lead_omitted = 0;
+        }
+        if self.lead.len() > LEAD_MAX {
+            self.lead.pop_front();
+            self.lead_omitted += 1;
+        }
+    }
+}
+
+fn is_press(record: &Record) -> bool {
+    matches!(record.fact, Fact::Press { .. })
+}
