@@ -11,7 +11,7 @@ use std::path::Path;
 use buzzer_core::time::KernelTime;
 use buzzer_server::io::store::disk::Disk;
 use buzzer_server::log::store::journal;
-use buzzer_server::log::store::journal::{Feed, Journal, Limits};
+use buzzer_server::log::store::journal::{Feed, Journal, JournalLimits};
 use buzzer_server::log::store::segments::{SEGMENT_BYTES_MAX, Segments};
 use buzzer_server::log::store::storage::Directory;
 use buzzer_server::log::store::writer::Writer;
@@ -25,7 +25,7 @@ type DiskJournal = Journal<<Disk as Directory>::File>;
 
 fn open_journal(dir: &Path) -> io::Result<(DiskJournal, Feed<Disk>)> {
     let header = journal::header(&"0".repeat(32), &"0".repeat(32));
-    Ok(journal::open(Disk::open(dir)?, header, Vec::new(), ChainHash::START, Limits::default()))
+    Ok(journal::open(Disk::open(dir)?, header, Vec::new(), ChainHash::START, JournalLimits::default()))
 }
 
 /// Lines by the commits that they are to be kept in, as one piece of text each.

@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use buzzer_core::device::catalogue;
-use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Kind};
+use buzzer_core::event::{Buzzer, DeviceId, Event, EventKind, Flags};
 use buzzer_core::merge::order::Order;
 use buzzer_core::merge::ring;
 use buzzer_core::merge::ring::RING_EVENTS;
@@ -123,19 +123,24 @@ fn keys() -> KeyMap {
     KeyMap::new((0..4).filter_map(|n| Some((KeyCode::new(0x2c0 + 5 * n)?, Buzzer(n + 1)))))
 }
 
-fn event(at: KernelTime, kind: Kind) -> Event {
+fn event(at: KernelTime, kind: EventKind) -> Event {
     Event { at, device: DeviceId::new(1), more: false, kind }
 }
 
-const PRESS: Kind = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 };
-const RELEASE: Kind = Kind::Release { buzzer: Buzzer(1) };
+const PRESS: EventKind =
+    EventKind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 };
+const RELEASE: EventKind = EventKind::Release { buzzer: Buzzer(1) };
 
 /// Two stamped devices, so that a press is held for the window as it is in a game.
 fn order() -> Order {
     let mut order = Order::new(SETTLE);
     for device in 1..=2 {
-        let attached =
-            Event { at: KernelTime::ZERO, device: DeviceId::new(device), more: false, kind: Kind::Attached };
+        let attached = Event {
+            at: KernelTime::ZERO,
+            device: DeviceId::new(device),
+            more: false,
+            kind: EventKind::Attached,
+        };
         order.push(attached, true);
     }
     order.release(KernelTime::from_us(10_000), |_| true);
@@ -157,14 +162,14 @@ fn mediator() -> Mediator {
         let announced = Announced { pool, name, place, stamps, buzzers: vec![device], delay, curve };
         mediator.handle_announced(device.into(), announced);
         let attached =
-            Event { at: now, device: DeviceId::new(device.into()), more: false, kind: Kind::Attached };
+            Event { at: now, device: DeviceId::new(device.into()), more: false, kind: EventKind::Attached };
         mediator.handle_event(attached, || [0; 8]);
     }
     mediator
 }
 
 /// Hands the mediator an event and takes what comes of it.
-fn tell(mediator: &mut Mediator, at: KernelTime, device: u16, kind: Kind) {
+fn tell(mediator: &mut Mediator, at: KernelTime, device: u16, kind: EventKind) {
     mediator.handle_event(Event { at, device: DeviceId::new(device.into()), more: false, kind }, || [0; 8]);
     while let Some(output) = mediator.poll_output() {
         black_box(output);
@@ -262,8 +267,8 @@ fn main() {
     let photo = |at: KernelTime| {
         let of = |n: u16| {
             [
-                Kind::Press { buzzer: Buzzer(n), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 },
-                Kind::Release { buzzer: Buzzer(n) },
+                EventKind::Press { buzzer: Buzzer(n), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 },
+                EventKind::Release { buzzer: Buzzer(n) },
             ]
         };
         let ([press, release], [later, its_release]) = (of(1), of(2));

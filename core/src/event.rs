@@ -147,7 +147,7 @@ impl fmt::Display for Gone {
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EventKind {
     /// The reader reads this device from now on; everything of it in the ring comes after this.
     Attached,
     /// A buzzer's contact closed, and it counts.
@@ -243,7 +243,7 @@ pub struct Event {
     /// the report.
     pub more: bool,
     /// What happened.
-    pub kind: Kind,
+    pub kind: EventKind,
 }
 
 // One cache line holds two: the ring stays small and a push is one copy.

@@ -24,7 +24,7 @@ const KINDS_MAX: usize = 512;
 
 /// Who makes the message: file and line of the call, and its target where one call speaks for several things.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct CallSite {
     /// The source file.
     pub file: &'static str,
     /// The line in it.
@@ -44,7 +44,7 @@ pub enum Form {
 
 /// A line to write; it goes back to [`Diagnostics::written`].
 #[derive(Debug)]
-pub struct Line {
+pub struct Message {
     /// All of it, with its end.
     pub text: String,
     messages: u64,
@@ -58,7 +58,7 @@ pub struct Diagnostics {
     /// Messages that were taken out and could not be written.
     failed: u64,
     is_limited: bool,
-    kinds: BTreeMap<Place, Repeats>,
+    kinds: BTreeMap<CallSite, Repeats>,
 }
 
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Diagnostics {
     }
 
     /// Takes a message of a place.
-    pub fn say(&mut self, now: KernelTime, level: Level, place: Place, message: fmt::Arguments<'_>) {
+    pub fn say(&mut self, now: KernelTime, level: Level, place: CallSite, message: fmt::Arguments<'_>) {
         if !self.is_limited || level > Level::Warn {
             return self.push_message(level, &message.to_string());
         }
@@ -129,7 +129,7 @@ impl Diagnostics {
     }
 
     /// The next line to write, with what had to be left out before it.
-    pub fn next_line(&mut self, now: KernelTime) -> Option<Line> {
+    pub fn next_line(&mut self, now: KernelTime) -> Option<Message> {
         self.sum_up(now);
         let (mut text, messages) = match self.waiting.pop_front()? {
             Waiting::Text(text) => (text, 1),
@@ -138,11 +138,11 @@ impl Diagnostics {
         if self.failed > 0 {
             text.insert_str(0, &self.left_out(self.failed));
         }
-        Some(Line { text, messages: messages + self.failed })
+        Some(Message { text, messages: messages + self.failed })
     }
 
     /// How the write of a line went. One that failed is told of with the next line.
-    pub const fn written(&mut self, line: &Line, is_written: bool) {
+    pub const fn written(&mut self, line: &Message, is_written: bool) {
         self.failed = if is_written { 0 } else { line.messages };
     }
 
@@ -242,8 +242,8 @@ mod tests {
         KernelTime::from_us(ms * 1000)
     }
 
-    fn place(line: u32) -> Place {
-        Place { file: "x.rs", line, target: "buzzerd".to_owned() }
+    fn place(line: u32) -> CallSite {
+        CallSite { file: "x.rs", line, target: "buzzerd".to_owned() }
     }
 
     /// Everything that comes out at this time, written well or badly.
@@ -289,7 +289,7 @@ mod tests {
         (0..3).for_each(|pool| all.say(at(0), Level::Warn, place(1), format_args!("pool {pool}")));
         all.limit_repeats();
         for pool in ["a", "b"] {
-            let place = Place { target: pool.to_owned(), ..place(1) };
+            let place = CallSite { target: pool.to_owned(), ..place(1) };
             (0..2).for_each(|_| all.say(at(0), Level::Error, place.clone(), format_args!("pool {pool}")));
         }
         (0..2).for_each(|_| all.say(at(0), Level::Info, place(3), format_args!("listening")));

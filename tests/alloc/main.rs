@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use alloc_tracker::{Allocator, Session};
-use buzzer_core::event::{Buzzer, DeviceId, Event, Kind};
+use buzzer_core::event::{Buzzer, DeviceId, Event, EventKind};
 use buzzer_core::io::mailbox::Mailbox;
 use buzzer_core::io::reader;
 use buzzer_core::io::reader::reader_stats::ReaderStats;
@@ -97,15 +97,15 @@ impl Server {
 impl Seen {
     fn note(&mut self, event: Event) {
         match event.kind {
-            Kind::Press { .. } => self.presses += 1,
-            Kind::Release { .. } => self.releases += 1,
-            Kind::Gap { .. } => self.gaps += 1,
-            Kind::StaleStamp { .. } => self.stale += 1,
-            Kind::RingFull { .. } => self.ring_full += 1,
-            Kind::HeapFull { .. } => self.heap_full += 1,
-            Kind::Attached => self.attached += 1,
+            EventKind::Press { .. } => self.presses += 1,
+            EventKind::Release { .. } => self.releases += 1,
+            EventKind::Gap { .. } => self.gaps += 1,
+            EventKind::StaleStamp { .. } => self.stale += 1,
+            EventKind::RingFull { .. } => self.ring_full += 1,
+            EventKind::HeapFull { .. } => self.heap_full += 1,
+            EventKind::Attached => self.attached += 1,
             // The machine has other things to do.
-            Kind::ReaderStall { .. } => {}
+            EventKind::ReaderStall { .. } => {}
             other => panic!("{other:?}"),
         }
     }

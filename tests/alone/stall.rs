@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::thread;
 
-use buzzer_core::event::{Flags, Kind};
+use buzzer_core::event::{EventKind, Flags};
 use buzzer_core::io::sys;
 use buzzer_core::merge::ring::RING_EVENTS;
 use buzzer_core::press::stamp::Stamps;
@@ -95,11 +95,11 @@ fn an_old_stamp_is_true_only_if_the_reader_itself_ran_late_just_now() {
                 return left_out("reader_stall on a real thread", "real-time priority is not allowed here");
             }
             let first = rig.wait_event();
-            if let Kind::ReaderStall { late_us } = first.kind {
+            if let EventKind::ReaderStall { late_us } = first.kind {
                 assert!(first.at == sent && late_us >= 50_000, "{first:?}");
                 stalls += 1;
                 rig.wait_event();
-            } else if matches!(first.kind, Kind::StaleStamp { .. }) {
+            } else if matches!(first.kind, EventKind::StaleStamp { .. }) {
                 rig.wait_event();
             }
         } else {
@@ -108,14 +108,14 @@ fn an_old_stamp_is_true_only_if_the_reader_itself_ran_late_just_now() {
             wait_until(old + OLD);
             write.write_all(&frame(old, key(1), down)).unwrap();
             let first = rig.wait_event();
-            if first.kind == (Kind::StaleStamp { stamp: old }) {
+            if first.kind == (EventKind::StaleStamp { stamp: old }) {
                 let event = rig.wait_event();
-                if let Kind::Press { flags, .. } = event.kind {
+                if let EventKind::Press { flags, .. } = event.kind {
                     assert!(flags.has(Flags::STALE_STAMP), "{event:?}");
                 }
                 stale = true;
                 break;
-            } else if matches!(first.kind, Kind::ReaderStall { .. }) {
+            } else if matches!(first.kind, EventKind::ReaderStall { .. }) {
                 rig.wait_event();
             }
         }

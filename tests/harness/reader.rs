@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use buzzer_core::event::{Buzzer, DeviceId, Event, Kind};
+use buzzer_core::event::{Buzzer, DeviceId, Event, EventKind};
 use buzzer_core::io::mailbox::Mailbox;
 use buzzer_core::io::reader;
 use buzzer_core::io::reader::reader_stats::ReaderStats;
@@ -66,7 +66,7 @@ impl Rig {
         };
         self.requests.post(ReaderRequest::Attach(attachment)).unwrap();
         let attached = self.wait_event();
-        assert_eq!((attached.device, attached.kind), (DeviceId::new(device), Kind::Attached));
+        assert_eq!((attached.device, attached.kind), (DeviceId::new(device), EventKind::Attached));
         device
     }
 

@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Gone, Kind};
+use buzzer_core::event::{Buzzer, DeviceId, Event, EventKind, Flags, Gone};
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::game::ClientId;
 use buzzer_server::game::mediator::{Announced, Mediator, Output};
@@ -164,20 +164,20 @@ impl Session {
             curve: None,
         };
         self.mediator.handle_announced(device, announced);
-        self.event(device, Kind::Attached, false);
+        self.event(device, EventKind::Attached, false);
         self.devices.push((device, stamps, buzzers));
         if self.below(8) == 0 {
             let buzzer = 1 + u16::try_from(self.below(buzzers.into())).expect("small");
-            self.event(device, Kind::Held { buzzer: Buzzer(buzzer) }, false);
+            self.event(device, EventKind::Held { buzzer: Buzzer(buzzer) }, false);
             self.down.push((device, buzzer));
         }
     }
 
-    fn event(&mut self, device: u32, kind: Kind, more: bool) {
+    fn event(&mut self, device: u32, kind: EventKind, more: bool) {
         self.event_at(self.now_us, device, kind, more);
     }
 
-    fn event_at(&mut self, at_us: u64, device: u32, kind: Kind, more: bool) {
+    fn event_at(&mut self, at_us: u64, device: u32, kind: EventKind, more: bool) {
         let seed = self.below(u64::MAX).to_be_bytes();
         let event = Event { at: KernelTime::from_us(at_us), device: DeviceId::new(device), more, kind };
         self.mediator.handle_event(event, || seed);
@@ -218,7 +218,7 @@ impl Session {
                     (false, "receipt") => (if self.now_us.is_multiple_of(9) { 71_000 } else { 1000 }, 40),
                     (false, _) => (0, 0),
                 };
-                let kind = Kind::Press { buzzer: Buzzer(*buzzer), rank, flags, back_us, early_us };
+                let kind = EventKind::Press { buzzer: Buzzer(*buzzer), rank, flags, back_us, early_us };
                 let at_us = if late { self.now_us - 5000 } else { self.now_us };
                 self.event_at(at_us, *device, kind, at + 1 < presses.len());
             }
@@ -229,7 +229,7 @@ impl Session {
                 continue;
             }
             self.now_us += 20_000 + self.below(30_000);
-            self.event(device, Kind::Release { buzzer: Buzzer(buzzer) }, false);
+            self.event(device, EventKind::Release { buzzer: Buzzer(buzzer) }, false);
         }
     }
 
@@ -242,7 +242,7 @@ impl Session {
             let flags = Flags::NONE;
             self.event(
                 device,
-                Kind::Press { buzzer: Buzzer(1), rank: 0, flags, back_us: 0, early_us: 0 },
+                EventKind::Press { buzzer: Buzzer(1), rank: 0, flags, back_us: 0, early_us: 0 },
                 false,
             );
             self.now_us += 11_000_000;
@@ -253,19 +253,19 @@ impl Session {
         let devices = self.devices.clone();
         let (device, _, _) = self.pick(&devices);
         let kind = match self.below(7) {
-            0 => Kind::Gap { since: KernelTime::from_us(self.now_us - 900) },
-            1 => Kind::ReaderStall { late_us: 4200 },
-            2 => Kind::RingFull { waiting_max: 17 },
-            3 => Kind::HeapFull { full_us: 1900 },
+            0 => EventKind::Gap { since: KernelTime::from_us(self.now_us - 900) },
+            1 => EventKind::ReaderStall { late_us: 4200 },
+            2 => EventKind::RingFull { waiting_max: 17 },
+            3 => EventKind::HeapFull { full_us: 1900 },
             4 => {
                 // A contact that chatters, so that one of its sums is large enough.
                 for _ in 0..40 {
-                    self.event(device, Kind::Ignored { buzzer: Buzzer(1), down: true }, false);
+                    self.event(device, EventKind::Ignored { buzzer: Buzzer(1), down: true }, false);
                 }
                 return;
             }
-            5 => Kind::StaleStamp { stamp: KernelTime::from_us(7) },
-            _ => Kind::Ignored { buzzer: Buzzer(1), down: false },
+            5 => EventKind::StaleStamp { stamp: KernelTime::from_us(7) },
+            _ => EventKind::Ignored { buzzer: Buzzer(1), down: false },
         };
         self.event(device, kind, false);
     }
@@ -291,7 +291,7 @@ impl Session {
         self.down.retain(|(of, _)| *of != device);
         let pool = self.mediator.state().pool_of(device).expect("it is attached").clone();
         let gone = self.pick(&[Gone::Unplugged, Gone::Closed, Gone::Released, Gone::Failed(5)]);
-        self.event(device, Kind::Detached(gone), false);
+        self.event(device, EventKind::Detached(gone), false);
         self.now_us += 1_500_000;
         let pool = POOLS.iter().position(|name| *name == pool.as_str()).expect("one of ours");
         self.attach(pool, stamps, buzzers);

@@ -11,7 +11,7 @@ use buzzer_core::device::delay::chance::Odds;
 use buzzer_core::device::delay::models::Curve;
 use buzzer_core::device::delay::{Configured, Delay};
 use buzzer_core::device::identity::{BUS_USB, Identity};
-use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Kind};
+use buzzer_core::event::{Buzzer, DeviceId, Event, EventKind, Flags};
 use buzzer_core::press::keys::KeyBits;
 use buzzer_core::time::KernelTime;
 use buzzer_server::game::mediator::{Announced, Mediator, Output};
@@ -77,14 +77,14 @@ impl World {
                 let (stamps, buzzers) = ("kernel".into(), vec![device as u16]);
                 let announced = Announced { pool, name, place, stamps, buzzers, delay, curve };
                 world.mediator.handle_announced(device as u32, announced);
-                world.event(now_us, device, false, Kind::Attached);
+                world.event(now_us, device, false, EventKind::Attached);
             }
         }
         world.take();
         world
     }
 
-    fn event(&mut self, at_us: u64, device: usize, more: bool, kind: Kind) {
+    fn event(&mut self, at_us: u64, device: usize, more: bool, kind: EventKind) {
         let event =
             Event { at: KernelTime::from_us(at_us), device: DeviceId::new(device as u32), more, kind };
         // Which of two of one stamp is told first does not matter here.
@@ -113,7 +113,7 @@ impl World {
         presses.sort_by_key(|(_, stamp_us)| *stamp_us);
         let same = presses[0].1 == presses[1].1;
         for (n, (device, stamp_us)) in presses.into_iter().enumerate() {
-            let press = Kind::Press {
+            let press = EventKind::Press {
                 buzzer: Buzzer(device as u16),
                 rank: 0,
                 flags: Flags::NONE,
@@ -130,7 +130,7 @@ impl World {
                 self.now_us + TURN_US / 2,
                 device,
                 false,
-                Kind::Release { buzzer: Buzzer(device as u16) },
+                EventKind::Release { buzzer: Buzzer(device as u16) },
             );
         }
         self.take();

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use buzzer_core::time::KernelTime;
 use buzzer_server::game::state::State;
 use buzzer_server::log::store::journal;
-use buzzer_server::log::store::journal::{Journal, Limits};
+use buzzer_server::log::store::journal::{Journal, JournalLimits};
 use buzzer_server::log::store::recovery;
 use buzzer_server::log::store::segments::Segments;
 use buzzer_server::log::store::storage::Directory;
@@ -26,7 +26,7 @@ use buzzer_tests::is_slow;
 const SEEDS: u64 = 20_000;
 const STEPS: usize = 60;
 const SEGMENT_BYTES: u64 = 3000;
-const LIMITS: Limits = Limits { turn: 700, file: 4000, memory: 3000 };
+const LIMITS: JournalLimits = JournalLimits { turn: 700, file: 4000, memory: 3000 };
 
 /// A box: its disk, and everything that was ever written there.
 struct Machine {

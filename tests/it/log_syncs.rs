@@ -9,7 +9,7 @@ use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::io::store::disk::Disk;
 use buzzer_server::io::store::log_proof::{CHECKPOINTS_NAME, KEY_NAME, PUBLIC_KEY_NAME, SIGNERS_NAME};
 use buzzer_server::log::store::journal;
-use buzzer_server::log::store::journal::{FILE_NAMES, Limits};
+use buzzer_server::log::store::journal::{FILE_NAMES, JournalLimits};
 use buzzer_server::log::store::recovery;
 use buzzer_server::log::store::segments::{Resume, Segments};
 use buzzer_server::log::store::storage::{Directory, File, write_all};
@@ -55,7 +55,7 @@ fn what_a_failed_sync_has_left_twice_goes_when_it_is_durable_elsewhere() {
     for seed in 0..SEEDS {
         let (dir, runtime) = (SimDir::new(seed), SimDir::new(seed));
         let (mut journal, feed) =
-            journal::open(runtime, HEADER.to_vec(), Vec::new(), ChainHash::START, Limits::default());
+            journal::open(runtime, HEADER.to_vec(), Vec::new(), ChainHash::START, JournalLimits::default());
         let segments = Segments::new(dir.clone(), 0, SEGMENT_BYTES, None);
         let mut writer = Writer::new(feed, segments, 0);
         for seq in 1..=6 {
@@ -84,7 +84,8 @@ fn what_an_earlier_process_did_not_sync_is_durable_before_it_is_said_to_be() {
         // Not even the journal can be made, so that nothing is written a second time.
         runtime.set_faults(Faults { write: 1000, names: 1000, ..Faults::default() });
         let found = recovery::recover(&dir, &runtime, HEADER, &Vec::new).unwrap();
-        let (_, feed) = journal::open(runtime, HEADER.to_vec(), found.journal, found.head, Limits::default());
+        let (_, feed) =
+            journal::open(runtime, HEADER.to_vec(), found.journal, found.head, JournalLimits::default());
         let segments = Segments::new(dir.clone(), found.number, SEGMENT_BYTES, found.resume);
         let mut writer = Writer::new(feed, segments, found.durable_seq);
         while writer.turn(NOW) == Turn::Again {}
@@ -123,7 +124,7 @@ fn a_segment_that_is_not_gone_on_with_is_durable_after_the_start() {
 #[test]
 fn a_journal_file_that_is_done_with_takes_no_memory() {
     let (dir, runtime) = (SimDir::new(1), SimDir::new(2));
-    let limits = Limits { turn: 2_000, ..Limits::default() };
+    let limits = JournalLimits { turn: 2_000, ..JournalLimits::default() };
     let (mut journal, feed) =
         journal::open(runtime.clone(), HEADER.to_vec(), Vec::new(), ChainHash::START, limits);
     let segments = Segments::new(dir, 0, SEGMENT_BYTES, None);
@@ -157,7 +158,7 @@ fn half_a_line_in_the_journal_is_cut_before_the_next_one_is_written() {
     let found = recovery::recover(&dir, &runtime, HEADER, &Vec::new).unwrap();
     assert_eq!(found.state.seq(), 2);
     let (mut journal, _feed) =
-        journal::open(runtime.clone(), header, found.journal, found.head, Limits::default());
+        journal::open(runtime.clone(), header, found.journal, found.head, JournalLimits::default());
     journal.append(&[record(3)]);
     assert_eq!(runtime.content(FILE_NAMES[0]), [HEADER, &lines(3)].concat());
     // Of this one: there is room for a part of it.

@@ -2,7 +2,7 @@
 //! passes at random times and rings of any size, for no device, one and many. Out: what leaves the pass. Guarantee: that is
 //! one order of time; only a press that says `late` is out of it, and a command never is.
 
-use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Kind};
+use buzzer_core::event::{Buzzer, DeviceId, Event, EventKind, Flags};
 use buzzer_core::merge::order::{Command, WAITING_MAX};
 use buzzer_core::merge::source::{Attachment, Request};
 use buzzer_core::press::keys::{KeyBits, KeyMap};
@@ -65,10 +65,10 @@ impl World {
     fn story(&self) -> Vec<(String, u64, u64)> {
         let of = |(event, pass): &(Event, u64)| {
             let what = match event.kind {
-                Kind::Press { flags, .. } if flags.has(Flags::LATE) => format!("late {}", event.device),
-                Kind::Press { .. } => format!("press {}", event.device),
-                Kind::Command { id, moved_us } => format!("command {id} +{moved_us}"),
-                Kind::Timer { id, moved_us } => format!("timer {id} +{moved_us}"),
+                EventKind::Press { flags, .. } if flags.has(Flags::LATE) => format!("late {}", event.device),
+                EventKind::Press { .. } => format!("press {}", event.device),
+                EventKind::Command { id, moved_us } => format!("command {id} +{moved_us}"),
+                EventKind::Timer { id, moved_us } => format!("timer {id} +{moved_us}"),
                 _ => return None,
             };
             Some((what, event.at.as_us() - START, pass - START))
@@ -214,7 +214,7 @@ fn a_command_does_not_part_a_group_that_a_full_ring_has_parted() {
     let group: Vec<bool> = world
         .left
         .iter()
-        .filter(|(event, _)| matches!(event.kind, Kind::Press { .. } | Kind::Release { .. }))
+        .filter(|(event, _)| matches!(event.kind, EventKind::Press { .. } | EventKind::Release { .. }))
         .map(|(event, _)| event.more)
         .collect();
     assert_eq!(group, [true, true, true, true, true, false]);
@@ -235,7 +235,7 @@ fn commands_have_a_share_of_the_heap_and_leave_room_for_attachments() {
     assert_eq!(world.pipes.waiting(), 1024, "the rest waits where it is");
     world.pipes.post(Request::Attach(attachment(0, Stamps::Kernel)));
     assert_eq!(world.pass(START + 200), Some(START + 10_000 + W), "it is attached");
-    assert!(world.left.iter().any(|(event, _)| event.kind == Kind::Attached));
+    assert!(world.left.iter().any(|(event, _)| event.kind == EventKind::Attached));
     world.pipes.post(Request::Stop);
     let (_, next) = world.pipes.pass(at(START + 400));
     assert!(!next.again, "it does not spin on what has no room: {next:?}");
@@ -324,14 +324,14 @@ proptest! {
                 prop_assert!(due.is_none_or(|due| due >= now), "held for too long: {:?} at {}", due, now);
             }
         }
-        let is_press = |event: &Event| matches!(event.kind, Kind::Press { .. });
+        let is_press = |event: &Event| matches!(event.kind, EventKind::Press { .. });
         prop_assert_eq!(world.left.iter().filter(|(event, _)| is_press(event)).count(), presses);
         let mut came = vec![0; posted.len()];
         let mut latest = 0;
         for (n, (event, pass)) in world.left.iter().enumerate() {
             let us = event.at.as_us();
-            let (Kind::Command { id, moved_us } | Kind::Timer { id, moved_us }) = event.kind else {
-                if let Kind::Press { flags, .. } = event.kind {
+            let (EventKind::Command { id, moved_us } | EventKind::Timer { id, moved_us }) = event.kind else {
+                if let EventKind::Press { flags, .. } = event.kind {
                     prop_assert!(us >= latest || flags.has(Flags::LATE), "{:?}", world.story());
                     latest = latest.max(us);
                 }
@@ -339,7 +339,7 @@ proptest! {
             };
             let (asked, is_timer, had_left) = posted[id as usize];
             came[id as usize] += 1;
-            prop_assert_eq!(is_timer, matches!(event.kind, Kind::Timer { .. }));
+            prop_assert_eq!(is_timer, matches!(event.kind, EventKind::Timer { .. }));
             prop_assert!(us >= latest, "a command is never late: {:?}", world.story());
             latest = us;
             prop_assert_eq!(us, asked + u64::from(moved_us), "asked for and moved");

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use buzzer_core::event::{Buzzer, DeviceId, Flags, Gone, Kind};
+use buzzer_core::event::{Buzzer, DeviceId, EventKind, Flags, Gone};
 use buzzer_core::io::reader::source::{Attachment, ReaderRequest};
 use buzzer_core::io::sys;
 use buzzer_core::merge::order::WAITING_MAX;
@@ -63,16 +63,16 @@ fn many_writers_at_once_leave_in_the_order_of_their_stamps() {
             while gone < WRITERS {
                 let event = rig.wait_event();
                 match event.kind {
-                    Kind::Press { buzzer, flags, .. } => presses.push((event, buzzer, flags)),
-                    Kind::Detached(gone_how) => {
+                    EventKind::Press { buzzer, flags, .. } => presses.push((event, buzzer, flags)),
+                    EventKind::Detached(gone_how) => {
                         assert_eq!(gone_how, Gone::Closed);
                         gone += 1;
                     }
                     // A writer may be kept from running between its stamp and its write, and the reader too.
-                    Kind::Release { .. }
-                    | Kind::RingFull { .. }
-                    | Kind::StaleStamp { .. }
-                    | Kind::ReaderStall { .. } => {}
+                    EventKind::Release { .. }
+                    | EventKind::RingFull { .. }
+                    | EventKind::StaleStamp { .. }
+                    | EventKind::ReaderStall { .. } => {}
                     other => panic!("{other:?}"),
                 }
             }
@@ -130,7 +130,7 @@ fn what_lies_ready_leaves_sorted_whatever_the_descriptors_numbers() {
     let mut told = Vec::new();
     while told.len() < 12 {
         let event = rig.wait_event();
-        if let Kind::Press { flags, .. } = event.kind {
+        if let EventKind::Press { flags, .. } = event.kind {
             told.push((event.at.since(base).as_us(), event.device.get(), event.more, flags.has(Flags::LATE)));
         }
     }
@@ -163,15 +163,15 @@ fn a_full_ring_loses_nothing_and_says_so() {
     loop {
         let event = rig.wait_event();
         match event.kind {
-            Kind::Press { buzzer, .. } => {
+            EventKind::Press { buzzer, .. } => {
                 assert_eq!(u32::from(buzzer.0), 11 + presses % 10);
                 presses += 1;
             }
-            Kind::RingFull { waiting_max } => {
+            EventKind::RingFull { waiting_max } => {
                 assert!(waiting_max > 0);
                 full += 1;
             }
-            Kind::Detached(gone) => {
+            EventKind::Detached(gone) => {
                 assert_eq!(gone, Gone::Closed);
                 // The word that the ring was full may come behind it.
                 if full > 0 {
@@ -221,9 +221,12 @@ fn a_full_heap_pushes_back_and_neither_stalls_nor_starves_an_idle_device() {
             // The word that the heap was full may come behind the last of them.
             while presses.values().sum::<u32>() < 2 * HITS + 1 || stopped == 0 {
                 let event = rig.wait_event();
-                stopped += u32::from(matches!(event.kind, Kind::HeapFull { .. }));
-                let Kind::Press { buzzer, flags, .. } = event.kind else {
-                    assert!(!matches!(event.kind, Kind::Detached(gone) if gone != Gone::Closed), "{event:?}");
+                stopped += u32::from(matches!(event.kind, EventKind::HeapFull { .. }));
+                let EventKind::Press { buzzer, flags, .. } = event.kind else {
+                    assert!(
+                        !matches!(event.kind, EventKind::Detached(gone) if gone != Gone::Closed),
+                        "{event:?}"
+                    );
                     continue;
                 };
                 assert!(flags.has(Flags::LATE) || event.at >= latest, "{event:?} after {latest}");
@@ -269,18 +272,18 @@ fn a_key_held_since_before_is_told_and_counts_only_after_its_release() {
     // The reader may be kept from running, and says so.
     let mut next = || loop {
         let event = rig.wait_event();
-        if !matches!(event.kind, Kind::ReaderStall { .. }) {
+        if !matches!(event.kind, EventKind::ReaderStall { .. }) {
             return event.kind;
         }
     };
-    assert_eq!(next(), Kind::Attached);
-    assert_eq!(next(), Kind::Held { buzzer: Buzzer(2) }, "9 is no buzzer");
+    assert_eq!(next(), EventKind::Attached);
+    assert_eq!(next(), EventKind::Held { buzzer: Buzzer(2) }, "9 is no buzzer");
     let now = sys::now();
     for down in [true, false, true] {
         writer.write_all(&frame(now, key(2), down)).unwrap();
     }
-    assert!(matches!(next(), Kind::Release { buzzer: Buzzer(2) }), "it was down: no press before that");
-    assert!(matches!(next(), Kind::Press { buzzer: Buzzer(2), .. }));
+    assert!(matches!(next(), EventKind::Release { buzzer: Buzzer(2) }), "it was down: no press before that");
+    assert!(matches!(next(), EventKind::Press { buzzer: Buzzer(2), .. }));
 }
 
 #[test]
@@ -291,16 +294,16 @@ fn a_gap_on_an_attachment_is_told_with_its_beginning() {
     let now = sys::now();
     writer.write_all(&frame(now, key(1), true)).unwrap();
     let press = rig.wait_event();
-    assert!(matches!(press.kind, Kind::Press { buzzer: Buzzer(11), .. }), "{press:?}");
+    assert!(matches!(press.kind, EventKind::Press { buzzer: Buzzer(11), .. }), "{press:?}");
     let now = sys::now();
     let dropped = [Record::dropped(now).to_bytes(), Record::report(now).to_bytes()].concat();
     writer.write_all(&dropped).unwrap();
     let gap = rig.wait_event();
-    assert!(matches!(gap.kind, Kind::Gap { since } if since <= gap.at), "{gap:?}");
+    assert!(matches!(gap.kind, EventKind::Gap { since } if since <= gap.at), "{gap:?}");
     let release = rig.wait_event();
-    assert!(matches!(release.kind, Kind::Release { buzzer: Buzzer(11) }), "it starts over: {release:?}");
+    assert!(matches!(release.kind, EventKind::Release { buzzer: Buzzer(11) }), "it starts over: {release:?}");
     drop(writer);
-    assert_eq!(rig.wait_event().kind, Kind::Detached(Gone::Closed));
+    assert_eq!(rig.wait_event().kind, EventKind::Detached(Gone::Closed));
 }
 
 #[test]
@@ -337,7 +340,7 @@ fn nobody_waits_for_the_end_of_what_a_sender_has_sent() {
         let mut presses = Vec::new();
         while presses.len() < 2 {
             let event = rig.wait_event();
-            if let Kind::Press { buzzer, flags, .. } = event.kind {
+            if let EventKind::Press { buzzer, flags, .. } = event.kind {
                 presses.push((buzzer.0, flags.has(Flags::LATE)));
             }
         }

@@ -2,7 +2,7 @@
 //! by its amount. Source: github.com/whot/evemu-devices at 3fa3058 (Red Hat, MIT licence). Out: the presses that each must
 //! yield, found in the recordings by hand. Guarantee: nothing outside this file is needed.
 
-use buzzer_core::event::{Buzzer, DeviceId, Flags, Kind};
+use buzzer_core::event::{Buzzer, DeviceId, EventKind, Flags};
 use buzzer_core::press::decode::Record;
 use buzzer_core::press::keys::{KeyBits, KeyCode, KeyMap};
 use buzzer_core::press::stamp::Stamps;
@@ -163,11 +163,11 @@ fn each_recording_yields_its_presses() {
         for record in records {
             let now = KernelTime::from_timeval(record.sec, record.usec).expect("a time");
             let fed = stream.feed(&record.to_bytes(), &Still(now), &mut |event| match event.kind {
-                Kind::Press { buzzer, flags, .. } => {
+                EventKind::Press { buzzer, flags, .. } => {
                     assert_eq!(flags, Flags::NONE, "{name}");
                     told.push((event.at.as_us(), buzzer.0));
                 }
-                Kind::Release { .. } => {}
+                EventKind::Release { .. } => {}
                 other => panic!("{name}: {other:?}"),
             });
             assert_eq!(fed, Ok(()), "{name}");

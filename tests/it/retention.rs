@@ -2,14 +2,14 @@
 //! Guarantee checked after every crash between the record and the last removal: what is left is one whole log, it says what
 //! it lacks, its claims follow, and who was connected still is.
 
-use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Kind};
+use buzzer_core::event::{Buzzer, DeviceId, Event, EventKind, Flags};
 use buzzer_core::time::KernelTime;
 use buzzer_server::game::mediator::{Announced, Mediator, Output};
 use buzzer_server::game::pool::PoolSpec;
 use buzzer_server::game::state::State;
 use buzzer_server::judge::audit::Audit;
 use buzzer_server::log::store::expiry;
-use buzzer_server::log::store::expiry::{History, Limits, Now, Segment};
+use buzzer_server::log::store::expiry::{History, Now, RetentionLimits, Segment};
 use buzzer_server::log::store::journal;
 use buzzer_server::log::store::journal::Journal;
 use buzzer_server::log::store::recovery;
@@ -31,7 +31,7 @@ struct Machine {
     dir: SimDir,
     runtime: SimDir,
     starts: u32,
-    limits: Limits,
+    limits: RetentionLimits,
 }
 
 struct Running {
@@ -49,7 +49,7 @@ fn desk() -> PoolId {
 
 impl Machine {
     fn new(seed: u64) -> Self {
-        let limits = Limits { keep_days: Some(10), keep_bytes: None };
+        let limits = RetentionLimits { keep_days: Some(10), keep_bytes: None };
         Self { dir: SimDir::new(seed), runtime: SimDir::new(seed + 1), starts: 0, limits }
     }
 
@@ -68,7 +68,7 @@ impl Machine {
         let header = journal::header(&id, &boot);
         let found = recovery::recover(&self.dir, &self.runtime, &header, &Vec::new).unwrap();
         assert!(found.notes.is_empty(), "{:?}", found.notes);
-        let limits = journal::Limits::default();
+        let limits = journal::JournalLimits::default();
         let (journal, feed) = journal::open(self.runtime.clone(), header, found.journal, found.head, limits);
         let segments = Segments::new(self.dir.clone(), found.number, SEGMENT_BYTES, found.resume);
         let writer = Writer::new(feed, segments, found.durable_seq);
@@ -125,7 +125,7 @@ impl Running {
         assert_eq!(self.writer.durable_seq(), self.mediator.state().seq());
     }
 
-    fn event(&mut self, kind: Kind) {
+    fn event(&mut self, kind: EventKind) {
         let at = KernelTime::from_us(self.now_us);
         self.mediator.handle_event(Event { at, device: DeviceId::new(1), more: false, kind }, || [0; 8]);
     }
@@ -138,20 +138,20 @@ impl Running {
             let delay = DeviceDelay { delay_us: [0, 700], ..DeviceDelay::default() };
             let announced = Announced { pool: desk(), name, place, stamps, buzzers, delay, curve: None };
             self.mediator.handle_announced(1, announced);
-            self.event(Kind::Attached);
+            self.event(EventKind::Attached);
         }
         for _ in 0..days {
             self.now_us += DAY_US;
             for _ in 0..10 {
                 self.now_us += 1_000_000;
-                self.event(Kind::Press {
+                self.event(EventKind::Press {
                     buzzer: Buzzer(1),
                     rank: 0,
                     flags: Flags::NONE,
                     back_us: 0,
                     early_us: 0,
                 });
-                self.event(Kind::Release { buzzer: Buzzer(1) });
+                self.event(EventKind::Release { buzzer: Buzzer(1) });
             }
             self.append();
         }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Gone, Kind};
+use buzzer_core::event::{Buzzer, DeviceId, Event, EventKind, Flags, Gone};
 use buzzer_core::merge::order::Order;
 use buzzer_core::merge::source::{Attachment, Request};
 use buzzer_core::press::decode::Record as Input;
@@ -193,7 +193,7 @@ fn every_interleaving_of_3_devices_and_4_events_leaves_sorted_or_says_late() {
         let mut order = Order::new(Micros::from_us(settle_us));
         for device in 0..3 {
             let attached =
-                Event { at: at(0), device: DeviceId::new(device), more: false, kind: Kind::Attached };
+                Event { at: at(0), device: DeviceId::new(device), more: false, kind: EventKind::Attached };
             order.push(attached, true);
         }
         let mut count = 0;
@@ -208,8 +208,13 @@ fn every_interleaving_of_3_devices_and_4_events_leaves_sorted_or_says_late() {
             for (device, pass) in devices.iter().zip(base + 72..) {
                 let us = base + STAMPS[*device][next[*device]];
                 next[*device] += 1;
-                let kind =
-                    Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 };
+                let kind = EventKind::Press {
+                    buzzer: Buzzer(1),
+                    rank: 0,
+                    flags: Flags::NONE,
+                    back_us: 0,
+                    early_us: 0,
+                };
                 let device = DeviceId::new(*device as u32);
                 order.push(Event { at: at(us), device, more: false, kind }, true);
                 seen.push((us, device));
@@ -229,7 +234,7 @@ fn every_interleaving_of_3_devices_and_4_events_leaves_sorted_or_says_late() {
             let mut latest = 0;
             for (event, (us, device)) in left.iter().zip(&seen) {
                 assert_eq!((event.at, event.device), (at(*us), *device), "{devices:?}");
-                let Kind::Press { flags, .. } = event.kind else { panic!("{event:?}") };
+                let EventKind::Press { flags, .. } = event.kind else { panic!("{event:?}") };
                 assert_eq!(flags.has(Flags::LATE), settle_us == 4 && *us <= latest, "{devices:?}: {left:?}");
                 latest = latest.max(*us);
             }

@@ -154,6 +154,64 @@ fn layers_look_one_way() {
     forbid("server", true, &["anyhow"], "typed errors up to the command line");
 }
 
+/// Which rooms of its crate a room may take from; `io` and `cli` may take from all.
+const ROOMS: &[(&str, &str, &[&str])] = &[
+    ("core", "press", &["event", "quote", "time"]),
+    ("core", "merge", &["event", "press", "time"]),
+    ("core", "device", &["event", "press", "quote", "time"]),
+    ("server", "record", &[]),
+    ("server", "game", &["record"]),
+    ("server", "config", &["game", "record"]),
+    ("server", "wire", &["config", "game", "record"]),
+    ("server", "log", &["game", "record"]),
+    ("server", "judge", &["game", "log", "record", "wire"]),
+    ("server", "doctor", &["config", "game", "judge", "log", "record"]),
+];
+
+#[test]
+fn a_room_takes_only_from_those_below() {
+    for (package, room, below) in ROOMS {
+        let mut files = 0;
+        for (path, text) in sources(package) {
+            let place = path.to_string_lossy().into_owned();
+            let is_inside = place.contains(&format!("/{package}/src/{room}/"))
+                || place.ends_with(&format!("/{package}/src/{room}.rs"));
+            files += usize::from(is_inside);
+            for (at, line) in lines(&code(&text)).filter(|_| is_inside) {
+                for behind in line.split("crate::").skip(1) {
+                    let other = behind.split(|letter| !is_word(letter)).next().unwrap_or_default();
+                    let may = other == *room || below.contains(&other);
+                    assert!(may, "{place}:{at}: {room} takes from {other}");
+                }
+            }
+        }
+        assert!(files > 0, "{package} has no room {room}");
+    }
+}
+
+#[test]
+fn a_public_type_has_its_name_once() {
+    for package in ["core", "server"] {
+        let mut names: Vec<(String, PathBuf)> = Vec::new();
+        for (path, text) in sources(package) {
+            for (_, line) in lines(&code(&text)) {
+                let mut words = line.split(|letter| !is_word(letter)).filter(|word| !word.is_empty());
+                let is_type = line.trim_start().starts_with("pub ")
+                    && words.next() == Some("pub")
+                    && words
+                        .next()
+                        .is_some_and(|word| ["struct", "enum", "trait", "type", "union"].contains(&word));
+                if let Some(name) = words.next().filter(|_| is_type) {
+                    let other = names.iter().find(|(of, _)| of == name);
+                    assert!(other.is_none(), "{name}: {} and {}", path.display(), other.unwrap().1.display());
+                    names.push((name.to_owned(), path.clone()));
+                }
+            }
+        }
+        assert!(names.len() > 50, "{package}: the types were not found");
+    }
+}
+
 #[test]
 fn unsafe_is_in_one_file() {
     for package in ["core", "server"] {

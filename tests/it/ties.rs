@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use buzzer_core::event::{Buzzer, DeviceId, Event, Kind};
+use buzzer_core::event::{Buzzer, DeviceId, Event, EventKind};
 use buzzer_core::merge::order::Order;
 use buzzer_core::press::decode::Record as Input;
 use buzzer_core::press::keys::{KeyBits, KeyCode, KeyMap};
@@ -82,7 +82,7 @@ impl Hub {
             settle_us: Micros::from_ms(2),
         });
         let mut order = Order::new(Micros::from_ms(2));
-        let attached = Event { at: now, device: DeviceId::new(1), more: false, kind: Kind::Attached };
+        let attached = Event { at: now, device: DeviceId::new(1), more: false, kind: EventKind::Attached };
         order.push(attached, true);
         Self { stream, order, mediator, seeds: Seeds(seed), now }
     }

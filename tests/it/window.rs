@@ -8,7 +8,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::thread;
 
-use buzzer_core::event::{Flags, Kind};
+use buzzer_core::event::{EventKind, Flags};
 use buzzer_core::io::sys;
 use buzzer_core::merge::ring::RING_EVENTS;
 use buzzer_core::press::stamp::Stamps;
@@ -54,7 +54,7 @@ fn what_is_readable_by_its_stamp_is_never_late_even_without_a_window() {
     let mut presses = 0;
     while presses < 2 * PAIRS {
         let event = rig.wait_event();
-        if let Kind::Press { flags, .. } = event.kind {
+        if let EventKind::Press { flags, .. } = event.kind {
             presses += 1;
             // Readable more than 2 ms after its stamp, it has the time of its reading instead: not one of these.
             if flags.has(Flags::LATE) && !flags.is_without_stamp() {

@@ -2,7 +2,7 @@
 //! its clients and those of v1 are sent. Guarantee: it is this file alone; nothing in the game or the session knows of it.
 
 use buzzer_core::device::claim::SlotId;
-use buzzer_core::event::{Buzzer, DeviceId, Event, Flags, Kind};
+use buzzer_core::event::{Buzzer, DeviceId, Event, EventKind, Flags};
 use buzzer_core::time::KernelTime;
 use buzzer_server::game::mediator::{Announced, Mediator, Output};
 use buzzer_server::game::pool::PoolSpec;
@@ -117,7 +117,7 @@ fn text(frame: &Outgoing) -> String {
     String::from_utf8(bytes.split_off(2)).unwrap()
 }
 
-fn event(kind: Kind) -> Event {
+fn event(kind: EventKind) -> Event {
     Event { at: NOW, device: DeviceId::new(9), more: false, kind }
 }
 
@@ -145,11 +145,11 @@ fn a_second_protocol_is_one_file_and_shares_the_session_live_and_in_a_replay() {
         curve: None,
     };
     mediator.handle_opened(SLOT, 9, announced);
-    mediator.handle_event(event(Kind::Attached), || [0; 8]);
+    mediator.handle_event(event(EventKind::Attached), || [0; 8]);
     room.take(|| mediator.poll_output());
     let Some(Heard::Request(request)) = room.sessions[0].hear_parked(&room.outbox) else { panic!() };
     mediator.handle_request(ClientId(1), "somebody", request, NOW);
-    let press = Kind::Press { buzzer: Buzzer(7), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 };
+    let press = EventKind::Press { buzzer: Buzzer(7), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 };
     mediator.handle_event(event(press), || [0; 8]);
     room.take(|| mediator.poll_output());
     assert_eq!(room.told(1), ["connected desk [7]", "buzzers [(\"desk\", [7])]", "buzz desk 7"]);

@@ -1,4 +1,4 @@
-//! Which device serves which claim. In: [`Claims`] and the devices that are there. Out: one [`Verdict`] per device, and
+//! Which device serves which claim. In: [`Claims`] and the devices that are there. Out: one [`Assignment`] per device, and
 //! what a person should know of it ([`remarks`]). Guarantee: what is assigned stays so while its device stays; a device
 //! serves one slot at most, a slot has one device at most; the result depends on the claims' and the nodes' order alone,
 //! never on who was read first.
@@ -14,14 +14,14 @@ use crate::device::claim::{Claims, SlotId};
 use crate::device::delay::Delay;
 use crate::device::identity::{Identity, StableId};
 use crate::device::kind;
-use crate::device::kind::Kind;
+use crate::device::kind::DeviceKind;
 use crate::device::profile::{known_model, recognise};
 use crate::press::keys::{KeyCode, KeyMap};
 use crate::time::Micros;
 
 /// What becomes of one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Assignment {
     /// It serves this slot.
     Slot(SlotId),
     /// It fits this slot's claim as well as the device that serves it: it is not opened.
@@ -71,7 +71,7 @@ struct Slot {
 /// How likely a node is the one of its unit that is meant, and how well it is known; greater is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
-    Kind(Kind),
+    DeviceKind(DeviceKind),
     /// Its very model is known.
     Model,
 }
@@ -79,14 +79,16 @@ enum Rank {
 /// The rank of each device among the nodes of its unit. A unit with a keyboard, a pointer and a pad can be set to send
 /// anything, and as sold these send keys: there a pad ranks below the keyboard.
 fn ranks(devices: &[Identity]) -> Vec<Rank> {
-    let kinds: Vec<Kind> = devices.iter().map(kind::of).collect();
+    let kinds: Vec<DeviceKind> = devices.iter().map(kind::of).collect();
     let rank = |index: usize| {
         let device: &Identity = &devices[index];
         let has = |kind| (0..devices.len()).any(|i| kinds[i] == kind && devices[i].is_same_unit(device));
         match kinds[index] {
             _ if known_model(device).is_some() => Rank::Model,
-            Kind::Pad if has(Kind::Keyboard) && has(Kind::Pointer) => Rank::Kind(Kind::Keys),
-            kind => Rank::Kind(kind),
+            DeviceKind::Pad if has(DeviceKind::Keyboard) && has(DeviceKind::Pointer) => {
+                Rank::DeviceKind(DeviceKind::Keys)
+            }
+            kind => Rank::DeviceKind(kind),
         }
     };
     (0..devices.len()).map(rank).collect()
@@ -104,7 +106,7 @@ impl Slots {
 
     /// Puts devices at slots; devices in the order of their nodes. Whoever was there and still is keeps its
     /// slot. Gives one verdict per device.
-    pub fn assign(&mut self, devices: &[Identity]) -> Vec<Verdict> {
+    pub fn assign(&mut self, devices: &[Identity]) -> Vec<Assignment> {
         let verdicts = match &self.claims {
             Claims::Listed(claims) => {
                 let held: Vec<_> = self.slots.iter().map(|slot| slot.device.as_ref()).collect();
@@ -116,7 +118,7 @@ impl Slots {
             slot.device = None;
         }
         for (verdict, device) in verdicts.iter().zip(devices) {
-            if let Verdict::Slot(slot) = verdict {
+            if let Assignment::Slot(slot) = verdict {
                 self.slots[slot.index()].device = Some(device.clone());
             }
         }

@@ -1,4 +1,4 @@
-//! What a node is by its keys. In: an [`Identity`]. Out: its [`Kind`], and which keys are buttons of a pad. Guarantee: the
+//! What a node is by its keys. In: an [`Identity`]. Out: its [`DeviceKind`], and which keys are buttons of a pad. Guarantee: the
 //! ranges of `include/uapi/linux/input-event-codes.h` stand here and nowhere else; a key without a name is in them too (a
 //! HID gamepad's 16th button has code 0x13f, `drivers/hid/hid-input.c`).
 
@@ -34,7 +34,7 @@ const LIGHTING: [&str; 5] = ["led controller", "rgb controller", "lighting", "my
 
 /// What a node is by its keys; the likelier a buzzer, the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum DeviceKind {
     /// A mouse, a touch pad, a tablet.
     Pointer,
     /// A few keys: a single button, a foot pedal, media keys.
@@ -46,16 +46,16 @@ pub enum Kind {
 }
 
 /// What this node is.
-pub fn of(device: &Identity) -> Kind {
+pub fn of(device: &Identity) -> DeviceKind {
     let is_pad = has_pad_buttons(device);
     if is_pad && !any(device, DIGITISER) && !any(device, MOUSE) && (!types(device) || any(device, GAMEPAD)) {
-        Kind::Pad
+        DeviceKind::Pad
     } else if types(device) {
-        Kind::Keyboard
+        DeviceKind::Keyboard
     } else if any(device, MOUSE) || any(device, DIGITISER) {
-        Kind::Pointer
+        DeviceKind::Pointer
     } else {
-        Kind::Keys
+        DeviceKind::Keys
     }
 }
 
@@ -114,18 +114,18 @@ mod tests {
         let typing: Vec<u16> = (1..=111).collect();
         let with = |more: &[u16]| typing.iter().chain(more).copied().collect::<Vec<_>>();
         for (keys, want) in [
-            (vec![28], Kind::Keys),
-            (vec![0x100, 0x101], Kind::Keys),
-            (typing.clone(), Kind::Keyboard),
-            (with(&[0x120, 0x121]), Kind::Keyboard),
-            (with(&[0x130, 0x131]), Kind::Pad),
-            (vec![0x13f], Kind::Pad),
-            (vec![0x120, 0x220, 0x100], Kind::Pad),
-            (vec![0x2ff], Kind::Pad),
-            (vec![0x110, 0x111], Kind::Pointer),
-            (vec![0x110, 0x111, 0x120], Kind::Pointer),
-            (vec![0x130, 0x14b], Kind::Pointer),
-            (vec![1, 28, 0x130], Kind::Pad),
+            (vec![28], DeviceKind::Keys),
+            (vec![0x100, 0x101], DeviceKind::Keys),
+            (typing.clone(), DeviceKind::Keyboard),
+            (with(&[0x120, 0x121]), DeviceKind::Keyboard),
+            (with(&[0x130, 0x131]), DeviceKind::Pad),
+            (vec![0x13f], DeviceKind::Pad),
+            (vec![0x120, 0x220, 0x100], DeviceKind::Pad),
+            (vec![0x2ff], DeviceKind::Pad),
+            (vec![0x110, 0x111], DeviceKind::Pointer),
+            (vec![0x110, 0x111, 0x120], DeviceKind::Pointer),
+            (vec![0x130, 0x14b], DeviceKind::Pointer),
+            (vec![1, 28, 0x130], DeviceKind::Pad),
         ] {
             assert_eq!(of(&device(3, (1, 1), "", &keys)), want, "{keys:x?}");
         }
@@ -135,12 +135,12 @@ mod tests {
     fn a_lighting_controller_is_no_pad() {
         let buttons: Vec<u16> = (0x120..0x126).collect();
         for ids in [(0x26ce, 0x01a2), (0x048d, 0x8297)] {
-            assert_eq!(of(&device(3, ids, "", &buttons)), Kind::Keys);
+            assert_eq!(of(&device(3, ids, "", &buttons)), DeviceKind::Keys);
         }
         let named = |name: &str| Identity { name: name.to_owned(), ..device(3, (1, 2), "", &buttons) };
         for name in ["Acme LED Controller", "MYSTIC LIGHT ", "Acme Lighting Node"] {
-            assert_eq!(of(&named(name)), Kind::Keys, "{name}");
+            assert_eq!(of(&named(name)), DeviceKind::Keys, "{name}");
         }
-        assert_eq!(of(&named("Arcade Stick with LEDs")), Kind::Pad);
+        assert_eq!(of(&named("Arcade Stick with LEDs")), DeviceKind::Pad);
     }
 }

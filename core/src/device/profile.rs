@@ -33,7 +33,7 @@ pub fn recognise(device: &Identity) -> Option<Profile> {
         return Some(profile);
     }
     let generic = if kind::is_gamepad(device) { GENERIC_GAMEPAD } else { GENERIC_JOYSTICK };
-    (kind::of(device) == kind::Kind::Pad && kind::is_stick_or_pad(device)).then_some(generic)
+    (kind::of(device) == kind::DeviceKind::Pad && kind::is_stick_or_pad(device)).then_some(generic)
 }
 
 /// The profile of a device whose very model is in the catalogue.

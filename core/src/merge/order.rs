@@ -18,7 +18,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::event::{DeviceId, Event, Flags, Kind};
+use crate::event::{DeviceId, Event, EventKind, Flags};
 use crate::time::{KernelTime, Micros};
 
 /// Events that can wait here: for the window to pass or for room in the ring. 1.5 MiB, all of it resident.
@@ -148,7 +148,8 @@ impl Order {
         self.commands += 1;
         self.timers += usize::from(is_timer);
         let moved_us = 0;
-        let kind = if is_timer { Kind::Timer { id, moved_us } } else { Kind::Command { id, moved_us } };
+        let kind =
+            if is_timer { EventKind::Timer { id, moved_us } } else { EventKind::Command { id, moved_us } };
         let event = Event { at, device: DeviceId::NONE, more: false, kind };
         let (turn, place) = match self.open {
             Some(group) if at <= group => (group, BEHIND_GROUP),
@@ -163,7 +164,7 @@ impl Order {
     /// reader's own clock.
     pub fn push(&mut self, event: Event, stamped: bool) {
         debug_assert!(self.room() > 0, "there is room for what is read");
-        if event.kind == Kind::Attached {
+        if event.kind == EventKind::Attached {
             self.stamped += usize::from(stamped);
         }
         let [latest, before, long_before] = &mut self.latest;
@@ -185,7 +186,7 @@ impl Order {
             let Waiting { mut event, arrival, .. } = *head;
             let stamped = arrival & 1 == 1;
             let is_command = arrival & (EVENT | BEHIND_GROUP) != EVENT;
-            let is_timer = matches!(event.kind, Kind::Timer { .. });
+            let is_timer = matches!(event.kind, EventKind::Timer { .. });
             let left = self.last.max(self.last_command);
             // Held only for what another device might still show, or the rest of a report that the kernel cut: the parts
             // become readable one after the other, and between two a reader of higher priority can read the first.
@@ -208,7 +209,7 @@ impl Order {
             }
             let passed = event.at < left;
             let reopened = event.at == self.last && self.open != Some(event.at);
-            if let Kind::Press { flags, .. } = &mut event.kind
+            if let EventKind::Press { flags, .. } = &mut event.kind
                 && (passed || reopened)
             {
                 *flags = flags.with(Flags::LATE);
@@ -224,7 +225,7 @@ impl Order {
             self.open = event.more.then_some(group);
             self.open_events = if event.more { self.open_events + 1 } else { 0 };
             self.last = self.last.max(event.at);
-            if stamped && matches!(event.kind, Kind::Detached(_)) {
+            if stamped && matches!(event.kind, EventKind::Detached(_)) {
                 self.stamped -= 1;
             }
         }
@@ -249,8 +250,8 @@ fn moved(event: Event, left: KernelTime) -> Event {
     let at = event.at.max(left);
     let moved = u32::try_from(at.since(event.at).as_us()).unwrap_or(u32::MAX);
     let kind = match event.kind {
-        Kind::Timer { id, .. } => Kind::Timer { id, moved_us: moved },
-        Kind::Command { id, .. } => Kind::Command { id, moved_us: moved },
+        EventKind::Timer { id, .. } => EventKind::Timer { id, moved_us: moved },
+        EventKind::Command { id, .. } => EventKind::Command { id, moved_us: moved },
         kind => kind,
     };
     Event { at, kind, ..event }
@@ -258,7 +259,8 @@ fn moved(event: Event, left: KernelTime) -> Event {
 
 /// An empty heap whose memory is there: a page fault in the middle of a flood would cost more than a press.
 fn touched_heap() -> BinaryHeap<Reverse<Waiting>> {
-    let none = Event { at: KernelTime::ZERO, device: DeviceId::new(0), more: false, kind: Kind::Attached };
+    let none =
+        Event { at: KernelTime::ZERO, device: DeviceId::new(0), more: false, kind: EventKind::Attached };
     let mut memory = vec![Reverse(Waiting { turn: none.at, event: none, arrival: 1 }); WAITING_MAX];
     memory.clear();
     memory.into()
@@ -272,7 +274,7 @@ mod tests {
 
     const W: u64 = 100;
 
-    fn event(device: u32, at: u64, kind: Kind) -> Event {
+    fn event(device: u32, at: u64, kind: EventKind) -> Event {
         Event { at: KernelTime::from_us(at), device: DeviceId::new(device), more: false, kind }
     }
 
@@ -280,13 +282,13 @@ mod tests {
         event(
             device,
             at,
-            Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 },
+            EventKind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 },
         )
     }
 
     fn with_devices(stamped: u32) -> Order {
         let mut order = Order::new(Micros::from_us(W));
-        (0..stamped).for_each(|device| order.push(event(device, 0, Kind::Attached), true));
+        (0..stamped).for_each(|device| order.push(event(device, 0, EventKind::Attached), true));
         order.release(KernelTime::from_us(W), |_| true);
         order
     }
@@ -294,7 +296,7 @@ mod tests {
     fn release(order: &mut Order, drained: u64) -> Vec<(u32, u64, bool)> {
         let mut out = Vec::new();
         order.release(KernelTime::from_us(drained), |event| {
-            if let Kind::Press { flags, .. } = event.kind {
+            if let EventKind::Press { flags, .. } = event.kind {
                 out.push((event.device.get(), event.at.as_us(), flags.has(Flags::LATE)));
             }
             true
@@ -314,7 +316,7 @@ mod tests {
         two.push(press(1, 999), true);
         assert_eq!(release(&mut two, 1000 + W), [(1, 999, false), (0, 1000, false)]);
 
-        two.push(event(1, 2000, Kind::Detached(Gone::Unplugged)), true);
+        two.push(event(1, 2000, EventKind::Detached(Gone::Unplugged)), true);
         release(&mut two, 2000 + W);
         two.push(press(0, 3000), true);
         assert_eq!(release(&mut two, 3000), [(0, 3000, false)], "one device is left");

@@ -12,7 +12,7 @@ mod slot;
 
 use std::io::Cursor;
 
-use crate::event::{DeviceId, Event, Gone, Kind};
+use crate::event::{DeviceId, Event, EventKind, Gone};
 use crate::merge::order::Released;
 use crate::merge::source::{Attachment, Request, Sink, Sources};
 use crate::press::stamp::{Stamps, is_short};
@@ -177,9 +177,9 @@ impl<F> Pass<F> {
         let stamped = attachment.stamps != Stamps::Receipt;
         let (device, since, drained) = (attachment.device, attachment.since, attachment.drained);
         let event = |kind| Event { at: since, device, more: false, kind };
-        self.heap.push(event(Kind::Attached), stamped);
+        self.heap.push(event(EventKind::Attached), stamped);
         for buzzer in attachment.held_buzzers() {
-            self.heap.push(event(Kind::Held { buzzer }), stamped);
+            self.heap.push(event(EventKind::Held { buzzer }), stamped);
         }
         self.heap.sources += 1;
         let Attachment { fd, stamps, keys, debounce_us, held, read_ahead, .. } = attachment;
@@ -206,7 +206,7 @@ impl<F> Pass<F> {
         let device = source.stream.device();
         sources.close(source.fd);
         self.heap.sources -= 1;
-        self.heap.push(Event { at, device, more: false, kind: Kind::Detached(gone) }, stamped);
+        self.heap.push(Event { at, device, more: false, kind: EventKind::Detached(gone) }, stamped);
     }
 
     /// Reads the sources. Whether there is more to read, and up to when all are known.
@@ -258,13 +258,13 @@ impl<F> Pass<F> {
             && let Some((device, since)) = self.heap_full.take()
         {
             let full_us = u32::try_from(self.now.since(since).as_us()).unwrap_or(u32::MAX);
-            self.say(device, Kind::HeapFull { full_us });
+            self.say(device, EventKind::HeapFull { full_us });
         }
         (busy, drained_at)
     }
 
     /// A word of the pass itself.
-    fn say(&mut self, device: DeviceId, kind: Kind) {
+    fn say(&mut self, device: DeviceId, kind: EventKind) {
         self.heap.push(Event { at: self.now, device, more: false, kind }, false);
     }
 
@@ -295,7 +295,7 @@ impl<F> Pass<F> {
                     && let Some((device, waiting_max)) = self.ring_full.take()
                 {
                     let waiting_max = u32::try_from(waiting_max).unwrap_or(u32::MAX);
-                    self.say(device, Kind::RingFull { waiting_max });
+                    self.say(device, EventKind::RingFull { waiting_max });
                     return (true, Some(self.now));
                 }
                 (true, due)

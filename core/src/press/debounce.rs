@@ -34,7 +34,7 @@ impl Moment {
 
 /// What an edge means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum EdgeVerdict {
     /// A press that counts. `proved`: the button was seen pressed and released before.
     Press {
         /// Its buzzer.
@@ -91,7 +91,7 @@ impl Contacts {
     }
 
     /// Judges an edge; `None` if the key is no buzzer. `when`: unknown, if it was found by asking.
-    pub fn edge(&mut self, edge: Edge, when: Option<Moment>) -> Option<Verdict> {
+    pub fn edge(&mut self, edge: Edge, when: Option<Moment>) -> Option<EdgeVerdict> {
         let contact = self.contacts.get_mut(usize::from(self.places[edge.key.index()]))?;
         let buzzer = contact.buzzer;
         if edge.after_gap {
@@ -103,10 +103,12 @@ impl Contacts {
             _ => false,
         };
         let (state, verdict) = match (contact.state, edge.down) {
-            (_, true) if is_bounce => (State::Bouncing, Verdict::Ignored(buzzer)),
-            (_, true) => (State::Closed { counted: true }, Verdict::Press { buzzer, proved: contact.proved }),
-            (State::Bouncing, false) => (State::Open(when), Verdict::Ignored(buzzer)),
-            (_, false) => (State::Open(when), Verdict::Release(buzzer)),
+            (_, true) if is_bounce => (State::Bouncing, EdgeVerdict::Ignored(buzzer)),
+            (_, true) => {
+                (State::Closed { counted: true }, EdgeVerdict::Press { buzzer, proved: contact.proved })
+            }
+            (State::Bouncing, false) => (State::Open(when), EdgeVerdict::Ignored(buzzer)),
+            (_, false) => (State::Open(when), EdgeVerdict::Release(buzzer)),
         };
         contact.proved |= matches!(contact.state, State::Closed { counted: true }) && !edge.down;
         contact.state = state;
@@ -122,8 +124,8 @@ mod tests {
     const KEY: KeyCode = KeyCode::new(704).unwrap();
     const ONE: Buzzer = Buzzer(1);
 
-    const fn press(proved: bool) -> Verdict {
-        Verdict::Press { buzzer: ONE, proved }
+    const fn press(proved: bool) -> EdgeVerdict {
+        EdgeVerdict::Press { buzzer: ONE, proved }
     }
 
     const fn moment(own: u64, at: u64) -> Moment {
@@ -136,11 +138,11 @@ mod tests {
         let mut contacts = Contacts::new(&keys, &KeyBits::NONE, Micros::from_us(15_000));
         for (us, down, want, why) in [
             (1_000_000, true, press(false), "never seen before"),
-            (1_001_000, false, Verdict::Release(ONE), "opens while bouncing"),
-            (1_001_500, true, Verdict::Ignored(ONE), "open for 0.5 ms"),
-            (1_100_000, false, Verdict::Ignored(ONE), "ends what did not count"),
-            (1_114_999, true, Verdict::Ignored(ONE), "open for 14.999 ms"),
-            (1_120_000, false, Verdict::Ignored(ONE), "again"),
+            (1_001_000, false, EdgeVerdict::Release(ONE), "opens while bouncing"),
+            (1_001_500, true, EdgeVerdict::Ignored(ONE), "open for 0.5 ms"),
+            (1_100_000, false, EdgeVerdict::Ignored(ONE), "ends what did not count"),
+            (1_114_999, true, EdgeVerdict::Ignored(ONE), "open for 14.999 ms"),
+            (1_120_000, false, EdgeVerdict::Ignored(ONE), "again"),
             (1_135_000, true, press(true), "open for exactly 15 ms"),
         ] {
             let edge = Edge { key: KEY, down, after_gap: false };

@@ -2,8 +2,8 @@
 //! of those reads. Out: [`Event`]s with the time that counts, in stream order. Guarantee: how the bytes are cut into
 //! reads makes no difference; garbage ends the stream and nothing before it is lost.
 
-use crate::event::{DeviceId, Event, Flags, Garbage, Kind};
-use crate::press::debounce::{Contacts, Moment, Verdict};
+use crate::event::{DeviceId, Event, EventKind, Flags, Garbage};
+use crate::press::debounce::{Contacts, EdgeVerdict, Moment};
 use crate::press::decode::{Decoder, Edge, Fed, RECORD_BYTES, Record};
 use crate::press::keys::{KeyBits, KeyMap};
 use crate::press::stamp::{Judge, Judged, ReadClock, Stamps};
@@ -151,7 +151,7 @@ impl Stream {
         let since = self.judge.known_up_to();
         let judged = self.judge.recover(read);
         let (device, contacts) = (self.device, &mut self.contacts);
-        out(Event { at: judged.at, device, more: false, kind: Kind::Gap { since } });
+        out(Event { at: judged.at, device, more: false, kind: EventKind::Gap { since } });
         self.decoder.resync(actual, |edge| {
             if let Some(event) = event(device, contacts, (edge, None), judged, false) {
                 out(event);
@@ -175,7 +175,7 @@ impl Stream {
                 let judged = self.judge.judge(own, clock);
                 let when = Moment { own, at: judged.at, is_false: judged.is_false };
                 if let Some(late) = judged.stall_us {
-                    let kind = Kind::ReaderStall { late_us: saturate(late) };
+                    let kind = EventKind::ReaderStall { late_us: saturate(late) };
                     out(Event { at: judged.at, device: self.device, more: false, kind });
                 }
                 let presses = self.decoder.edges().iter().filter(|edge| edge.down).count();
@@ -193,9 +193,9 @@ impl Stream {
                         continue;
                     };
                     // Said once a report; bounce, of which there may be any amount, is not worth a word of its own.
-                    if stale && !matches!(event.kind, Kind::Ignored { .. }) {
+                    if stale && !matches!(event.kind, EventKind::Ignored { .. }) {
                         stale = false;
-                        out(Event { kind: Kind::StaleStamp { stamp: own }, ..event });
+                        out(Event { kind: EventKind::StaleStamp { stamp: own }, ..event });
                     }
                     out(Event { more: cut, ..event });
                 }
@@ -217,14 +217,14 @@ fn event(
     multiple: bool,
 ) -> Option<Event> {
     let kind = match contacts.edge(edge, when)? {
-        Verdict::Press { buzzer, proved } => {
+        EdgeVerdict::Press { buzzer, proved } => {
             let suspect = if multiple && !proved { Flags::SUSPECT } else { Flags::NONE };
             let flags = judged.flags.with(suspect);
             let (back_us, early_us) = (saturate(judged.back_us), saturate(judged.early_us));
-            Kind::Press { buzzer, rank: judged.rank, flags, back_us, early_us }
+            EventKind::Press { buzzer, rank: judged.rank, flags, back_us, early_us }
         }
-        Verdict::Release(buzzer) => Kind::Release { buzzer },
-        Verdict::Ignored(buzzer) => Kind::Ignored { buzzer, down: edge.down },
+        EdgeVerdict::Release(buzzer) => EventKind::Release { buzzer },
+        EdgeVerdict::Ignored(buzzer) => EventKind::Ignored { buzzer, down: edge.down },
     };
     Some(Event { at: judged.at, device, more: false, kind })
 }
@@ -297,7 +297,7 @@ mod tests {
         let bytes: Vec<u8> = keys.chain([Record::report(at)]).flat_map(Record::to_bytes).collect();
         let mut presses = Vec::new();
         let out = &mut |event: Event| {
-            if let Kind::Press { buzzer, flags, .. } = event.kind {
+            if let EventKind::Press { buzzer, flags, .. } = event.kind {
                 presses.push((buzzer.0, flags));
             }
         };
@@ -336,11 +336,11 @@ mod tests {
                 .unwrap();
             std::mem::take(&mut kinds)
         };
-        let stale = Kind::StaleStamp { stamp: KernelTime::from_us(7) };
+        let stale = EventKind::StaleStamp { stamp: KernelTime::from_us(7) };
         let told = feed(&frame(&[0, 1], true));
         assert_eq!((told.len(), told[0]), (3, stale), "{told:?}");
-        assert!(told[1..].iter().all(|kind| matches!(kind, Kind::Press { .. })), "{told:?}");
-        assert_eq!(feed(&frame(&[0], false)), [stale, Kind::Release { buzzer: Buzzer(1) }]);
+        assert!(told[1..].iter().all(|kind| matches!(kind, EventKind::Press { .. })), "{told:?}");
+        assert_eq!(feed(&frame(&[0], false)), [stale, EventKind::Release { buzzer: Buzzer(1) }]);
         assert_eq!(feed(&frame(&[], false)), [], "nothing was said");
     }
 
@@ -373,12 +373,12 @@ mod tests {
         let (mut stream, mut counts) = (Stream::new(&options), [0; 3]);
         stream.set_drained(KernelTime::from_us(900_000));
         let out = &mut |event: Event| match event.kind {
-            Kind::Press { flags, .. } => {
+            EventKind::Press { flags, .. } => {
                 assert!(flags.has(Flags::STALE_STAMP));
                 counts[0] += 1;
             }
-            Kind::Release { .. } => counts[1] += 1,
-            Kind::Ignored { .. } => counts[2] += 1,
+            EventKind::Release { .. } => counts[1] += 1,
+            EventKind::Ignored { .. } => counts[2] += 1,
             _ => {}
         };
         stream.feed(&bytes, &clock(2_000_000), out).unwrap();
@@ -387,7 +387,7 @@ mod tests {
         let (mut stream, mut presses) = (Stream::new(&options), Vec::new());
         for (us, read, down) in [(10_000, 10_050, true), (80_000, 80_050, false), (85_000, 700_000, true)] {
             let out = &mut |event: Event| {
-                if let Kind::Press { flags, .. } = event.kind {
+                if let EventKind::Press { flags, .. } = event.kind {
                     presses.push((event.at.as_us(), flags));
                 }
             };
@@ -405,8 +405,9 @@ mod tests {
         let mut events = Vec::new();
         let late = Clock { pass: 90_000, read: 90_010, late: 70_000 };
         stream().feed(&bytes, &late, &mut |event| events.push((event.at, event.kind))).unwrap();
-        let press = Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 };
-        assert_eq!(events, [(at, Kind::ReaderStall { late_us: 70_000 }), (at, press)]);
+        let press =
+            EventKind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 };
+        assert_eq!(events, [(at, EventKind::ReaderStall { late_us: 70_000 }), (at, press)]);
     }
 
     #[test]
@@ -452,9 +453,14 @@ mod tests {
             assert_eq!(event.at, read);
             events.push(event.kind);
         });
-        let press =
-            Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::RECOVERED, back_us: 12, early_us: 0 };
-        assert_eq!(events, [Kind::Gap { since: KernelTime::ZERO }, press]);
+        let press = EventKind::Press {
+            buzzer: Buzzer(1),
+            rank: 0,
+            flags: Flags::RECOVERED,
+            back_us: 12,
+            early_us: 0,
+        };
+        assert_eq!(events, [EventKind::Gap { since: KernelTime::ZERO }, press]);
         assert!(!stream.needs_resync());
     }
 }

@@ -12,7 +12,7 @@ pub(super) struct Device {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use buzzer_core::device::assign::Verdict;
+    use buzzer_core::device::assign::Assignment;
     use buzzer_core::device::claim::SlotId;
     use buzzer_core::device::delay::{Configured, Delay};
     use buzzer_core::device::endpoint::Endpoint;
@@ -40,7 +40,7 @@ pub(super) mod tests {
             delay: Delay::of(&identity, Configured::default()),
             identity,
             profile: None,
-            verdict: Verdict::Slot(SlotId::new(0)),
+            verdict: Assignment::Slot(SlotId::new(0)),
             label: None,
             buzzers: Vec::new(),
             left_out: Vec::new(),

@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use buzzer_core::device::assign::Verdict;
+use buzzer_core::device::assign::Assignment;
 use buzzer_core::device::assign::remarks::Remark;
 use buzzer_core::device::delay::fairness::Fairness;
 use buzzer_core::device::identity::Identity;
@@ -75,7 +75,7 @@ impl Devices {
             seen.context("the devices cannot be listed: check that sysfs is mounted and readable")?;
         let specs = hardware::pools(config);
         let pool_of = |row: &Row| {
-            let Verdict::Slot(slot) = row.verdict else { return None };
+            let Assignment::Slot(slot) = row.verdict else { return None };
             let spec = specs.iter().find(|spec| spec.slots.iter().flatten().any(|own| *own == slot));
             spec.map(|spec| spec.id.to_string()).or_else(|| row.label.clone())
         };
@@ -171,7 +171,7 @@ fn write_text(out: &mut String, row: &Row, pool: Option<&str>, lines: &mut Lines
         (None, Some(trouble)) => writeln!(out, "    ! {}", Plain(trouble))?,
         (None, None) => {}
     }
-    if matches!(row.verdict, Verdict::Unclaimed) {
+    if matches!(row.verdict, Assignment::Unclaimed) {
         out.push_str(&lines.using(row));
     }
     writeln!(out)
@@ -233,7 +233,7 @@ fn write_json(out: &mut String, row: &Row, pool: Option<&str>) -> fmt::Result {
         "scan_us": row.delay.scan_us.map(Micros::as_us),
         "poll_us": row.delay.poll_us.map(Micros::as_us),
         "wireless": row.delay.wireless,
-        "ambiguous": matches!(row.verdict, Verdict::Ambiguous(_)),
+        "ambiguous": matches!(row.verdict, Assignment::Ambiguous(_)),
         "trouble": row.trouble,
         "advice": row.remark.iter().flat_map(|remark| &remark.advice).map(|advice| &advice.line).collect::<Vec<_>>(),
     });

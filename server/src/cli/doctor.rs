@@ -3,7 +3,7 @@
 
 use buzzer_server::config::Config;
 use buzzer_server::doctor::page::{self, Page};
-use buzzer_server::doctor::{self, Verdict};
+use buzzer_server::doctor::{self, CheckLevel};
 use buzzer_server::io::machine::facts;
 use buzzer_server::io::machine::facts::Places;
 use clap::Args;
@@ -28,6 +28,6 @@ impl Doctor {
             let colour = stdout::may_colour();
             stdout::print_own(&Page { findings: &findings, colour }.to_string())?;
         }
-        if doctor::worst(&findings) == Verdict::Fail { Err(Failure::Told) } else { Ok(()) }
+        if doctor::worst(&findings) == CheckLevel::Fail { Err(Failure::Told) } else { Ok(()) }
     }
 }

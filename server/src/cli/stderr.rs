@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use buzzer_core::io::sys;
 use buzzer_core::quote::Quoted;
-use buzzer_server::diagnostics::{Diagnostics, Form, Place};
+use buzzer_server::diagnostics::{CallSite, Diagnostics, Form};
 use log::{LevelFilter, Log, Metadata, Record};
 use parking_lot::{Condvar, Mutex};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -178,7 +178,7 @@ impl Log for Stderr {
             return;
         }
         let file = record.file_static().unwrap_or_default();
-        let place = Place { file, line: record.line().unwrap_or(0), target: record.target().to_owned() };
+        let place = CallSite { file, line: record.line().unwrap_or(0), target: record.target().to_owned() };
         self.shared.lock().diagnostics.say(sys::now(), record.level(), place, *record.args());
         self.changed.notify_all();
     }

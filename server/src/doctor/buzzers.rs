@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 
 use super::Finding;
-use super::facts::{Device, Facts, Missing, Pool, Processes, Read, Sight};
+use super::facts::{DeviceFacts, Facts, Missing, Pool, Processes, Read, Sight};
 use crate::counted::counted;
 
 /// Tells udev, and through it the desktop, that these devices are ours. One line for each model; the file's name sorts after
 /// 70-uaccess, which would hand joysticks to the seat's user, and before 73-seat-late, which would apply it.
-fn rules(devices: &[Device]) -> String {
+fn rules(devices: &[DeviceFacts]) -> String {
     let models: BTreeSet<(u16, u16)> = devices.iter().map(|device| device.ids).collect();
     let line = |(vendor, product): &(u16, u16)| {
         format!(
@@ -38,7 +38,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-fn presence(devices: &Read<Vec<Device>>, pools: &[Pool]) -> Vec<Finding> {
+fn presence(devices: &Read<Vec<DeviceFacts>>, pools: &[Pool]) -> Vec<Finding> {
     const CHECK: &str = "buzzers";
     let virtual_pools = pools.iter().filter(|pool| pool.is_virtual).count();
     let devices = match devices {
@@ -79,7 +79,7 @@ fn presence(devices: &Read<Vec<Device>>, pools: &[Pool]) -> Vec<Finding> {
 }
 
 /// `event7 (stage), event8 (desk)`.
-pub(super) fn list<'a>(devices: impl IntoIterator<Item = &'a Device>) -> String {
+pub(super) fn list<'a>(devices: impl IntoIterator<Item = &'a DeviceFacts>) -> String {
     let names: Vec<_> =
         devices.into_iter().map(|device| format!("{} ({})", device.node, device.pool)).collect();
     names.join(", ")
@@ -99,7 +99,7 @@ fn command(text: &str) -> Option<&str> {
     text.split('`').nth(1)
 }
 
-fn permissions(devices: &[Device]) -> Finding {
+fn permissions(devices: &[DeviceFacts]) -> Finding {
     const CHECK: &str = "permissions";
     let shut: Vec<_> = devices.iter().filter(|device| device.trouble.is_some()).collect();
     let Some(trouble) = shut.first().and_then(|device| device.trouble.as_deref()) else {
@@ -112,7 +112,7 @@ fn permissions(devices: &[Device]) -> Finding {
 
 /// A suspended device sleeps until the first press wakes it: usbhid lets it, though it is open, if it can wake the
 /// host (`drivers/hid/usbhid/hid-core.c`, `usbhid_open` and `needs_remote_wakeup`).
-fn autosuspend(devices: &[Device]) -> Option<Finding> {
+fn autosuspend(devices: &[DeviceFacts]) -> Option<Finding> {
     const CHECK: &str = "USB autosuspend";
     const WHY: &str = "A device that the kernel put to sleep reports its first press late, or loses it.";
     let usb: Vec<_> =
@@ -137,7 +137,7 @@ fn autosuspend(devices: &[Device]) -> Option<Finding> {
     })
 }
 
-fn other_programs(devices: &[Device], processes: &Read<Processes>) -> Finding {
+fn other_programs(devices: &[DeviceFacts], processes: &Read<Processes>) -> Finding {
     const CHECK: &str = "other programs";
     // evdev.c, __evdev_queue_syn_dropped: whoever sets the clock of a device spoils the next stamp for everybody.
     const WHY: &str = "Another program that opens a buzzer can give its next press a wrong time, and may type what \
@@ -175,7 +175,7 @@ fn other_programs(devices: &[Device], processes: &Read<Processes>) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict::{self, Fail, Ok as Fine, Unknown, Warn};
+    use super::super::CheckLevel::{self, Fail, Ok as Fine, Unknown, Warn};
     use super::super::facts::tests::{fit, hub, missing};
     use super::*;
 
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn the_cure_is_the_command_in_the_trouble() {
         let trouble = "x belongs to root:input: add the user: `sudo usermod -aG input $USER`, or `other`";
-        let shut = Device { trouble: Some(trouble.to_owned()), ..hub("event8") };
+        let shut = DeviceFacts { trouble: Some(trouble.to_owned()), ..hub("event8") };
         let finding = permissions(&[hub("event7"), shut]);
         assert_eq!((finding.verdict, finding.why.as_str()), (Fail, trouble));
         assert_eq!(finding.cure.as_deref(), Some("sudo usermod -aG input $USER"));
@@ -231,7 +231,7 @@ mod tests {
         }
         let cure = autosuspend(&[with(Ok(true))]).unwrap().cure.unwrap();
         assert_eq!(cure, "echo on | sudo tee /sys/bus/usb/devices/1-1.2/power/control");
-        assert_eq!(autosuspend(&[Device { usb: None, ..hub("event7") }]), None);
+        assert_eq!(autosuspend(&[DeviceFacts { usb: None, ..hub("event7") }]), None);
     }
 
     #[test]
@@ -248,7 +248,7 @@ mod tests {
             (Sight::All, vec![], desktop(), missing(), Unknown),
         ] {
             let processes = Ok(Processes { sight, holders, desktop, irq_threads: vec![] });
-            let device = Device { is_ignored, ..hub("event7") };
+            let device = DeviceFacts { is_ignored, ..hub("event7") };
             assert_eq!(other_programs(&[device], &processes).verdict, want, "{processes:?}");
         }
         assert_eq!(other_programs(&[hub("event7")], &missing()).verdict, Unknown);
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_rules_are_for_what_is_there() {
-        let other = Device { ids: (0x0079, 0x0006), ..hub("event9") };
+        let other = DeviceFacts { ids: (0x0079, 0x0006), ..hub("event9") };
         let command = rules(&[hub("event7"), other, hub("event8")]);
         assert_eq!(
             (command.matches("GROUP=").count(), command.matches("deploy").count()),
@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn without_devices_their_checks_are_left_out() {
         let facts = Facts { devices: Ok(vec![]), pools: vec![], ..fit() };
-        let verdicts: Vec<Verdict> = check(&facts).iter().map(|finding| finding.verdict).collect();
+        let verdicts: Vec<CheckLevel> = check(&facts).iter().map(|finding| finding.verdict).collect();
         assert_eq!(verdicts, [Fail]);
     }
 }

@@ -4,9 +4,9 @@
 
 use buzzer_core::time::Micros;
 
-use super::facts::{Buttons, Daemon, Facts, Health, Missing, Pool};
+use super::facts::{ButtonFacts, DaemonFacts, Facts, HealthFacts, Missing, Pool};
 use super::fairness::ms;
-use super::{Finding, Verdict};
+use super::{CheckLevel, Finding};
 use crate::game::settle;
 use crate::game::settle::FIT_US_MAX;
 
@@ -18,7 +18,7 @@ const VIRTUAL_US: Micros = Micros::from_ms(20);
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let mut findings = running(&facts.daemon, facts);
-    if let Daemon::Running(_, health) = &facts.daemon {
+    if let DaemonFacts::Running(_, health) = &facts.daemon {
         findings.extend(pools(health, facts));
         findings.extend(buttons(&health.buttons));
     }
@@ -27,7 +27,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Pools that wait though nothing that can be seen from here is missing.
-fn pools(health: &Health, facts: &Facts) -> Vec<Finding> {
+fn pools(health: &HealthFacts, facts: &Facts) -> Vec<Finding> {
     let waits = |pool: &&Pool| health.pools.iter().any(|own| own.id == pool.id && own.is_waiting);
     let (programs, hardware): (Vec<&Pool>, Vec<&Pool>) =
         facts.pools.iter().filter(waits).partition(|pool| pool.is_virtual);
@@ -50,7 +50,7 @@ fn pools(health: &Health, facts: &Facts) -> Vec<Finding> {
 }
 
 /// Buttons that spoil a match, or that nobody knows to work.
-fn buttons(buttons: &Buttons) -> Vec<Finding> {
+fn buttons(buttons: &ButtonFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !buttons.stuck.is_empty() {
         let why = "A button that stays down gives no press; it was down for longer than anybody holds one.";
@@ -64,7 +64,7 @@ fn buttons(buttons: &Buttons) -> Vec<Finding> {
     if buttons.unheard > 0 {
         let found = format!("{} of {} since their devices were connected", buttons.unheard, buttons.all);
         let why = "Nobody knows that a button works which nobody has pressed.";
-        let finding = Finding::new("not heard yet", Verdict::Unknown, found, why);
+        let finding = Finding::new("not heard yet", CheckLevel::Unknown, found, why);
         findings.push(finding.cure("Press each buzzer once"));
     }
     findings
@@ -79,30 +79,30 @@ fn what_it_says(facts: &Facts) -> &'static str {
     }
 }
 
-fn running(daemon: &Daemon, facts: &Facts) -> Vec<Finding> {
+fn running(daemon: &DaemonFacts, facts: &Facts) -> Vec<Finding> {
     const CHECK: &str = "daemon";
     const WHY: &str =
         "A running daemon counts late presses, wrong stamps and lost events; without it they are not known.";
     match daemon {
-        Daemon::Absent(address) => {
+        DaemonFacts::Absent(address) => {
             let found = format!("not running: nobody listens on {address}");
-            let finding = Finding::new(CHECK, Verdict::Unknown, found, WHY);
+            let finding = Finding::new(CHECK, CheckLevel::Unknown, found, WHY);
             let start =
                 if facts.installed.has_unit { "sudo systemctl start buzzerd" } else { "buzzerd serve" };
             vec![finding.cure(start)]
         }
-        Daemon::AnyPort => {
+        DaemonFacts::AnyPort => {
             let found = "not asked: server.listen has port 0, which is another one at every start";
-            let finding = Finding::new(CHECK, Verdict::Unknown, found, WHY);
+            let finding = Finding::new(CHECK, CheckLevel::Unknown, found, WHY);
             vec![finding.cure("[server] listen = [\"127.0.0.1:7400\"]")]
         }
-        Daemon::Odd(address, what) => {
+        DaemonFacts::Odd(address, what) => {
             let found = format!("http://{address}/healthz: {what}");
             let why = "Something listens there that does not answer as buzzerd does: it hangs, or it is another program.";
             let cure = format!("sudo ss -ltnp 'sport = :{}'    (tells which)", address.port());
             vec![Finding::fail(CHECK, found, why).cure(cure)]
         }
-        Daemon::Running(address, health) => {
+        DaemonFacts::Running(address, health) => {
             let mut findings = vec![status(&address.to_string(), health, facts)];
             findings.extend(counters(health));
             findings
@@ -110,7 +110,7 @@ fn running(daemon: &Daemon, facts: &Facts) -> Vec<Finding> {
     }
 }
 
-fn status(address: &str, health: &Health, facts: &Facts) -> Finding {
+fn status(address: &str, health: &HealthFacts, facts: &Facts) -> Finding {
     const CHECK: &str = "daemon";
     let found = format!("running on {address}, {}", health.status);
     if health.status != "ok" {
@@ -134,7 +134,7 @@ fn status(address: &str, health: &Health, facts: &Facts) -> Finding {
 }
 
 /// In what the daemon's configuration is another one.
-fn difference(health: &Health, facts: &Facts) -> Option<String> {
+fn difference(health: &HealthFacts, facts: &Facts) -> Option<String> {
     if let Some(own) = health.settle_us.map(Micros::from_us).filter(|own| *own != facts.settle_us) {
         return Some(format!("its settle window is {}, not {}", ms(own), ms(facts.settle_us)));
     }
@@ -146,7 +146,7 @@ fn difference(health: &Health, facts: &Facts) -> Option<String> {
 }
 
 /// One line if nothing happened, else one for each thing that did.
-fn counters(health: &Health) -> Vec<Finding> {
+fn counters(health: &HealthFacts) -> Vec<Finding> {
     let counters = [
         (
             "late presses",
@@ -204,7 +204,7 @@ fn counters(health: &Health) -> Vec<Finding> {
 
 /// Where a recommendation comes from.
 fn fit(facts: &Facts) -> Result<(Micros, String), Missing> {
-    if let Daemon::Running(_, health) = &facts.daemon
+    if let DaemonFacts::Running(_, health) = &facts.daemon
         && let Some(late) = health.late_us_max.map(Micros::from_us)
         && let Some(fit) = health.settle_us_advised.map(Micros::from_us).or_else(|| settle::fit(late))
     {
@@ -223,7 +223,7 @@ fn settle_window(facts: &Facts) -> Finding {
     const CHECK: &str = "settle window";
     const WHY: &str = "A press waits this long, because another device may still show an earlier one.";
     let health = match &facts.daemon {
-        Daemon::Running(_, health) => Some(health.as_ref()),
+        DaemonFacts::Running(_, health) => Some(health.as_ref()),
         _ => None,
     };
     let has = health.and_then(|health| health.settle_us).map_or(facts.settle_us, Micros::from_us);
@@ -258,51 +258,54 @@ fn settle_window(facts: &Facts) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict::{Fail, Ok as Fine, Unknown, Warn};
+    use super::super::CheckLevel::{Fail, Ok as Fine, Unknown, Warn};
     use super::super::facts::tests::{fit as fit_box, hub, missing};
     use super::super::facts::{Installed, Kernel, PoolHealth};
     use super::*;
 
-    fn health() -> Health {
+    fn health() -> HealthFacts {
         match fit_box().daemon {
-            Daemon::Running(_, health) => *health,
+            DaemonFacts::Running(_, health) => *health,
             other => panic!("{other:?}"),
         }
     }
 
-    fn verdicts(daemon: Daemon) -> Vec<(&'static str, Verdict)> {
+    fn verdicts(daemon: DaemonFacts) -> Vec<(&'static str, CheckLevel)> {
         running(&daemon, &fit_box()).iter().map(|finding| (finding.check, finding.verdict)).collect()
     }
 
     #[test]
     fn a_daemon_is_asked_how_it_is() {
         let address = "127.0.0.1:7400".parse().unwrap();
-        let is = |health| Daemon::Running(address, Box::new(health));
+        let is = |health| DaemonFacts::Running(address, Box::new(health));
         for (daemon, want) in [
-            (Daemon::Absent(address), vec![("daemon", Unknown)]),
-            (Daemon::AnyPort, vec![("daemon", Unknown)]),
-            (Daemon::Odd(address, "no answer".to_owned()), vec![("daemon", Fail)]),
+            (DaemonFacts::Absent(address), vec![("daemon", Unknown)]),
+            (DaemonFacts::AnyPort, vec![("daemon", Unknown)]),
+            (DaemonFacts::Odd(address, "no answer".to_owned()), vec![("daemon", Fail)]),
             (is(health()), vec![("daemon", Fine), ("presses so far", Fine)]),
             (
-                is(Health { status: "log failing".to_owned(), ..health() }),
+                is(HealthFacts { status: "log failing".to_owned(), ..health() }),
                 vec![("daemon", Fail), ("presses so far", Fine)],
             ),
             (
-                is(Health { storage: Some("only 12 MiB".to_owned()), ..health() }),
+                is(HealthFacts { storage: Some("only 12 MiB".to_owned()), ..health() }),
                 vec![("daemon", Warn), ("presses so far", Fine)],
             ),
             (
-                is(Health { log: Some("/srv".into()), ..health() }),
+                is(HealthFacts { log: Some("/srv".into()), ..health() }),
                 vec![("daemon", Fine), ("presses so far", Fine)],
             ),
-            (is(Health { settle_us: Some(9), ..health() }), vec![("daemon", Warn), ("presses so far", Fine)]),
-            (is(Health { pools: vec![], ..health() }), vec![("daemon", Warn), ("presses so far", Fine)]),
-            (is(Health { late: Some(3), ..health() }), vec![("daemon", Fine), ("late presses", Warn)]),
             (
-                is(Health { stale_stamps: Some(1), gaps: Some(1), ring_full: Some(1), ..health() }),
+                is(HealthFacts { settle_us: Some(9), ..health() }),
+                vec![("daemon", Warn), ("presses so far", Fine)],
+            ),
+            (is(HealthFacts { pools: vec![], ..health() }), vec![("daemon", Warn), ("presses so far", Fine)]),
+            (is(HealthFacts { late: Some(3), ..health() }), vec![("daemon", Fine), ("late presses", Warn)]),
+            (
+                is(HealthFacts { stale_stamps: Some(1), gaps: Some(1), ring_full: Some(1), ..health() }),
                 vec![("daemon", Fine), ("wrong stamps", Warn), ("lost events", Warn), ("full queue", Warn)],
             ),
-            (is(Health { gaps: None, ..health() }), vec![("daemon", Fine), ("lost events", Unknown)]),
+            (is(HealthFacts { gaps: None, ..health() }), vec![("daemon", Fine), ("lost events", Unknown)]),
         ] {
             assert_eq!(verdicts(daemon.clone()), want, "{daemon:?}");
         }
@@ -313,7 +316,7 @@ mod tests {
         let two = |late_us_max, is_virtual, is_realtime, settle_us| {
             let mut facts = fit_box();
             facts.devices = Ok(vec![hub("event7"), hub("event8")]);
-            if let Daemon::Running(_, health) = &mut facts.daemon {
+            if let DaemonFacts::Running(_, health) = &mut facts.daemon {
                 health.late_us_max = Some(late_us_max);
                 health.settle_us = Some(settle_us);
             }
@@ -352,14 +355,14 @@ mod tests {
     #[test]
     fn two_senders_in_one_pool_are_two_devices() {
         for (devices, want) in [(0, Fine), (1, Fine), (2, Warn)] {
-            let health = Health {
+            let health = HealthFacts {
                 pools: vec![pool_health("table", devices)],
                 settle_us: Some(0),
                 late_us_max: Some(3000),
                 settle_us_advised: Some(12_000),
                 ..health()
             };
-            let daemon = Daemon::Running("127.0.0.1:7400".parse().unwrap(), Box::new(health));
+            let daemon = DaemonFacts::Running("127.0.0.1:7400".parse().unwrap(), Box::new(health));
             let pools = vec![virtual_pool("table")];
             let facts = Facts { devices: Ok(vec![]), pools, daemon, settle_us: Micros::ZERO, ..fit_box() };
             let finding = settle_window(&facts);
@@ -370,7 +373,7 @@ mod tests {
 
     #[test]
     fn what_waits_and_what_is_held_is_told() {
-        let own = Buttons {
+        let own = ButtonFacts {
             all: 4,
             stuck: vec!["stage 1".to_owned()],
             held: vec!["stage 2".to_owned()],
@@ -379,7 +382,8 @@ mod tests {
         let of: Vec<_> = buttons(&own).iter().map(|finding| (finding.check, finding.verdict)).collect();
         assert_eq!(of, [("stuck buttons", Warn), ("held buttons", Warn), ("not heard yet", Unknown)]);
         let facts = Facts { pools: vec![virtual_pool("table"), fit_box().pools[0].clone()], ..fit_box() };
-        let health = Health { pools: vec![pool_health("table", 0), pool_health("stage", 0)], ..health() };
+        let health =
+            HealthFacts { pools: vec![pool_health("table", 0), pool_health("stage", 0)], ..health() };
         let of: Vec<_> =
             pools(&health, &facts).iter().map(|finding| (finding.check, finding.verdict)).collect();
         assert_eq!(of, [("attachments", Warn), ("waiting pools", Fail)]);
@@ -388,8 +392,11 @@ mod tests {
     #[test]
     fn a_cure_names_what_is_there() {
         let bare = Installed { has_unit: false };
-        let facts =
-            Facts { installed: bare, daemon: Daemon::Absent("127.0.0.1:1".parse().unwrap()), ..fit_box() };
+        let facts = Facts {
+            installed: bare,
+            daemon: DaemonFacts::Absent("127.0.0.1:1".parse().unwrap()),
+            ..fit_box()
+        };
         assert_eq!(running(&facts.daemon, &facts)[0].cure.as_deref(), Some("buzzerd serve"));
         assert!(!what_it_says(&facts).contains("journalctl"));
     }
@@ -398,7 +405,7 @@ mod tests {
     fn one_device_waits_for_nobody() {
         let facts = Facts { settle_us: Micros::ZERO, is_virtual: Ok(true), ..fit_box() };
         assert_eq!(settle_window(&facts).verdict, Fine);
-        let daemon = Daemon::Absent("127.0.0.1:1".parse().unwrap());
+        let daemon = DaemonFacts::Absent("127.0.0.1:1".parse().unwrap());
         let nothing_read = Facts { devices: missing(), daemon, ..facts };
         assert_eq!(settle_window(&nothing_read).verdict, Warn, "there may be more than one");
     }

@@ -25,7 +25,7 @@ impl fmt::Display for Missing {
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// Devices that serve buzzers.
-    pub devices: Read<Vec<Device>>,
+    pub devices: Read<Vec<DeviceFacts>>,
     /// Devices that the configuration means but cannot use: why, with the cure.
     pub strays: Vec<String>,
     /// The pools of the configuration.
@@ -51,7 +51,7 @@ pub struct Facts {
     /// What is installed, so that a cure names nothing that is not there.
     pub installed: Installed,
     /// The daemon.
-    pub daemon: Daemon,
+    pub daemon: DaemonFacts,
     /// W, as the configuration has it.
     pub settle_us: Micros,
     /// The wake-up that the configuration asks for while a pool is connected.
@@ -67,7 +67,7 @@ pub struct Installed {
 
 /// A device that serves buzzers.
 #[derive(Clone, Debug)]
-pub struct Device {
+pub struct DeviceFacts {
     /// `event7`.
     pub node: String,
     /// What it calls itself.
@@ -230,7 +230,7 @@ pub struct Runtime {
 
 /// The daemon.
 #[derive(Clone, Debug)]
-pub enum Daemon {
+pub enum DaemonFacts {
     /// Nobody listens.
     Absent(SocketAddr),
     /// It cannot be asked: port 0 was configured.
@@ -238,12 +238,12 @@ pub enum Daemon {
     /// Somebody listens, but this is what came instead of a page.
     Odd(SocketAddr, String),
     /// It answered.
-    Running(SocketAddr, Box<Health>),
+    Running(SocketAddr, Box<HealthFacts>),
 }
 
 /// `/healthz`. What an older or newer daemon does not say is `None`.
 #[derive(Clone, Debug, Default)]
-pub struct Health {
+pub struct HealthFacts {
     /// `ok`, or what is not.
     pub status: String,
     /// Its log directory.
@@ -271,7 +271,7 @@ pub struct Health {
     /// Its pools.
     pub pools: Vec<PoolHealth>,
     /// Its buttons.
-    pub buttons: Buttons,
+    pub buttons: ButtonFacts,
 }
 
 /// A pool, as the daemon has it.
@@ -287,7 +287,7 @@ pub struct PoolHealth {
 
 /// Buttons that somebody should look at, as `stage 3`; there may be more than are named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Buttons {
+pub struct ButtonFacts {
     /// All that the daemon has.
     pub all: usize,
     /// Down for so long that nobody holds them.
@@ -313,8 +313,8 @@ pub(super) mod tests {
     }
 
     /// A wired hub.
-    pub(crate) fn hub(node: &str) -> Device {
-        Device {
+    pub(crate) fn hub(node: &str) -> DeviceFacts {
+        DeviceFacts {
             node: node.to_owned(),
             name: "Logitech Buzz(tm) Controller V1".to_owned(),
             ids: (0x054c, 0x0002),
@@ -371,9 +371,9 @@ pub(super) mod tests {
                 syncs: Ok([3, 2, 9].map(Micros::from_ms).to_vec()),
             },
             runtime: Runtime { dir: Some("/run/buzzerd".into()), kind: Ok("tmpfs".to_owned()) },
-            daemon: Daemon::Running(
+            daemon: DaemonFacts::Running(
                 address,
-                Box::new(Health {
+                Box::new(HealthFacts {
                     status: "ok".to_owned(),
                     log: Some("/var/lib/buzzerd".into()),
                     storage: Some("ok".to_owned()),
@@ -387,7 +387,7 @@ pub(super) mod tests {
                     settle_us: Some(2000),
                     settle_us_advised: None,
                     pools: vec![PoolHealth { id: "stage".to_owned(), devices: 1, is_waiting: false }],
-                    buttons: Buttons { all: 4, ..Buttons::default() },
+                    buttons: ButtonFacts { all: 4, ..ButtonFacts::default() },
                 }),
             ),
             configured_log: "/var/lib/buzzerd".into(),
@@ -417,7 +417,7 @@ pub(super) mod tests {
                 syncs: missing(),
             },
             runtime: Runtime { dir: Some("/run/buzzerd".into()), kind: missing() },
-            daemon: Daemon::AnyPort,
+            daemon: DaemonFacts::AnyPort,
             ..fit()
         }
     }

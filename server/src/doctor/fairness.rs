@@ -9,7 +9,7 @@ use buzzer_core::time::Micros;
 
 use super::Finding;
 use super::buzzers::list;
-use super::facts::{Device, Facts};
+use super::facts::{DeviceFacts, Facts};
 use crate::counted::counted;
 
 /// Slower than any hub or encoder of the profiles: a Buzz! hub is asked every 8 or 10 ms.
@@ -26,8 +26,8 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Devices by their interval; those whose interval is not known are left out.
-fn by_interval(devices: &[Device]) -> BTreeMap<Micros, Vec<&Device>> {
-    let mut groups: BTreeMap<Micros, Vec<&Device>> = BTreeMap::new();
+fn by_interval(devices: &[DeviceFacts]) -> BTreeMap<Micros, Vec<&DeviceFacts>> {
+    let mut groups: BTreeMap<Micros, Vec<&DeviceFacts>> = BTreeMap::new();
     for device in devices {
         if let Ok(interval) = device.interval {
             groups.entry(interval).or_default().push(device);
@@ -36,7 +36,7 @@ fn by_interval(devices: &[Device]) -> BTreeMap<Micros, Vec<&Device>> {
     groups
 }
 
-fn in_words(groups: &BTreeMap<Micros, Vec<&Device>>) -> String {
+fn in_words(groups: &BTreeMap<Micros, Vec<&DeviceFacts>>) -> String {
     let groups: Vec<_> = groups
         .iter()
         .map(|(interval, devices)| format!("every {}: {}", ms(*interval), list(devices.iter().copied())))
@@ -49,7 +49,7 @@ pub(super) fn ms(span: Micros) -> String {
     format!("{} ms", span.in_ms())
 }
 
-fn poll_interval(devices: &[Device]) -> Finding {
+fn poll_interval(devices: &[DeviceFacts]) -> Finding {
     const CHECK: &str = "poll interval";
     const WHY: &str = "Presses within one interval of a device can reach the computer together, and on two devices \
                        in either order.";
@@ -71,10 +71,10 @@ fn poll_interval(devices: &[Device]) -> Finding {
 }
 
 /// Unequal devices of one pool fail; those of several may never meet in one match.
-fn equal_devices(devices: &[Device]) -> Finding {
+fn equal_devices(devices: &[DeviceFacts]) -> Finding {
     const CHECK: &str = "equal devices";
     const WHY: &str = "Who has the slower device is told to be late, though the press was not.";
-    let mut pools: BTreeMap<&str, Vec<&Device>> = BTreeMap::new();
+    let mut pools: BTreeMap<&str, Vec<&DeviceFacts>> = BTreeMap::new();
     for device in devices {
         pools.entry(&device.pool).or_default().push(device);
     }
@@ -121,8 +121,8 @@ fn equal_devices(devices: &[Device]) -> Finding {
 }
 
 /// The command that measures the first buttons of two devices against each other.
-fn measure_pair(one: &Device, other: &Device) -> String {
-    let number = |device: &Device| device.first_buzzer.unwrap_or(1).to_string();
+fn measure_pair(one: &DeviceFacts, other: &DeviceFacts) -> String {
+    let number = |device: &DeviceFacts| device.first_buzzer.unwrap_or(1).to_string();
     let words = match one.pool == other.pool {
         true => vec![one.pool.clone(), number(one), number(other)],
         false => [one, other].map(|device| format!("{}:{}", device.pool, number(device))).to_vec(),
@@ -137,7 +137,7 @@ fn for_shell(word: &str) -> String {
     if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-fn keyboards(devices: &[Device]) -> Finding {
+fn keyboards(devices: &[DeviceFacts]) -> Finding {
     const CHECK: &str = "shared keyboards";
     // Ghosting is the matrix's; rollover is the boot protocol's six keys, and hid-core.c ignores a report that says
     // ErrorRollOver as a whole.
@@ -155,7 +155,7 @@ fn keyboards(devices: &[Device]) -> Finding {
     Finding::warn(CHECK, shared.join(", "), WHY).cure("Give each player a device, or at most two a keyboard")
 }
 
-fn wireless(devices: &[Device]) -> Finding {
+fn wireless(devices: &[DeviceFacts]) -> Finding {
     const CHECK: &str = "wireless";
     const WHY: &str = "Radio adds a delay that nobody can measure here, and a handset that sleeps or is out of \
                        reach looks like one that nobody presses.";
@@ -172,17 +172,17 @@ fn wireless(devices: &[Device]) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict::{Fail, Ok as Fine, Unknown, Warn};
+    use super::super::CheckLevel::{Fail, Ok as Fine, Unknown, Warn};
     use super::super::facts::tests::{delay, hub, missing};
     use super::*;
 
-    fn polled(node: &str, us: u64) -> Device {
-        Device { interval: Ok(Micros::from_us(us)), ..hub(node) }
+    fn polled(node: &str, us: u64) -> DeviceFacts {
+        DeviceFacts { interval: Ok(Micros::from_us(us)), ..hub(node) }
     }
 
     #[test]
     fn intervals_are_told_and_the_slow_ones_warned_of() {
-        let unread = || Device { interval: missing(), ..hub("event9") };
+        let unread = || DeviceFacts { interval: missing(), ..hub("event9") };
         for (devices, want, text) in [
             (vec![polled("event7", 8000)], Fine, "every 8 ms: event7 (stage)"),
             (
@@ -202,13 +202,13 @@ mod tests {
 
     #[test]
     fn unequal_devices_of_a_pool_fail_with_both_figures() {
-        let takes = |node: &str, pool: &str, us: u64| Device {
+        let takes = |node: &str, pool: &str, us: u64| DeviceFacts {
             pool: pool.to_owned(),
             delay: delay(us, us + 2_000),
             ..hub(node)
         };
         let slow = |pool| takes("event8", pool, 8_001);
-        let unmeasured = |node, pool: &str, name: &str| Device {
+        let unmeasured = |node, pool: &str, name: &str| DeviceFacts {
             pool: pool.to_owned(),
             name: name.to_owned(),
             ..hub(node)
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_keyboard_is_for_two() {
-        let keyboard = |buzzers| Device { is_keyboard: true, buzzers, ..hub("event7") };
+        let keyboard = |buzzers| DeviceFacts { is_keyboard: true, buzzers, ..hub("event7") };
         for (device, want) in
             [(keyboard(1), Fine), (keyboard(2), Fine), (keyboard(3), Warn), (hub("x"), Fine)]
         {
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn wireless_sets_are_named() {
         assert_eq!(wireless(&[hub("event7")]).verdict, Fine);
-        let finding = wireless(&[Device { wireless: Some("Bluetooth"), ..hub("event7") }]);
+        let finding = wireless(&[DeviceFacts { wireless: Some("Bluetooth"), ..hub("event7") }]);
         assert_eq!((finding.verdict, finding.found.as_str()), (Warn, "event7 (stage): Bluetooth"));
     }
 }

@@ -1,11 +1,11 @@
-//! `/healthz`, read back. In: an HTTP response as text. Out: [`Health`]. Guarantee: what is not a page of buzzerd's is
+//! `/healthz`, read back. In: an HTTP response as text. Out: [`HealthFacts`]. Guarantee: what is not a page of buzzerd's is
 //! `None`; a number that is not there stays unknown and does not become 0.
 
 use serde_json::Value;
 
-use super::facts::{Buttons, Health, PoolHealth};
+use super::facts::{ButtonFacts, HealthFacts, PoolHealth};
 
-impl Health {
+impl HealthFacts {
     /// The page in a whole response, whatever its status: 503 says that the log does not take records.
     pub fn parse(response: &str) -> Option<Self> {
         let (head, body) = response.split_once("\r\n\r\n")?;
@@ -46,7 +46,7 @@ fn pool(page: &Value) -> Option<PoolHealth> {
 }
 
 /// From the list of all buttons, or from that of those in trouble and the sums, whichever the page has.
-fn buttons(page: &Value) -> Buttons {
+fn buttons(page: &Value) -> ButtonFacts {
     let all = || list(page, "buttons").chain(list(page, "troubled"));
     let is = |button: &Value, key: &str| button.get(key) == Some(&Value::Bool(true));
     let is_held = |button: &Value| is(button, "held") || button.get("held_us").is_some_and(Value::is_u64);
@@ -59,7 +59,7 @@ fn buttons(page: &Value) -> Buttons {
     };
     let sum = |key: &str| page["button_sums"][key].as_u64().map(|number| number as usize);
     let is_unheard = |button: &&Value| button.get("not_heard_us").is_some_and(Value::is_null);
-    Buttons {
+    ButtonFacts {
         all: sum("all").unwrap_or_else(|| list(page, "buttons").count()),
         stuck: named(&|button| is(button, "stuck")),
         held: named(&|button| is_held(button) && !is(button, "stuck")),
@@ -75,21 +75,21 @@ mod tests {
     fn a_page_is_read_and_nothing_else() {
         let page = "HTTP/1.1 503 Service Unavailable\r\nA: b\r\n\r\n\
                     {\"status\":\"log failing\",\"seq\":3,\"log\":\"/l\",\"storage\":\"full\",\"late\":2}\n";
-        let health = Health::parse(page).unwrap();
+        let health = HealthFacts::parse(page).unwrap();
         assert_eq!((health.status.as_str(), health.late, health.gaps), ("log failing", Some(2), None));
         assert_eq!(health.log.as_deref(), Some("/l".as_ref()));
         let page = "HTTP/1.1 200 OK\r\n\r\n{\"status\":\"ok\",\"seq\":1,\"settle_us\":7,\"pools\":[\
                     {\"pool\":\"a\",\"devices\":2,\"waiting\":false},{\"pool\":\"b\",\"devices\":0,\"waiting\":true}],\
                     \"buttons\":[{\"pool\":\"a\",\"buzzer\":1,\"held\":true,\"stuck\":true,\"not_heard_us\":5},\
                     {\"pool\":\"a\",\"buzzer\":2,\"held\":true,\"stuck\":false,\"not_heard_us\":null}]}";
-        let health = Health::parse(page).unwrap();
+        let health = HealthFacts::parse(page).unwrap();
         let pools: Vec<_> = health.pools.iter().map(|pool| (pool.devices, pool.is_waiting)).collect();
         assert_eq!((health.settle_us, pools), (Some(7), vec![(2, false), (0, true)]));
-        let Buttons { all, stuck, held, unheard } = health.buttons;
+        let ButtonFacts { all, stuck, held, unheard } = health.buttons;
         assert_eq!((all, stuck, held, unheard), (2, vec!["a 1".to_owned()], vec!["a 2".to_owned()], 1));
         let page = "HTTP/1.1 200 OK\r\n\r\n{\"status\":\"ok\",\"seq\":1,\"button_sums\":{\"all\":700,\"unheard\":3},\
                     \"troubled\":[{\"pool\":\"a\",\"buzzer\":9,\"held_us\":5,\"stuck\":false}]}";
-        let Buttons { all, held, unheard, .. } = Health::parse(page).unwrap().buttons;
+        let ButtonFacts { all, held, unheard, .. } = HealthFacts::parse(page).unwrap().buttons;
         assert_eq!((all, held, unheard), (700, vec!["a 9".to_owned()], 3));
         for other in [
             "",
@@ -98,7 +98,7 @@ mod tests {
             "HTTP/1.1 404 Not Found\r\n\r\nnothing",
             "SSH-2.0-x\r\n\r\n{\"status\":\"ok\",\"seq\":1}",
         ] {
-            assert!(Health::parse(other).is_none(), "{other:?}");
+            assert!(HealthFacts::parse(other).is_none(), "{other:?}");
         }
     }
 }

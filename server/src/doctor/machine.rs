@@ -117,7 +117,7 @@ fn idle(idle: &Read<Idle>, asked_us: Option<Micros>) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict::{Ok as Fine, Unknown, Warn};
+    use super::super::CheckLevel::{Ok as Fine, Unknown, Warn};
     use super::super::facts::tests::missing;
     use super::*;
 

@@ -1,6 +1,6 @@
 //! Is this box fit for a match? In: [`Facts`], read from the machine by `io::facts`. Out: one [`Finding`] per check, in
 //! the order in which a technician works: buzzers, machine, disk, daemon. Guarantee: nothing is read here; what could
-//! not be read is [`Verdict::Unknown`] and never a made-up OK; everything that is not OK says why, in plain words.
+//! not be read is [`CheckLevel::Unknown`] and never a made-up OK; everything that is not OK says why, in plain words.
 //!
 //! Checks that need a device are left out where there is none: a page without hardware says so once.
 
@@ -18,7 +18,7 @@ use self::facts::{Facts, Missing};
 
 /// How good it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
+pub enum CheckLevel {
     /// Nothing to do.
     Ok,
     /// It cannot be said on this machine, or by this account.
@@ -29,7 +29,7 @@ pub enum Verdict {
     Fail,
 }
 
-impl Verdict {
+impl CheckLevel {
     /// The word for a program; people get [`page::Page`]'s.
     pub const fn name(self) -> &'static str {
         match self {
@@ -47,7 +47,7 @@ pub struct Finding {
     /// Which check: the same words in every release, so that a script may look for them.
     pub check: &'static str,
     /// How good it is.
-    pub verdict: Verdict,
+    pub verdict: CheckLevel,
     /// What is there.
     pub found: String,
     /// What that means for a match.
@@ -57,25 +57,30 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(check: &'static str, verdict: Verdict, found: impl Into<String>, why: impl Into<String>) -> Self {
+    fn new(
+        check: &'static str,
+        verdict: CheckLevel,
+        found: impl Into<String>,
+        why: impl Into<String>,
+    ) -> Self {
         Self { check, verdict, found: found.into(), why: why.into(), cure: None }
     }
 
     fn ok(check: &'static str, found: impl Into<String>, why: impl Into<String>) -> Self {
-        Self::new(check, Verdict::Ok, found, why)
+        Self::new(check, CheckLevel::Ok, found, why)
     }
 
     fn warn(check: &'static str, found: impl Into<String>, why: impl Into<String>) -> Self {
-        Self::new(check, Verdict::Warn, found, why)
+        Self::new(check, CheckLevel::Warn, found, why)
     }
 
     fn fail(check: &'static str, found: impl Into<String>, why: impl Into<String>) -> Self {
-        Self::new(check, Verdict::Fail, found, why)
+        Self::new(check, CheckLevel::Fail, found, why)
     }
 
     /// `why` says what would have been told, so that a person can judge whether it matters.
     fn unknown(check: &'static str, missing: &Missing, why: impl Into<String>) -> Self {
-        Self::new(check, Verdict::Unknown, format!("cannot be read: {missing}"), why)
+        Self::new(check, CheckLevel::Unknown, format!("cannot be read: {missing}"), why)
     }
 
     #[must_use]
@@ -97,8 +102,8 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
 }
 
 /// The worst of them; nothing at all is OK.
-pub fn worst(findings: &[Finding]) -> Verdict {
-    findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok)
+pub fn worst(findings: &[Finding]) -> CheckLevel {
+    findings.iter().map(|finding| finding.verdict).max().unwrap_or(CheckLevel::Ok)
 }
 
 #[cfg(test)]
@@ -109,7 +114,7 @@ mod tests {
     #[test]
     fn a_fit_box_is_ok_in_every_line() {
         for finding in diagnose(&fit()) {
-            assert_eq!((finding.verdict, &finding.cure), (Verdict::Ok, &None), "{finding:?}");
+            assert_eq!((finding.verdict, &finding.cure), (CheckLevel::Ok, &None), "{finding:?}");
         }
     }
 
@@ -117,9 +122,9 @@ mod tests {
     fn what_cannot_be_read_is_never_ok() {
         let findings = diagnose(&unreadable());
         for finding in &findings {
-            assert_ne!(finding.verdict, Verdict::Ok, "{finding:?}");
+            assert_ne!(finding.verdict, CheckLevel::Ok, "{finding:?}");
         }
-        assert_eq!(findings.iter().filter(|finding| finding.verdict == Verdict::Fail).count(), 0);
+        assert_eq!(findings.iter().filter(|finding| finding.verdict == CheckLevel::Fail).count(), 0);
     }
 
     #[test]
@@ -134,8 +139,11 @@ mod tests {
     #[test]
     fn the_worst_holds() {
         let of = |verdict| Finding::new("x", verdict, "", "");
-        assert_eq!(worst(&[]), Verdict::Ok);
-        assert_eq!(worst(&[of(Verdict::Warn), of(Verdict::Fail), of(Verdict::Ok)]), Verdict::Fail);
-        assert_eq!(worst(&[of(Verdict::Unknown), of(Verdict::Ok)]), Verdict::Unknown);
+        assert_eq!(worst(&[]), CheckLevel::Ok);
+        assert_eq!(
+            worst(&[of(CheckLevel::Warn), of(CheckLevel::Fail), of(CheckLevel::Ok)]),
+            CheckLevel::Fail
+        );
+        assert_eq!(worst(&[of(CheckLevel::Unknown), of(CheckLevel::Ok)]), CheckLevel::Unknown);
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use buzzer_core::quote::Plain;
 use serde_json::{Value, json};
 
-use super::{Finding, Verdict, worst};
+use super::{CheckLevel, Finding, worst};
 use crate::judge::explain::words::wrap;
 
 /// The longest name of a check, and two spaces.
@@ -23,12 +23,12 @@ pub struct Page<'a> {
     pub colour: bool,
 }
 
-const fn word(verdict: Verdict) -> (&'static str, &'static str) {
+const fn word(verdict: CheckLevel) -> (&'static str, &'static str) {
     match verdict {
-        Verdict::Ok => ("OK", "32"),
-        Verdict::Unknown => ("?", "36"),
-        Verdict::Warn => ("warn", "33"),
-        Verdict::Fail => ("FAIL", "1;31"),
+        CheckLevel::Ok => ("OK", "32"),
+        CheckLevel::Unknown => ("?", "36"),
+        CheckLevel::Warn => ("warn", "33"),
+        CheckLevel::Fail => ("FAIL", "1;31"),
     }
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for Page<'_> {
                 page.insert_str(WORDS, "\x1b[0m");
                 write!(f, "\x1b[{colour}m")?;
             }
-            if finding.verdict != Verdict::Ok {
+            if finding.verdict != CheckLevel::Ok {
                 let indent = " ".repeat(WORDS + NAMES);
                 wrap(&mut page, &indent, &finding.why);
                 if let Some(cure) = &finding.cure {
@@ -59,10 +59,10 @@ impl fmt::Display for Page<'_> {
 fn summary(findings: &[Finding]) -> String {
     let number = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
     let counts: Vec<_> = [
-        (Verdict::Fail, "failed"),
-        (Verdict::Warn, "to know about"),
-        (Verdict::Unknown, "could not be checked"),
-        (Verdict::Ok, "OK"),
+        (CheckLevel::Fail, "failed"),
+        (CheckLevel::Warn, "to know about"),
+        (CheckLevel::Unknown, "could not be checked"),
+        (CheckLevel::Ok, "OK"),
     ]
     .into_iter()
     .filter_map(|(verdict, name)| {
@@ -70,10 +70,10 @@ fn summary(findings: &[Finding]) -> String {
     })
     .collect();
     let verdict = match worst(findings) {
-        Verdict::Fail => "Not ready for a match",
-        Verdict::Warn => "Ready, with warnings",
-        Verdict::Unknown => "Nothing wrong was found, but not everything could be checked",
-        Verdict::Ok => "Ready for a match",
+        CheckLevel::Fail => "Not ready for a match",
+        CheckLevel::Warn => "Ready, with warnings",
+        CheckLevel::Unknown => "Nothing wrong was found, but not everything could be checked",
+        CheckLevel::Ok => "Ready for a match",
     };
     format!("{verdict}: {}.", counts.join(", "))
 }

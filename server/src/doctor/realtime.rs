@@ -3,7 +3,7 @@
 //! itself; only without one the rights of this account stand in for it.
 
 use super::Finding;
-use super::facts::{Device, Facts, Irq, Kernel, Processes, Read, Realtime};
+use super::facts::{DeviceFacts, Facts, Irq, Kernel, Processes, Read, Realtime};
 
 /// What the reader asks for (`core/src/io/reader.rs`).
 const PRIORITY: u32 = 20;
@@ -46,7 +46,11 @@ fn priority(realtime: &Read<Realtime>) -> Finding {
 
 /// On PREEMPT_RT a press is stamped and shown by threads (50 unless changed) that may be interrupted in between by
 /// anything above them.
-fn interrupts(kernel: &Read<Kernel>, devices: &[Device], processes: &Read<Processes>) -> Option<Finding> {
+fn interrupts(
+    kernel: &Read<Kernel>,
+    devices: &[DeviceFacts],
+    processes: &Read<Processes>,
+) -> Option<Finding> {
     const CHECK: &str = "interrupts";
     const WHY: &str = "On a real-time kernel interrupts are threads; one that waits behind other work stamps presses \
                        late.";
@@ -105,7 +109,7 @@ fn places(irqs: &[&Irq]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict::{Ok as Fine, Unknown, Warn};
+    use super::super::CheckLevel::{Ok as Fine, Unknown, Warn};
     use super::super::facts::tests::{hub, missing};
     use super::super::facts::{IrqThread, Sight};
     use super::*;

@@ -3,9 +3,9 @@
 
 use buzzer_core::time::Micros;
 
-use super::facts::{Daemon, Facts, LogDir, Read, Runtime};
+use super::facts::{DaemonFacts, Facts, LogDir, Read, Runtime};
 use super::fairness::ms;
-use super::{Finding, Verdict};
+use super::{CheckLevel, Finding};
 
 const MIB: u64 = 1 << 20;
 /// A press is a record of about 200 bytes: room for 2.5 million.
@@ -26,12 +26,12 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     ]
 }
 
-fn directory(log: &LogDir, daemon: &Daemon) -> Finding {
+fn directory(log: &LogDir, daemon: &DaemonFacts) -> Finding {
     const CHECK: &str = "log directory";
     const WHY: &str =
         "Every press is written there before anybody is told; without it the daemon does not start.";
     let path = log.path.display();
-    if let Daemon::Running(_, health) = daemon
+    if let DaemonFacts::Running(_, health) = daemon
         && health.log.as_deref() == Some(&log.path)
     {
         return Finding::ok(CHECK, format!("{path}, the running daemon writes there"), WHY);
@@ -99,12 +99,12 @@ fn sync(syncs: &Read<Vec<Micros>>) -> Finding {
     let mut times = match syncs {
         Ok(times) => times.clone(),
         Err(missing) => {
-            return Finding::new(CHECK, Verdict::Unknown, format!("not measured: {missing}"), WHY);
+            return Finding::new(CHECK, CheckLevel::Unknown, format!("not measured: {missing}"), WHY);
         }
     };
     times.sort();
     let (Some(p50), Some(max)) = (times.get(times.len() / 2), times.last()) else {
-        return Finding::new(CHECK, Verdict::Unknown, "not measured", WHY);
+        return Finding::new(CHECK, CheckLevel::Unknown, "not measured", WHY);
     };
     let found = format!("{} typical, {} at most, of {}", ms(*p50), ms(*max), times.len());
     if *max > SYNC_US_MAX {
@@ -136,7 +136,7 @@ fn runtime(runtime: &Runtime) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict::{Fail, Ok as Fine, Unknown, Warn};
+    use super::super::CheckLevel::{Fail, Ok as Fine, Unknown, Warn};
     use super::super::facts::tests::{fit, missing};
     use super::*;
 
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_nobody_may_write_fails() {
-        let absent = Daemon::AnyPort;
+        let absent = DaemonFacts::AnyPort;
         for (exists, is_writable, want, text) in [
             (true, Ok(true), Fine, "/var/lib/buzzerd, writable"),
             (false, Ok(true), Fine, "/var/lib/buzzerd, will be made at the first start"),

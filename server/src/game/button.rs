@@ -96,7 +96,7 @@ pub type ButtonId = (u32, u16);
 
 /// How many buttons are what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sums {
+pub struct ButtonSums {
     /// All of them.
     pub all: usize,
     /// Seen pressed and released.
@@ -111,7 +111,7 @@ pub struct Sums {
     pub unheard: usize,
 }
 
-impl Sums {
+impl ButtonSums {
     fn each(&mut self, button: &Button) -> [(&mut usize, bool); 6] {
         [
             (&mut self.all, true),
@@ -140,7 +140,7 @@ pub struct Buttons {
     down: BTreeSet<(u64, ButtonId)>,
     /// Those that somebody should look at.
     troubled: BTreeSet<ButtonId>,
-    sums: Sums,
+    sums: ButtonSums,
 }
 
 impl Buttons {
@@ -155,7 +155,7 @@ impl Buttons {
     }
 
     /// How many are what.
-    pub const fn sums(&self) -> Sums {
+    pub const fn sums(&self) -> ButtonSums {
         self.sums
     }
 
@@ -269,7 +269,7 @@ mod tests {
         let button = buttons.get((1, 4)).unwrap();
         assert_eq!((button.stuck, button.held_since_us, button.proved), (false, None, false));
         apply(&mut buttons, 300, Fact::Detach { device: 1, pool, reason: String::new(), certain: true });
-        assert_eq!((buttons.from((0, 0)).count(), buttons.sums()), (0, Sums::default()));
+        assert_eq!((buttons.from((0, 0)).count(), buttons.sums()), (0, ButtonSums::default()));
     }
 
     #[test]
@@ -315,7 +315,7 @@ mod tests {
         ];
         for (at_us, fact) in facts.into_iter().enumerate() {
             buttons.apply(&Record { seq: 0, at_us: at_us as u64, fact });
-            let mut sums = Sums::default();
+            let mut sums = ButtonSums::default();
             buttons.from((0, 0)).for_each(|(_, button)| sums.add(button));
             assert_eq!(buttons.sums(), sums);
             let troubled = buttons.from((0, 0)).filter(|(_, button)| button.is_troubled());
@@ -325,6 +325,6 @@ mod tests {
             let down = buttons.from((0, 0)).filter_map(|(_, button)| button.not_stuck_since_us()).min();
             assert_eq!(buttons.stuck_at_us(), down.map(|since| since + STUCK_US));
         }
-        assert_eq!(buttons.sums(), Sums::default());
+        assert_eq!(buttons.sums(), ButtonSums::default());
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use buzzer_core::event::{DeviceId, Event, Kind};
+use buzzer_core::event::{DeviceId, Event, EventKind};
 
 use crate::game::draw;
 use crate::game::draw::Entrant;
@@ -50,7 +50,7 @@ impl Placed {
     }
 
     const fn has_stamp(&self) -> bool {
-        matches!(self.event.kind, Kind::Press { flags, .. } if !flags.is_without_stamp())
+        matches!(self.event.kind, EventKind::Press { flags, .. } if !flags.is_without_stamp())
     }
 }
 
@@ -72,7 +72,7 @@ impl Group {
         // A set, because a flood can make groups of tens of thousands.
         let mut pressed: BTreeSet<DeviceId> = BTreeSet::new();
         for event in self.events.drain(..) {
-            if let Kind::Press { buzzer, rank, flags, .. } = event.kind {
+            if let EventKind::Press { buzzer, rank, flags, .. } = event.kind {
                 // A press of a pool that is not connected counts for nothing, in a draw neither.
                 let Some(pool) = pool_of(&event) else {
                     ordered.uncounted.push(event);
@@ -114,17 +114,17 @@ mod tests {
     use buzzer_core::event::{Buzzer, Flags};
     use buzzer_core::time::KernelTime;
 
-    fn event(device: u32, more: bool, kind: Kind) -> Event {
+    fn event(device: u32, more: bool, kind: EventKind) -> Event {
         Event { at: KernelTime::from_us(5), device: DeviceId::new(device), more, kind }
     }
 
-    fn press(buzzer: u16) -> Kind {
-        Kind::Press { buzzer: Buzzer(buzzer), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 }
+    fn press(buzzer: u16) -> EventKind {
+        EventKind::Press { buzzer: Buzzer(buzzer), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 }
     }
 
     #[test]
     fn one_report_is_one_draw_and_its_releases_stay_on_their_side() {
-        let release = |buzzer| Kind::Release { buzzer: Buzzer(buzzer) };
+        let release = |buzzer| EventKind::Release { buzzer: Buzzer(buzzer) };
         let events = [
             event(1, true, release(1)),
             event(1, true, press(1)),
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_press_without_a_stamp_never_stands_before_one_that_has_one() {
         let recovered =
-            Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::RECOVERED, back_us: 9, early_us: 0 };
+            EventKind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::RECOVERED, back_us: 9, early_us: 0 };
         for seed in 0..20u64 {
             let mut group = Group::default();
             let pool = |_: &Event| Some("p".parse().unwrap());

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use buzzer_core::device::claim::SlotId;
 use buzzer_core::device::delay::models::Curve;
-use buzzer_core::event::{Buzzer, Event, Flags, Gone, Kind};
+use buzzer_core::event::{Buzzer, Event, EventKind, Flags, Gone};
 use buzzer_core::time::{KernelTime, Micros};
 
 use self::notes::Notes;
@@ -149,7 +149,7 @@ impl Mediator {
 
     fn handle_group(&mut self, group: Ordered) {
         for event in group.uncounted {
-            if let Kind::Press { buzzer, .. } = event.kind {
+            if let EventKind::Press { buzzer, .. } = event.kind {
                 self.notes.add_uncounted((event.device.get(), buzzer.0), event.at);
             }
         }
@@ -165,7 +165,7 @@ impl Mediator {
         for placed in group.presses {
             let (at, device, pool) = (placed.event.at, placed.entrant.device, placed.entrant.pool.clone());
             let (flags, back_us, early_us) = match placed.event.kind {
-                Kind::Press { flags, back_us, early_us, .. } => (flags, back_us, early_us),
+                EventKind::Press { flags, back_us, early_us, .. } => (flags, back_us, early_us),
                 _ => (Flags::NONE, 0, 0),
             };
             let press = self.press(placed, flags, (back_us, early_us), draw);
@@ -212,13 +212,13 @@ impl Mediator {
     fn handle_other(&mut self, event: Event) {
         let (at, device) = (event.at, event.device.get());
         match event.kind {
-            Kind::Attached => return self.handle_attached(device, at),
-            Kind::Detached(gone) => return self.handle_detached(device, gone, at),
-            Kind::RingFull { waiting_max } => return self.note(at, Fact::RingFull { waiting_max }),
-            Kind::HeapFull { full_us } => {
+            EventKind::Attached => return self.handle_attached(device, at),
+            EventKind::Detached(gone) => return self.handle_detached(device, gone, at),
+            EventKind::RingFull { waiting_max } => return self.note(at, Fact::RingFull { waiting_max }),
+            EventKind::HeapFull { full_us } => {
                 return self.note(at, Fact::HeapFull { full_us: full_us.into() });
             }
-            Kind::Held { buzzer } => return self.handle_held(device, buzzer.0, at),
+            EventKind::Held { buzzer } => return self.handle_held(device, buzzer.0, at),
             _ => {}
         }
         let Some(pool) = self.state.pool_of(device).filter(|pool| self.state.is_connected(pool)).cloned()
@@ -226,7 +226,7 @@ impl Mediator {
             return;
         };
         match event.kind {
-            Kind::Release { buzzer: Buzzer(buzzer) } => {
+            EventKind::Release { buzzer: Buzzer(buzzer) } => {
                 let button = self.state.buttons().get((device, buzzer));
                 // A key held since before the connect proves nothing: it was not seen going down.
                 let proves = button.is_some_and(|button| !button.proved && button.pressed);
@@ -235,16 +235,16 @@ impl Mediator {
                     self.record(at, Fact::Proved { pool, buzzer, device });
                 }
             }
-            Kind::ReaderStall { late_us } => {
+            EventKind::ReaderStall { late_us } => {
                 let late_us = late_us.into();
                 self.note(at, Fact::ReaderStall { device, pool, late_us, times: 1, since_us: None });
             }
-            Kind::StaleStamp { stamp } => {
+            EventKind::StaleStamp { stamp } => {
                 let stamp_us = stamp.as_us();
                 self.note(at, Fact::StaleStamp { device, pool, stamp_us, times: 1, since_us: None });
             }
-            Kind::Ignored { buzzer, down } => self.notes.add_ignored((device, buzzer.0), at, down),
-            Kind::Gap { since } => self.note(at, Fact::Gap { device, pool, since_us: since.as_us() }),
+            EventKind::Ignored { buzzer, down } => self.notes.add_ignored((device, buzzer.0), at, down),
+            EventKind::Gap { since } => self.note(at, Fact::Gap { device, pool, since_us: since.as_us() }),
             _ => {}
         }
     }

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use buzzer_core::event::{DeviceId, Kind};
+use buzzer_core::event::{DeviceId, EventKind};
 use buzzer_core::io::mailbox::{Full, Mailbox};
 use buzzer_core::io::reader::source::{Attachment, ReaderRequest};
 use buzzer_core::io::sys;
@@ -43,7 +43,7 @@ use crate::io::net::listen::ListenError;
 use crate::io::net::peers::Peers;
 use crate::io::net::vitals::Vitals;
 use crate::io::store::event_log::EventLog;
-use crate::io::store::wall_clock::WallClock;
+use crate::io::store::wall_clock::AnchorClock;
 use crate::record::{DeviceDelay, Record};
 use crate::wire::http::Route;
 
@@ -100,7 +100,7 @@ pub struct Daemon {
     log: EventLog,
     /// What is to be appended next.
     records: Vec<Record>,
-    clock: WallClock,
+    clock: AnchorClock,
     /// What follows from logged records and is still to be done.
     told: VecDeque<Output>,
     vitals: Vitals,
@@ -309,8 +309,8 @@ impl Daemon {
             self.taken += 1;
             match event.kind {
                 // Whoever opened it reported that before the reader could say so.
-                Kind::Attached => self.hardware.report(&mut self.mediator, now),
-                Kind::Detached(_) if !self.hardware.owns(event.device) => self.attachments.forget_one(),
+                EventKind::Attached => self.hardware.report(&mut self.mediator, now),
+                EventKind::Detached(_) if !self.hardware.owns(event.device) => self.attachments.forget_one(),
                 _ => {}
             }
             self.mediator.handle_event(event, host::random);

@@ -18,7 +18,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use crate::game::mediator::Output;
 use crate::io::machine::host;
 use crate::io::machine::signals;
-use crate::io::net::handshake::Page;
+use crate::io::net::handshake::HttpPage;
 use crate::io::net::listen;
 use crate::io::net::listen::ListenError;
 use crate::io::net::peers::Peers;
@@ -282,7 +282,7 @@ impl<R> fmt::Debug for Replay<R> {
     }
 }
 
-fn page(seq: u64, clients: usize) -> Page {
+fn page(seq: u64, clients: usize) -> HttpPage {
     let body = json!({"status": "replay", "seq": seq, "clients": clients});
     ("200 OK", "application/json", format!("{body}\n"))
 }

@@ -33,7 +33,7 @@ pub enum Item {
 
 /// What a client did wrong.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum FrameFault {
     /// A message is too long.
     #[error("a message may have at most 8 KiB")]
     TooLong,
@@ -45,7 +45,7 @@ pub enum Fault {
     Protocol(String),
 }
 
-impl Fault {
+impl FrameFault {
     /// The close code that says so (RFC 6455 section 7.4.1).
     pub const fn code(&self) -> CloseCode {
         match self {
@@ -56,8 +56,8 @@ impl Fault {
     }
 }
 
-fn protocol(text: &str) -> Fault {
-    Fault::Protocol(text.to_owned())
+fn protocol(text: &str) -> FrameFault {
+    FrameFault::Protocol(text.to_owned())
 }
 
 /// The incoming side of one client.
@@ -84,8 +84,8 @@ impl Decoder {
     /// What has come completely next.
     ///
     /// # Errors
-    /// [`Fault`]: nothing that comes after it has a meaning.
-    pub fn next_item(&mut self) -> Result<Option<Item>, Fault> {
+    /// [`FrameFault`]: nothing that comes after it has a meaning.
+    pub fn next_item(&mut self) -> Result<Option<Item>, FrameFault> {
         loop {
             let mut cursor = Cursor::new(&self.bytes[self.done..]);
             let parsed = FrameHeader::parse(&mut cursor).map_err(|error| protocol(&error.to_string()))?;
@@ -110,7 +110,7 @@ impl Decoder {
     }
 
     /// Whether a frame may have this header and this length now; its mask.
-    fn check(&self, header: &FrameHeader, len: u64) -> Result<[u8; 4], Fault> {
+    fn check(&self, header: &FrameHeader, len: u64) -> Result<[u8; 4], FrameFault> {
         if header.rsv1 || header.rsv2 || header.rsv3 {
             return Err(protocol("a reserved bit is set"));
         }
@@ -134,12 +134,12 @@ impl Decoder {
         }
         let before = self.message.as_ref().map_or(0, |(_, message)| message.len());
         if len > (MESSAGE_BYTES_MAX - before) as u64 {
-            return Err(Fault::TooLong);
+            return Err(FrameFault::TooLong);
         }
         Ok(mask)
     }
 
-    fn take(&mut self, header: &FrameHeader, payload: Vec<u8>) -> Result<Option<Item>, Fault> {
+    fn take(&mut self, header: &FrameHeader, payload: Vec<u8>) -> Result<Option<Item>, FrameFault> {
         let is_text = match header.opcode {
             OpCode::Control(Control::Ping) => return Ok(Some(Item::Ping(payload))),
             OpCode::Control(Control::Close) => {
@@ -160,7 +160,7 @@ impl Decoder {
             return Ok(None);
         }
         if is_text && std::str::from_utf8(&message).is_err() {
-            return Err(Fault::NotUtf8);
+            return Err(FrameFault::NotUtf8);
         }
         Ok(Some(Item::Message(message)))
     }
@@ -176,7 +176,7 @@ impl Decoder {
 }
 
 /// The code that answers a close frame: its own, if it may have one.
-fn close_code(payload: &[u8]) -> Result<Option<CloseCode>, Fault> {
+fn close_code(payload: &[u8]) -> Result<Option<CloseCode>, FrameFault> {
     let Some((code, reason)) = payload.split_first_chunk() else {
         return if payload.is_empty() { Ok(None) } else { Err(protocol("half a close code")) };
     };
@@ -184,7 +184,7 @@ fn close_code(payload: &[u8]) -> Result<Option<CloseCode>, Fault> {
     if !code.is_allowed() {
         return Err(protocol("a close code that nobody may send"));
     }
-    std::str::from_utf8(reason).map_err(|_| Fault::NotUtf8)?;
+    std::str::from_utf8(reason).map_err(|_| FrameFault::NotUtf8)?;
     Ok(Some(code))
 }
 
@@ -215,7 +215,7 @@ mod tests {
     }
 
     /// Everything that comes of bytes that arrive in pieces of this size.
-    fn decoded(bytes: &[u8], piece: usize) -> (Vec<Item>, Option<Fault>) {
+    fn decoded(bytes: &[u8], piece: usize) -> (Vec<Item>, Option<FrameFault>) {
         let (mut decoder, mut items) = (Decoder::default(), Vec::new());
         for piece in bytes.chunks(piece) {
             decoder.feed(piece);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use buzzer_core::event::{Event, Flags, Kind};
+use buzzer_core::event::{Event, EventKind, Flags};
 use buzzer_core::merge::pass::{Next, Pass};
 use buzzer_core::merge::ring;
 use buzzer_core::merge::ring::{Receiver, Sender};
@@ -49,12 +49,12 @@ impl Outlet {
     fn look(&mut self, event: Event) {
         let at = event.at.as_us();
         let must_be_next = match event.kind {
-            Kind::Command { id, moved_us } | Kind::Timer { id, moved_us } => {
+            EventKind::Command { id, moved_us } | EventKind::Timer { id, moved_us } => {
                 assert!(self.commands.remove(&(id, at - u64::from(moved_us))), "{event:?} is no command");
                 assert!(moved_us == 0 || at == self.latest, "moved for nothing: {event:?}");
                 true
             }
-            Kind::Press { flags, .. } => !flags.has(Flags::LATE),
+            EventKind::Press { flags, .. } => !flags.has(Flags::LATE),
             _ => false,
         };
         assert!(!must_be_next || at >= self.latest, "an inversion behind {}: {event:?}", self.latest);

@@ -2,15 +2,15 @@
 //! per device. Guarantee: what is not free to take has no slot; a device that comes back has the slot that it had; no two
 //! slots share a label.
 
-use super::{Slot, Verdict};
+use super::{Assignment, Slot};
 use crate::device::claim::SlotId;
 use crate::device::identity::Identity;
 use crate::device::profile::{free_names, recognise};
 
 /// Without configuration: every device that is free to take has the slot that it had, or the one that a device of
 /// the same stable identity left, or a new one. (Two players' halves of one encoder may share even their phys.)
-pub(super) fn assign(slots: &mut Vec<Slot>, devices: &[Identity]) -> Vec<Verdict> {
-    let mut verdicts = vec![Verdict::Unclaimed; devices.len()];
+pub(super) fn assign(slots: &mut Vec<Slot>, devices: &[Identity]) -> Vec<Assignment> {
+    let mut verdicts = vec![Assignment::Unclaimed; devices.len()];
     let mut taken = vec![false; slots.len()];
     let ranks = super::ranks(devices);
     let is_best = |i: usize| {
@@ -23,11 +23,11 @@ pub(super) fn assign(slots: &mut Vec<Slot>, devices: &[Identity]) -> Vec<Verdict
             |slot: &Slot| slot.device.as_ref().is_some_and(|held| held.is_same_instance(&devices[*index]));
         if let Some(slot) = slots.iter().position(is_its) {
             taken[slot] = true;
-            verdicts[*index] = Verdict::Slot(SlotId::from_index(slot));
+            verdicts[*index] = Assignment::Slot(SlotId::from_index(slot));
         }
     }
     for index in wanted {
-        if verdicts[index] != Verdict::Unclaimed {
+        if verdicts[index] != Assignment::Unclaimed {
             continue;
         }
         let stable = devices[index].stable();
@@ -41,7 +41,7 @@ pub(super) fn assign(slots: &mut Vec<Slot>, devices: &[Identity]) -> Vec<Verdict
             slots.len() - 1
         });
         taken[slot] = true;
-        verdicts[index] = Verdict::Slot(SlotId::from_index(slot));
+        verdicts[index] = Assignment::Slot(SlotId::from_index(slot));
     }
     verdicts
 }

@@ -4,17 +4,17 @@
 
 use std::cmp::Reverse;
 
-use super::{Rank, Verdict, ranks};
+use super::{Assignment, Rank, ranks};
 use crate::device::claim::{Claim, SlotId};
 use crate::device::identity::Identity;
 use crate::device::kind;
-use crate::device::kind::Kind;
+use crate::device::kind::DeviceKind;
 
 /// Puts devices at the claims that ask for them: each takes the first device (in the order of nodes) that fits and is
 /// free, and of that device's unit the likeliest node. `held` is who serves each claim now, one entry per claim.
-pub(super) fn assign(claims: &[Claim], held: &[Option<&Identity>], devices: &[Identity]) -> Vec<Verdict> {
+pub(super) fn assign(claims: &[Claim], held: &[Option<&Identity>], devices: &[Identity]) -> Vec<Assignment> {
     let ranks = ranks(devices);
-    let mut verdicts = vec![Verdict::Unclaimed; devices.len()];
+    let mut verdicts = vec![Assignment::Unclaimed; devices.len()];
     let mut served: Vec<Option<usize>> = vec![None; claims.len()];
     // A claim that names keys says itself which node it means; only without them does a likelier one matter.
     let is_better = |claim: &Claim, index: usize, than: usize| {
@@ -22,18 +22,19 @@ pub(super) fn assign(claims: &[Claim], held: &[Option<&Identity>], devices: &[Id
     };
     for (slot, (claim, held)) in claims.iter().zip(held).enumerate() {
         let stays = held.and_then(|held| devices.iter().position(|device| device.is_same_instance(held)));
-        let Some(index) = stays.filter(|index| verdicts[*index] == Verdict::Unclaimed) else { continue };
+        let Some(index) = stays.filter(|index| verdicts[*index] == Assignment::Unclaimed) else { continue };
         let mut of_its_unit = (0..devices.len()).filter(|i| devices[*i].is_same_unit(&devices[index]));
         if claim.fits(&devices[index]) && !of_its_unit.any(|i| is_better(claim, i, index)) {
             served[slot] = Some(index);
-            verdicts[index] = Verdict::Slot(SlotId::from_index(slot));
+            verdicts[index] = Assignment::Slot(SlotId::from_index(slot));
         }
     }
     let mut waiting: Vec<usize> = (0..claims.len()).filter(|slot| served[*slot].is_none()).collect();
     waiting.sort_by_key(|slot| Reverse(claims[*slot].matcher.narrowness()));
     for slot in waiting {
         let claim = &claims[slot];
-        let is_free = |index: &usize| verdicts[*index] == Verdict::Unclaimed && claim.fits(&devices[*index]);
+        let is_free =
+            |index: &usize| verdicts[*index] == Assignment::Unclaimed && claim.fits(&devices[*index]);
         let Some(mut best) = (0..devices.len()).find(is_free) else { continue };
         for index in (best..devices.len()).filter(is_free) {
             if devices[index].is_same_unit(&devices[best]) && is_better(claim, index, best) {
@@ -41,10 +42,10 @@ pub(super) fn assign(claims: &[Claim], held: &[Option<&Identity>], devices: &[Id
             }
         }
         served[slot] = Some(best);
-        verdicts[best] = Verdict::Slot(SlotId::from_index(slot));
+        verdicts[best] = Assignment::Slot(SlotId::from_index(slot));
     }
     let why = |(index, verdict)| match verdict {
-        Verdict::Unclaimed => why_not(claims, &served, (devices, &ranks), index),
+        Assignment::Unclaimed => why_not(claims, &served, (devices, &ranks), index),
         served => served,
     };
     verdicts.into_iter().enumerate().map(why).collect()
@@ -56,10 +57,10 @@ fn why_not(
     served: &[Option<usize>],
     (devices, ranks): (&[Identity], &[Rank]),
     index: usize,
-) -> Verdict {
+) -> Assignment {
     let device = &devices[index];
     if device.keys.is_empty() {
-        return Verdict::Unclaimed;
+        return Assignment::Unclaimed;
     }
     let of = |slot: usize| SlotId::from_index(slot);
     let all = || claims.iter().zip(served).enumerate();
@@ -68,15 +69,15 @@ fn why_not(
         let Some(server) = *server else { continue };
         let is_part = devices[server].is_same_unit(device);
         if claim.fits(device) && !(is_part && is_other_part(claim, (devices, ranks), server, index)) {
-            return Verdict::Ambiguous(of(slot));
+            return Assignment::Ambiguous(of(slot));
         }
         part = part.or(is_part.then(|| of(slot)));
     }
     if let Some(slot) = part {
-        return Verdict::Part(slot);
+        return Assignment::Part(slot);
     }
     let mut meant = all().filter(|(_, (claim, _))| claim.matcher.matches(device) && !claim.fits(device));
-    let Some((slot, (claim, server))) = meant.next() else { return Verdict::Unclaimed };
+    let Some((slot, (claim, server))) = meant.next() else { return Assignment::Unclaimed };
     // Of the nodes of one unit, the one that lacks least speaks for all.
     let lacks = |i: usize| (claim.missing(&devices[i]).len(), i);
     let mut of_its_unit = (0..devices.len()).filter(|i| {
@@ -85,9 +86,9 @@ fn why_not(
             && claim.matcher.matches(&devices[*i])
     });
     if server.is_some() || of_its_unit.any(|i| lacks(i) < lacks(index)) {
-        return Verdict::Unfit(of(slot));
+        return Assignment::Unfit(of(slot));
     }
-    Verdict::Lacks(of(slot), claim.missing(device))
+    Assignment::Lacks(of(slot), claim.missing(device))
 }
 
 /// Whether a node is no rival of the one that serves, but another part of the unit: a keyboard's media keys beside the
@@ -102,6 +103,6 @@ fn is_other_part(
     let (serving, device) = (&devices[server], &devices[index]);
     let is_twin = (&serving.name, &serving.phys, &serving.keys) == (&device.name, &device.phys, &device.keys);
     let are_players = ranks[server] == ranks[index]
-        && (is_twin || (kind::of(serving) == Kind::Pad && kind::of(device) == Kind::Pad));
+        && (is_twin || (kind::of(serving) == DeviceKind::Pad && kind::of(device) == DeviceKind::Pad));
     claim.buzzers.is_none() && !are_players
 }

@@ -7,7 +7,7 @@ mod tests;
 
 use std::fmt;
 
-use super::{Slots, Verdict, listed};
+use super::{Assignment, Slots, listed};
 use crate::device::advice;
 use crate::device::advice::Aim;
 use crate::device::claim::{Claim, Claims, SlotId};
@@ -68,19 +68,19 @@ impl fmt::Display for Remark {
 
 impl Slots {
     /// What is to be said of the device at `index`; `verdicts` are those of [`Slots::assign`].
-    pub fn remark(&self, verdicts: &[Verdict], devices: &[Identity], index: usize) -> Option<Remark> {
+    pub fn remark(&self, verdicts: &[Assignment], devices: &[Identity], index: usize) -> Option<Remark> {
         let device = &devices[index];
         let entry = |slot: SlotId| self.claim(slot).map(|claim| claim.entry.clone());
         match &verdicts[index] {
-            Verdict::Slot(_) | Verdict::Unclaimed => None,
-            Verdict::Ambiguous(slot) => self.ambiguous(*slot, verdicts, devices, device),
-            Verdict::Part(slot) => {
+            Assignment::Slot(_) | Assignment::Unclaimed => None,
+            Assignment::Ambiguous(slot) => self.ambiguous(*slot, verdicts, devices, device),
+            Assignment::Part(slot) => {
                 let server = self.device(*slot)?;
                 let text = format!("{} uses another part of this unit, {}", entry(*slot)?, server.node);
                 let advice = self.instead(*slot, devices, device).into_iter().collect();
                 Some(Remark { slot: *slot, is_warning: false, text, advice })
             }
-            Verdict::Lacks(slot, keys) => {
+            Assignment::Lacks(slot, keys) => {
                 let keys: Vec<_> = keys.iter().map(ToString::to_string).collect();
                 let text =
                     format!("{} fits {}, but has no {}", device.describe(), entry(*slot)?, keys.join(", "));
@@ -91,7 +91,7 @@ impl Slots {
                 };
                 Some(Remark { slot: *slot, is_warning: true, text, advice: vec![advice] })
             }
-            Verdict::Unfit(slot) => {
+            Assignment::Unfit(slot) => {
                 let text = format!("it has not all the keys that {} names", entry(*slot)?);
                 Some(Remark { slot: *slot, is_warning: false, text, advice: Vec::new() })
             }
@@ -175,7 +175,7 @@ impl Slots {
         let verdicts = self.outcome(&changed, devices)?;
         let stays = |(slot, _, device): &(SlotId, &Claim, &Identity)| {
             let mut all = verdicts.iter().zip(devices);
-            all.any(|(verdict, at)| *verdict == Verdict::Slot(*slot) && at.is_same_instance(device))
+            all.any(|(verdict, at)| *verdict == Assignment::Slot(*slot) && at.is_same_instance(device))
         };
         let advice = |(slot, claim): (SlotId, Claim)| {
             let node = self.device(slot).map(|device| device.node.clone()).unwrap_or_default();
@@ -188,7 +188,7 @@ impl Slots {
     fn ambiguous(
         &self,
         slot: SlotId,
-        verdicts: &[Verdict],
+        verdicts: &[Assignment],
         devices: &[Identity],
         device: &Identity,
     ) -> Option<Remark> {
@@ -204,7 +204,7 @@ impl Slots {
             .iter()
             .zip(verdicts)
             .filter(|(other, verdict)| {
-                **verdict == Verdict::Ambiguous(slot) && !other.is_same_instance(server)
+                **verdict == Assignment::Ambiguous(slot) && !other.is_same_instance(server)
             })
             .map(|(other, _)| other)
             .collect();
@@ -252,12 +252,12 @@ impl Slots {
     fn would_serve(&self, slot: SlotId, changed: Claim, devices: &[Identity], device: &Identity) -> bool {
         let Some(verdicts) = self.outcome(&[(slot, changed)], devices) else { return false };
         let mut all = verdicts.iter().zip(devices);
-        !verdicts.contains(&Verdict::Ambiguous(slot))
-            && all.any(|(verdict, at)| *verdict == Verdict::Slot(slot) && at.is_same_instance(device))
+        !verdicts.contains(&Assignment::Ambiguous(slot))
+            && all.any(|(verdict, at)| *verdict == Assignment::Slot(slot) && at.is_same_instance(device))
     }
 
     /// What a daemon would make of the devices if it were started with these claims in place of theirs.
-    fn outcome(&self, changed: &[(SlotId, Claim)], devices: &[Identity]) -> Option<Vec<Verdict>> {
+    fn outcome(&self, changed: &[(SlotId, Claim)], devices: &[Identity]) -> Option<Vec<Assignment>> {
         let Claims::Listed(claims) = &self.claims else { return None };
         let mut claims = claims.clone();
         for (slot, claim) in changed {

@@ -17,15 +17,15 @@ fn claim(vendor: u16, phys: &str, keys: &[u16]) -> Claim {
     Claim { entry, matcher, buzzers, debounce_us: Micros::ZERO, delay: Configured::default() }
 }
 
-fn slot(number: u32) -> Verdict {
-    Verdict::Slot(SlotId::new(number))
+fn slot(number: u32) -> Assignment {
+    Assignment::Slot(SlotId::new(number))
 }
 
-fn ambiguous(number: u32) -> Verdict {
-    Verdict::Ambiguous(SlotId::new(number))
+fn ambiguous(number: u32) -> Assignment {
+    Assignment::Ambiguous(SlotId::new(number))
 }
 
-fn check(why: &str, claims: &[Claim], devices: &[Identity], want: &[Verdict]) {
+fn check(why: &str, claims: &[Claim], devices: &[Identity], want: &[Assignment]) {
     let held = vec![None; claims.len()];
     assert_eq!(listed::assign(claims, &held, devices), want, "{why}");
 }
@@ -44,20 +44,20 @@ fn devices_go_to_claims_in_order() {
         &[slot(1), slot(0)],
     );
     check("told apart by phys", &[claim(0x054c, "usb-0-2/*", &[]), any.clone()], &both, &[slot(1), slot(0)]);
-    check("nobody asks", &[claim(1, "*", &[])], &both, &[Verdict::Unclaimed, Verdict::Unclaimed]);
+    check("nobody asks", &[claim(1, "*", &[])], &both, &[Assignment::Unclaimed, Assignment::Unclaimed]);
     let key = KeyCode::new(28).unwrap();
     check(
         "without a key that is named",
         &[claim(0x054c, "*", &[0x2c0, 28])],
         &both,
-        &[Verdict::Lacks(SlotId::new(0), vec![key]), Verdict::Lacks(SlotId::new(0), vec![key])],
+        &[Assignment::Lacks(SlotId::new(0), vec![key]), Assignment::Lacks(SlotId::new(0), vec![key])],
     );
     let keyless = device(5, BUZZ, "usb-0-3/input0", &[]);
     check(
         "no keys, no candidate",
         &[any],
         &[keyless, one, two],
-        &[Verdict::Unclaimed, slot(0), ambiguous(0)],
+        &[Assignment::Unclaimed, slot(0), ambiguous(0)],
     );
 }
 
@@ -67,7 +67,7 @@ fn a_composite_unit_gives_its_right_node() {
     let typing = device(4, (7, 7), "usb-0-1/input1", &[28, 30, 57]);
     let pad = device(5, (7, 7), "usb-0-1/input2", &[0x130, 0x131]);
     let again = device(6, (7, 7), "usb-0-1/input3", &[28]);
-    let none = Verdict::Part(SlotId::new(0));
+    let none = Assignment::Part(SlotId::new(0));
     check(
         "the named key",
         &[claim(7, "*", &[28])],
@@ -110,7 +110,7 @@ fn a_composite_unit_gives_its_right_node() {
         "meant, without the key, of another unit",
         &[claim(7, "*", &[28])],
         &[typing.clone(), elsewhere],
-        &[slot(0), Verdict::Unfit(SlotId::new(0))],
+        &[slot(0), Assignment::Unfit(SlotId::new(0))],
     );
     check(
         "both, by key",
@@ -139,7 +139,7 @@ fn a_better_node_of_the_same_unit_takes_over() {
     let media = device(3, (7, 7), "usb-0-1/input0", &[113]);
     let pad = device(4, (7, 7), "usb-0-1/input1", &[0x130]);
     assert_eq!(slots.assign(std::slice::from_ref(&media)), [slot(0)]);
-    assert_eq!(slots.assign(&[media, pad]), [Verdict::Part(SlotId::new(0)), slot(0)]);
+    assert_eq!(slots.assign(&[media, pad]), [Assignment::Part(SlotId::new(0)), slot(0)]);
 }
 
 fn known() -> Slots {
@@ -164,13 +164,17 @@ fn a_replugged_hub_gets_its_slot_back() {
 fn only_what_is_free_to_take_gets_a_slot_unasked() {
     let pedal = |node, keys: Vec<u16>| device(node, (0x3553, 0xb001), "usb-0-1/input0", &keys);
     let parts = [pedal(3, (1..112).collect()), pedal(4, vec![0x110]), pedal(5, vec![0x130, 0x131])];
-    assert_eq!(known().assign(&parts), vec![Verdict::Unclaimed; 3], "not the pad of a thing that sends keys");
+    assert_eq!(
+        known().assign(&parts),
+        vec![Assignment::Unclaimed; 3],
+        "not the pad of a thing that sends keys"
+    );
     let mut virtual_hub = device(3, BUZZ, "", &REDS);
     virtual_hub.bus = crate::device::identity::BUS_VIRTUAL;
     let keyboard = device(4, (7, 7), "usb-0-1/input0", &[1, 28, 30]);
     assert_eq!(
         known().assign(&[virtual_hub.clone(), keyboard.clone()]),
-        [Verdict::Unclaimed, Verdict::Unclaimed]
+        [Assignment::Unclaimed, Assignment::Unclaimed]
     );
     let mut listed = Slots::new(Claims::Listed(vec![claim(0x054c, "*", &[]), claim(7, "*", &[])]));
     assert_eq!(listed.assign(&[virtual_hub, keyboard]), [slot(0), slot(1)], "asked for by name");

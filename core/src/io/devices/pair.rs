@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::evdev_node::Node;
 use super::measure::MeasureError;
-use crate::event::{Buzzer, DeviceId, Event, Flags, Kind};
+use crate::event::{Buzzer, DeviceId, Event, EventKind, Flags};
 use crate::io::reader::run_delay::RunDelay;
 use crate::io::sys;
 use crate::merge::pass::Clock;
@@ -96,12 +96,12 @@ impl Watched {
 /// What an event means here.
 const fn of(event: Event) -> Option<Seen> {
     match event.kind {
-        Kind::Press { buzzer, flags, .. } => {
+        EventKind::Press { buzzer, flags, .. } => {
             let doubt =
                 flags.has(Flags::STALE_STAMP) || flags.has(Flags::LATE) || flags.has(Flags::RECOVERED);
             Some(if doubt { Seen::Untimed } else { Seen::Press(buzzer, event.at) })
         }
-        Kind::Ignored { down: true, .. } => Some(Seen::Bounce),
+        EventKind::Ignored { down: true, .. } => Some(Seen::Bounce),
         _ => None,
     }
 }

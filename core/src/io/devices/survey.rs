@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{permission, sysfs};
 use crate::device::assign::remarks::Remark;
-use crate::device::assign::{Slots, Verdict};
+use crate::device::assign::{Assignment, Slots};
 use crate::device::claim::Claims;
 use crate::device::delay::{Configured, Delay};
 use crate::device::identity::Identity;
@@ -23,7 +23,7 @@ pub struct Row {
     /// The name of its profile.
     pub profile: Option<&'static str>,
     /// What becomes of it.
-    pub verdict: Verdict,
+    pub verdict: Assignment,
     /// The lasting name of its slot, where it has one: without configuration, the pool it makes.
     pub label: Option<String>,
     /// Its buzzers, ascending, where it has a slot.
@@ -60,10 +60,10 @@ pub fn survey(claims: Claims, sysfs_root: &Path, input_dir: &Path) -> io::Result
     Ok(Survey { rows, shared: slots.shared(&devices) })
 }
 
-fn row(slots: &Slots, verdicts: &[Verdict], devices: &[Identity], index: usize, input_dir: &Path) -> Row {
+fn row(slots: &Slots, verdicts: &[Assignment], devices: &[Identity], index: usize, input_dir: &Path) -> Row {
     let (identity, verdict) = (devices[index].clone(), verdicts[index].clone());
     let found = match verdict {
-        Verdict::Slot(slot) => slots.found(slot),
+        Assignment::Slot(slot) => slots.found(slot),
         _ => None,
     };
     let remark = slots.remark(verdicts, devices, index);
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(brief, want);
         let spans: Vec<_> = rows.iter().map(|row| row.delay.us.max_us.as_us()).collect();
         assert_eq!(spans, [100_000; 4], "with a slot or without");
-        assert_eq!(rows[3].verdict, Verdict::Unclaimed);
+        assert_eq!(rows[3].verdict, Assignment::Unclaimed);
 
         let matcher = Match { vendor: Some(0x054c), ..Match::default() };
         let us = Span::new(Micros::from_us(3), Micros::from_us(7));
@@ -143,8 +143,8 @@ mod tests {
         assert_eq!(rows[0].delay.us, us, "the slot's claim says so");
         assert_eq!(rows[1].delay.us.max_us, Micros::from_ms(100), "which is not this device's");
         let slot = SlotId::new(0);
-        let other = Verdict::Ambiguous(slot);
-        assert_eq!(verdicts, [Verdict::Slot(slot), other.clone(), other, Verdict::Unclaimed]);
+        let other = Assignment::Ambiguous(slot);
+        assert_eq!(verdicts, [Assignment::Slot(slot), other.clone(), other, Assignment::Unclaimed]);
         let want = r#"write `match = { vendor = "054c", product = "0002", phys = "usb-0-1.3/*" }` in pool "a" to use event4"#;
         assert!(rows[1].trouble.as_ref().unwrap().contains(want), "{:?}", rows[1].trouble);
     }

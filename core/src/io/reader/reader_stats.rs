@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::event::{Event, Flags, Kind};
+use crate::event::{Event, EventKind, Flags};
 use crate::time::KernelTime;
 
 /// What the reader counts, for `/healthz`.
@@ -32,8 +32,8 @@ impl ReaderStats {
     /// Counts an event that was handed over in the pass of that time.
     pub fn count(&self, event: Event, pass: KernelTime) {
         let (flags, back_us) = match event.kind {
-            Kind::Press { flags, back_us, .. } => (flags, back_us),
-            Kind::Gap { .. } => {
+            EventKind::Press { flags, back_us, .. } => (flags, back_us),
+            EventKind::Gap { .. } => {
                 self.gaps.fetch_add(1, Ordering::Relaxed);
                 return;
             }

@@ -12,7 +12,7 @@ use buzzer_server::io::store::log_reader::{LogReader, RawLine, ReadError};
 use buzzer_server::log::form::names::Others;
 use buzzer_server::log::form::strict;
 use buzzer_server::log::form::strict::{Said, Unreadable};
-use buzzer_server::log::form::verify::{Fault, Wrong};
+use buzzer_server::log::form::verify::{LineFault, Wrong};
 use buzzer_server::log::{BadLine, Line, SegmentName, Verifier};
 use buzzer_server::record::Record;
 use clap::Args;
@@ -63,7 +63,7 @@ pub(super) enum Step<'a> {
     /// A line in its place; what it says was not looked at.
     Unread(Line<'a>),
     /// Not the line that should stand here.
-    Fault(RawLine<'a>, Fault),
+    Fault(RawLine<'a>, LineFault),
 }
 
 impl Source {

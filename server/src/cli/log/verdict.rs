@@ -7,7 +7,7 @@ use std::fmt;
 use buzzer_core::quote::Quoted;
 use buzzer_server::judge::audit::Derived;
 use buzzer_server::log::form::names::Others;
-use buzzer_server::log::form::verify::Fault;
+use buzzer_server::log::form::verify::LineFault;
 use buzzer_server::log::{ChainHash, Fingerprint, Verifier};
 use serde_json::{Value, json};
 
@@ -60,7 +60,7 @@ impl Verdict {
         self.lost = verifier.lost();
     }
 
-    pub(super) fn fault(&mut self, place: String, fault: &Fault) {
+    pub(super) fn fault(&mut self, place: String, fault: &LineFault) {
         self.faults += 1;
         if self.told.len() < TOLD_MAX {
             self.told.push(format!("{place}: {fault}"));

@@ -129,7 +129,7 @@ impl Rig {
         self.ask(client, &format!(r#"{{"command":"connect","pool":"{pool}"}}"#))
     }
 
-    fn event(&mut self, device: u32, kind: Kind) -> Vec<String> {
+    fn event(&mut self, device: u32, kind: EventKind) -> Vec<String> {
         let event = Event { at: self.now, device: DeviceId::new(device), more: false, kind };
         self.mediator.handle_event(event, || [7; 8]);
         self.take()
@@ -150,12 +150,12 @@ impl Rig {
     fn open(&mut self, slot: SlotId, device: u32, pool: &str, buzzers: &[u16]) -> Vec<String> {
         self.mediator.handle_opened(slot, device, Self::announced(pool, buzzers));
         assert_eq!(self.take(), [""; 0], "valid only with its first event");
-        self.event(device, Kind::Attached)
+        self.event(device, EventKind::Attached)
     }
 
     fn attach(&mut self, device: u32, buzzers: &[u16]) -> Vec<String> {
         self.mediator.handle_announced(device, Self::announced("table", buzzers));
-        self.event(device, Kind::Attached)
+        self.event(device, EventKind::Attached)
     }
 
     fn pass(&mut self, us: u64) -> Vec<String> {
@@ -165,8 +165,8 @@ impl Rig {
     }
 }
 
-fn press(buzzer: u16) -> Kind {
-    Kind::Press { buzzer: Buzzer(buzzer), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 }
+fn press(buzzer: u16) -> EventKind {
+    EventKind::Press { buzzer: Buzzer(buzzer), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 }
 }
 
 const CONNECTED_STAGE: &str = r#"{"result":"connect","pool":"stage","buzzers":[1,2]}"#;
@@ -219,7 +219,7 @@ fn after_5_s_a_connect_has_failed_and_leaves_no_wish() {
     assert_eq!(rig.open(STAGE, 9, "stage", &[1]), ["record attach 9 stage", "detach 9"]);
     assert_eq!(rig.event(9, press(1)), [""; 0]);
     assert_eq!(
-        rig.event(9, Kind::Detached(Gone::Released)),
+        rig.event(9, EventKind::Detached(Gone::Released)),
         ["record uncounted 1 1 not_connected", "record detach 9 released true", "ended 9"]
     );
 }
@@ -287,7 +287,7 @@ fn a_pool_of_which_one_device_opens_is_connected_and_the_other_may_follow() {
         ["record attach 10 duo", r#"all but [] {"event":"connected","pool":"duo","buzzer":2}"#]
     );
     assert_eq!(
-        rig.event(9, Kind::Detached(Gone::Unplugged)),
+        rig.event(9, EventKind::Detached(Gone::Unplugged)),
         [
             "record detach 9 unplugged false",
             r#"all but [] {"event":"disconnected","pool":"duo","buzzer":1}"#,
@@ -295,7 +295,7 @@ fn a_pool_of_which_one_device_opens_is_connected_and_the_other_may_follow() {
         ]
     );
     assert_eq!(
-        rig.event(10, Kind::Detached(Gone::Unplugged)),
+        rig.event(10, EventKind::Detached(Gone::Unplugged)),
         [
             "record detach 10 unplugged false",
             r#"all but [] {"event":"disconnected","pool":"duo","buzzer":null}"#,
@@ -342,7 +342,7 @@ fn a_result_comes_before_any_buzz_and_a_press_before_the_connect_is_none() {
         rig.event(1, press(4)),
         ["record press 4 None []", r#"all but [] {"event":"buzz","pool":"table","buzzer":4}"#]
     );
-    let release = Kind::Release { buzzer: Buzzer(4) };
+    let release = EventKind::Release { buzzer: Buzzer(4) };
     assert_eq!(rig.event(1, release), ["record release 4", "record proved 4"]);
     assert_eq!(rig.event(77, press(4)), [""; 0], "a device that nobody knows");
 }
@@ -391,7 +391,7 @@ fn ignored_edges_are_summed_for_a_second() {
     rig.connect(A, "table");
     let start = rig.now;
     for _ in 0..3 {
-        assert_eq!(rig.event(1, Kind::Ignored { buzzer: Buzzer(1), down: false }), [""; 0]);
+        assert_eq!(rig.event(1, EventKind::Ignored { buzzer: Buzzer(1), down: false }), [""; 0]);
         rig.now = rig.now + Micros::from_us(10);
     }
     assert_eq!(rig.mediator.poll_timeout(), Some(start + Micros::from_ms(1000)));
@@ -399,13 +399,13 @@ fn ignored_edges_are_summed_for_a_second() {
     assert_eq!(rig.pass(100_000), ["record ignored 1 3"]);
     assert_eq!(rig.mediator.poll_timeout(), None);
     // Earlier if its device goes, or the process.
-    rig.event(1, Kind::Ignored { buzzer: Buzzer(1), down: false });
-    rig.event(1, Kind::Ignored { buzzer: Buzzer(2), down: false });
-    let outputs = rig.event(1, Kind::Detached(Gone::Garbage(Garbage::Time)));
+    rig.event(1, EventKind::Ignored { buzzer: Buzzer(1), down: false });
+    rig.event(1, EventKind::Ignored { buzzer: Buzzer(2), down: false });
+    let outputs = rig.event(1, EventKind::Detached(Gone::Garbage(Garbage::Time)));
     assert_eq!(outputs[..2], ["record ignored 1 1", "record ignored 2 1"]);
     assert!(outputs[2].starts_with("record detach 1 garbage: "), "{outputs:?}");
     rig.attach(2, &[1]);
-    rig.event(2, Kind::Ignored { buzzer: Buzzer(1), down: false });
+    rig.event(2, EventKind::Ignored { buzzer: Buzzer(1), down: false });
     rig.mediator.handle_stop(rig.now);
     let outputs = rig.take();
     assert_eq!(outputs.len(), 2, "{outputs:?}");
@@ -416,12 +416,12 @@ fn ignored_edges_are_summed_for_a_second() {
 fn gaps_and_a_full_ring_leave_records_and_no_message() {
     let mut rig = Rig::started();
     rig.attach(1, &[1]);
-    assert_eq!(rig.event(1, Kind::Gap { since: rig.now }), [""; 0], "of a pool that does not count");
+    assert_eq!(rig.event(1, EventKind::Gap { since: rig.now }), [""; 0], "of a pool that does not count");
     rig.connect(A, "table");
-    assert_eq!(rig.event(1, Kind::Gap { since: rig.now }), ["record gap 1"]);
-    assert_eq!(rig.event(1, Kind::ReaderStall { late_us: 70_000 }), ["record reader stall 1 70000"]);
-    assert_eq!(rig.event(1, Kind::RingFull { waiting_max: 8 }), ["record ring full 8"]);
-    assert_eq!(rig.event(9, Kind::HeapFull { full_us: 7 }), ["record heap full 7"], "whoever it was");
+    assert_eq!(rig.event(1, EventKind::Gap { since: rig.now }), ["record gap 1"]);
+    assert_eq!(rig.event(1, EventKind::ReaderStall { late_us: 70_000 }), ["record reader stall 1 70000"]);
+    assert_eq!(rig.event(1, EventKind::RingFull { waiting_max: 8 }), ["record ring full 8"]);
+    assert_eq!(rig.event(9, EventKind::HeapFull { full_us: 7 }), ["record heap full 7"], "whoever it was");
     rig.mediator.handle_degraded("realtime", "EPERM".into(), rig.now);
     assert_eq!(rig.take(), ["record degraded realtime EPERM"]);
 }
@@ -435,10 +435,11 @@ fn late_presses_say_behind_all_presses_of_their_stamp_by_how_much_they_were_late
     rig.now = rig.now + Micros::from_us(1000);
     rig.event(1, press(1));
     // With a receipt stamp, as any may be written before it: that makes it no later.
-    let late = Kind::Press { buzzer: Buzzer(0), rank: 0, flags: Flags::LATE, back_us: 1000, early_us: 9 };
+    let late =
+        EventKind::Press { buzzer: Buzzer(0), rank: 0, flags: Flags::LATE, back_us: 1000, early_us: 9 };
     let with = |buzzer| match late {
-        Kind::Press { rank, flags, back_us, early_us, .. } => {
-            Kind::Press { buzzer: Buzzer(buzzer), rank, flags, back_us, early_us }
+        EventKind::Press { rank, flags, back_us, early_us, .. } => {
+            EventKind::Press { buzzer: Buzzer(buzzer), rank, flags, back_us, early_us }
         }
         other => other,
     };
@@ -461,7 +462,10 @@ fn late_presses_say_behind_all_presses_of_their_stamp_by_how_much_they_were_late
         &format!("record late {} 0", seq + 6),
         "of the same stamp as the latest"
     );
-    assert_eq!(rig.event(1, Kind::StaleStamp { stamp: KernelTime::from_us(5) }), ["record stale stamp 5"]);
+    assert_eq!(
+        rig.event(1, EventKind::StaleStamp { stamp: KernelTime::from_us(5) }),
+        ["record stale stamp 5"]
+    );
 }
 
 #[test]
@@ -469,7 +473,7 @@ fn a_key_held_at_the_connect_is_recorded_gets_stuck_and_proves_nothing_by_its_re
     let mut rig = Rig::started();
     rig.attach(1, &[1]);
     assert_eq!(
-        rig.event(1, Kind::Held { buzzer: Buzzer(1) }),
+        rig.event(1, EventKind::Held { buzzer: Buzzer(1) }),
         ["record held 1"],
         "before its pool is connected"
     );
@@ -477,7 +481,7 @@ fn a_key_held_at_the_connect_is_recorded_gets_stuck_and_proves_nothing_by_its_re
     assert_eq!(rig.pass(9_999_999), [""; 0]);
     assert_eq!(rig.mediator.poll_timeout(), Some(rig.now + Micros::from_us(1)));
     assert_eq!(rig.pass(1), ["record stuck 1"]);
-    let release = Kind::Release { buzzer: Buzzer(1) };
+    let release = EventKind::Release { buzzer: Buzzer(1) };
     assert_eq!(rig.event(1, release), ["record release 1"], "not seen going down: not proved");
     rig.event(1, press(1));
     assert_eq!(rig.event(1, release), ["record release 1", "record proved 1"]);
@@ -490,12 +494,12 @@ fn a_delay_is_that_of_the_device_and_of_what_was_not_seen_and_the_first_is_open_
         let delay = DeviceDelay { delay_us, ..DeviceDelay::default() };
         let announced = Announced { delay, ..Rig::announced("table", &[device as u16]) };
         rig.mediator.handle_announced(device, announced);
-        rig.event(device, Kind::Attached);
+        rig.event(device, EventKind::Attached);
     }
     rig.connect(A, "table");
     let at_us = rig.now.as_us();
     let recovered =
-        Kind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::RECOVERED, back_us: 4000, early_us: 0 };
+        EventKind::Press { buzzer: Buzzer(1), rank: 0, flags: Flags::RECOVERED, back_us: 4000, early_us: 0 };
     rig.mediator
         .handle_event(Event { at: rig.now, device: DeviceId::new(1), more: false, kind: recovered }, || {
             [0; 8]
@@ -512,7 +516,7 @@ fn a_button_chatters_from_its_32nd_bounce_in_a_second_until_it_is_sound() {
     rig.connect(A, "table");
     let second = |rig: &mut Rig, edges: u32, down| {
         for _ in 0..edges {
-            rig.event(1, Kind::Ignored { buzzer: Buzzer(1), down });
+            rig.event(1, EventKind::Ignored { buzzer: Buzzer(1), down });
         }
         rig.pass(1_000_000)
     };
@@ -523,7 +527,7 @@ fn a_button_chatters_from_its_32nd_bounce_in_a_second_until_it_is_sound() {
     assert!(button(&rig).held_since_us.is_some(), "it bounced and stayed down");
     rig.event(1, press(1));
     assert!(button(&rig).chattering, "it has just bounced");
-    rig.event(1, Kind::Release { buzzer: Buzzer(1) });
+    rig.event(1, EventKind::Release { buzzer: Buzzer(1) });
     rig.pass(9_999_999);
     rig.event(1, press(1));
     assert_eq!((button(&rig).chattering, button(&rig).ignored_edges), (false, 162));

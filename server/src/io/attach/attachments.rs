@@ -13,7 +13,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
-use super::virtual_pool::{Arrival, Greeting, Step};
+use super::virtual_pool::{Arrival, Greeting, GreetingStep};
 use crate::config::{PoolConfig, PoolSource};
 use crate::game::pace::Pace;
 use crate::io::net::accepting::{AGAIN_US, Accepting, Who};
@@ -169,7 +169,7 @@ impl Attachments {
             may
         };
         match arrival.advance(now, may) {
-            Step::Wait(arrival) => {
+            GreetingStep::Wait(arrival) => {
                 self.greetings_bytes += arrival.waiting_bytes();
                 // A vacant slot is given again at once, so this is the same key.
                 let same = self.arrivals.insert((arrival, pool));
@@ -177,11 +177,11 @@ impl Attachments {
                 self.give_up_the_longest();
                 None
             }
-            Step::Refused(message) => {
+            GreetingStep::Refused(message) => {
                 self.refused(key, pool, &message);
                 None
             }
-            Step::Attached(greeting, fd, (read_ahead, drained)) => {
+            GreetingStep::Attached(greeting, fd, (read_ahead, drained)) => {
                 self.forget(key);
                 // The reader has an epoll of its own.
                 let _ = self.registry.deregister(&mut SourceFd(&sys::raw(&fd)));

@@ -38,7 +38,7 @@ pub struct Greeting {
 
 /// How an arrival goes on.
 #[derive(Debug)]
-pub enum Step {
+pub enum GreetingStep {
     /// Later, when the socket is ready again.
     Wait(Arrival),
     /// It is attached: the stream, bytes that came behind the greeting, and when it is known to have said nothing that was
@@ -72,11 +72,11 @@ impl Arrival {
     }
 
     /// The socket is ready. `now`: read before. `may`: asked of a greeting that is whole and well; an attachment makes records.
-    pub fn advance(mut self, now: KernelTime, may: impl FnOnce(&Greeting) -> bool) -> Step {
+    pub fn advance(mut self, now: KernelTime, may: impl FnOnce(&Greeting) -> bool) -> GreetingStep {
         let mut bytes = [0; 4096];
         loop {
             match self.stream.read(&mut bytes) {
-                Ok(0) => return Step::Refused("closed before its greeting was complete".into()),
+                Ok(0) => return GreetingStep::Refused("closed before its greeting was complete".into()),
                 Ok(read) => {
                     let searched = self.bytes.len();
                     self.bytes.extend_from_slice(&bytes[..read]);
@@ -94,10 +94,10 @@ impl Arrival {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.drained = now;
-                    return Step::Wait(self);
+                    return GreetingStep::Wait(self);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Step::Refused(kernel_words(&error)),
+                Err(error) => return GreetingStep::Refused(kernel_words(&error)),
             }
         }
     }
@@ -114,19 +114,19 @@ impl Arrival {
     }
 
     /// Refuses it.
-    pub fn refuse(mut self, message: &str) -> Step {
+    pub fn refuse(mut self, message: &str) -> GreetingStep {
         let _ = self.answer(false, Some(message));
-        Step::Refused(message.to_owned())
+        GreetingStep::Refused(message.to_owned())
     }
 
-    fn greet(mut self, rest: Vec<u8>, may: impl FnOnce(&Greeting) -> bool) -> Step {
+    fn greet(mut self, rest: Vec<u8>, may: impl FnOnce(&Greeting) -> bool) -> GreetingStep {
         match greeting(&self.bytes) {
             Ok(greeting) if !may(&greeting) => {
                 self.refuse("this pool was attached to too often in the last seconds; try again in a while")
             }
             Ok(greeting) => match self.answer(true, None) {
-                Ok(()) => Step::Attached(greeting, self.stream.into(), (rest, self.drained)),
-                Err(error) => Step::Refused(kernel_words(&error)),
+                Ok(()) => GreetingStep::Attached(greeting, self.stream.into(), (rest, self.drained)),
+                Err(error) => GreetingStep::Refused(kernel_words(&error)),
             },
             Err(message) => self.refuse(&message),
         }

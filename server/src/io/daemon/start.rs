@@ -29,7 +29,7 @@ use crate::io::net::listen;
 use crate::io::net::peers::Peers;
 use crate::io::net::vitals::Vitals;
 use crate::io::store::event_log::Opened;
-use crate::io::store::wall_clock::WallClock;
+use crate::io::store::wall_clock::AnchorClock;
 use crate::record::Fact;
 use crate::wire::http::Access;
 
@@ -55,7 +55,7 @@ impl Daemon {
         registry.register(&mut signals, SIGNAL, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(registry, WAKE)?);
         log.wake_server(Arc::clone(&waker));
-        let clock = WallClock::new(registry, CLOCK)?;
+        let clock = AnchorClock::new(registry, CLOCK)?;
         let (sender, ring) = ring::ring(RING_EVENTS);
         let reader_stats = Arc::new(ReaderStats::default());
         let settle_us = config.order.settle_us;

@@ -102,7 +102,7 @@ impl Accepting {
     }
 
     /// Who comes next, and at which listener, while the share lasts and beside those that are `held`.
-    pub(crate) fn next<T>(
+    pub(in crate::io) fn next<T>(
         &mut self,
         now: KernelTime,
         held: usize,

@@ -32,7 +32,7 @@ enum State {
 
 /// How a connection goes on.
 #[derive(Debug)]
-pub enum Step {
+pub enum HandshakeStep {
     /// Later, when the socket is ready again.
     Wait(Handshake),
     /// In its next turn: there is more to read.
@@ -46,7 +46,7 @@ pub enum Step {
 }
 
 /// A page that is made when it is asked for: status, content type, body.
-pub type Page = (&'static str, &'static str, String);
+pub type HttpPage = (&'static str, &'static str, String);
 /// What is true only now.
 const FRESH: &str = "Cache-Control: no-store\r\n";
 
@@ -76,19 +76,19 @@ impl Handshake {
     }
 
     /// A connection that makes place for another one: 503, if it has no answer yet.
-    pub fn replace(self) -> Step {
+    pub fn replace(self) -> HandshakeStep {
         if !self.is_asking() {
-            return Step::Done;
+            return HandshakeStep::Done;
         }
         self.refuse(&http::refusal("503 Service Unavailable", "", "too many connections; try again later"))
     }
 
     /// The head did not come in time.
-    pub fn time_out(self) -> Step {
+    pub fn time_out(self) -> HandshakeStep {
         if self.is_asking() {
             self.refuse(&http::refusal("408 Request Timeout", "", "the request head must come within 5 s"))
         } else {
-            Step::Done
+            HandshakeStep::Done
         }
     }
 
@@ -98,9 +98,9 @@ impl Handshake {
         mut self,
         access: &Access,
         full: Result<(), &'static str>,
-        page: impl FnOnce(&Route) -> Page,
+        page: impl FnOnce(&Route) -> HttpPage,
         refused: impl FnOnce(&Refusal),
-    ) -> Step {
+    ) -> HandshakeStep {
         match &mut self.state {
             State::Head(head) => {
                 let mut bytes = [0; 2048];
@@ -130,11 +130,13 @@ impl Handshake {
                     }
                     let room = bytes.len().min(HEAD_BYTES_MAX + 1 - head.len().min(HEAD_BYTES_MAX));
                     match self.stream.read(&mut bytes[..room]) {
-                        Ok(0) => return Step::Done,
+                        Ok(0) => return HandshakeStep::Done,
                         Ok(read) => head.extend_from_slice(&bytes[..read]),
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Step::Wait(self),
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                            return HandshakeStep::Wait(self);
+                        }
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                        Err(_) => return Step::Done,
+                        Err(_) => return HandshakeStep::Done,
                     }
                 }
             }
@@ -143,13 +145,13 @@ impl Handshake {
         }
     }
 
-    fn refuse(self, refusal: &Refusal) -> Step {
+    fn refuse(self, refusal: &Refusal) -> HandshakeStep {
         let body = format!("{}\n", refusal.message);
         let headers = format!("{}{FRESH}", refusal.header);
         self.answer(refusal.status, &headers, "text/plain; charset=utf-8", body.as_bytes())
     }
 
-    fn answer(mut self, status: &str, headers: &str, kind: &str, body: &[u8]) -> Step {
+    fn answer(mut self, status: &str, headers: &str, kind: &str, body: &[u8]) -> HandshakeStep {
         let length = body.len();
         let wants_body = !matches!(&self.state, State::Head(head) if http::is_head(head));
         let head = format!(
@@ -161,30 +163,32 @@ impl Handshake {
         self.write()
     }
 
-    fn write(mut self) -> Step {
-        let State::Answer { bytes, sent, websocket } = &mut self.state else { return Step::Wait(self) };
+    fn write(mut self) -> HandshakeStep {
+        let State::Answer { bytes, sent, websocket } = &mut self.state else {
+            return HandshakeStep::Wait(self);
+        };
         while *sent < bytes.len() {
             match self.stream.write(&bytes[*sent..]) {
-                Ok(0) => return Step::Done,
+                Ok(0) => return HandshakeStep::Done,
                 Ok(written) => *sent += written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Step::Wait(self),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return HandshakeStep::Wait(self),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Step::Done,
+                Err(_) => return HandshakeStep::Done,
             }
         }
         if let Some(tail) = websocket.take() {
-            return Step::WebSocket(self.stream, tail);
+            return HandshakeStep::WebSocket(self.stream, tail);
         }
         let _ = self.stream.shutdown(Shutdown::Write);
         self.state = State::Linger;
-        Step::Linger(self)
+        HandshakeStep::Linger(self)
     }
 
-    fn linger(mut self) -> Step {
+    fn linger(mut self) -> HandshakeStep {
         match discard(&mut self.stream) {
-            Discarded::Ended => Step::Done,
-            Discarded::Waiting => Step::Wait(self),
-            Discarded::More => Step::Again(self),
+            Discarded::Ended => HandshakeStep::Done,
+            Discarded::Waiting => HandshakeStep::Wait(self),
+            Discarded::More => HandshakeStep::Again(self),
         }
     }
 }

@@ -9,7 +9,7 @@ use buzzer_core::io::reader::reader_stats::ReaderStats;
 use buzzer_core::time::{KernelTime, Micros};
 use serde_json::{Value, json};
 
-use super::handshake::Page;
+use super::handshake::HttpPage;
 use crate::game::button::{Button, ButtonId};
 use crate::game::mediator::Mediator;
 use crate::game::pool::PoolSpec;
@@ -17,7 +17,7 @@ use crate::game::settle;
 use crate::game::settle::LateWarning;
 use crate::game::state::State;
 use crate::io::store::event_log::EventLog;
-use crate::log::store::writer::Health;
+use crate::log::store::writer::StorageHealth;
 
 /// The page without buttons. It is passed only if the log's directory has a name of thousands of characters.
 const PAGE_BYTES_MAX: usize = 4095;
@@ -59,13 +59,13 @@ impl Vitals {
         clients: usize,
         first: Option<ButtonId>,
         now: KernelTime,
-    ) -> Page {
+    ) -> HttpPage {
         let state = mediator.state();
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let (is_failing, storage) = match log.health() {
-            Health::Fine => (false, "ok".to_owned()),
-            Health::Warning(text) => (false, text),
-            Health::Failing(text) => (true, text),
+            StorageHealth::Fine => (false, "ok".to_owned()),
+            StorageHealth::Warning(text) => (false, text),
+            StorageHealth::Failing(text) => (true, text),
         };
         let sums = state.buttons().sums();
         let mut body = json!({

@@ -13,7 +13,7 @@ use buzzer_core::io::sys;
 use super::disk::Disk;
 use super::log_proof;
 use crate::log::store::journal;
-use crate::log::store::journal::{FILE_NAMES, Limits};
+use crate::log::store::journal::{FILE_NAMES, JournalLimits};
 use crate::log::store::recovery;
 use crate::log::store::recovery::{RecoveryError, unread};
 use crate::log::store::segments::{SEGMENT_BYTES_MAX, Segments};
@@ -51,7 +51,8 @@ pub(crate) fn bring_in(
         (Err(error), _) | (_, Err(error)) => return note(&kernel_words(&error)),
     };
     let found = recovery::recover(&log_disk, &disk, header, &|| log_proof::own(log))?;
-    let (journal, feed) = journal::open(disk, header.to_vec(), found.journal, found.head, Limits::default());
+    let (journal, feed) =
+        journal::open(disk, header.to_vec(), found.journal, found.head, JournalLimits::default());
     let segments = Segments::new(log_disk, found.number, SEGMENT_BYTES_MAX, found.resume);
     let mut writer = Writer::new(feed, segments, found.durable_seq);
     loop {

@@ -25,11 +25,11 @@ use crate::config::LogConfig;
 use crate::game::state::State;
 use crate::io::machine::host;
 use crate::log::store::journal;
-use crate::log::store::journal::{FILE_NAMES, Hole, Journal, Limits};
+use crate::log::store::journal::{FILE_NAMES, Hole, Journal, JournalLimits};
 use crate::log::store::recovery;
 use crate::log::store::recovery::RecoveryError;
 use crate::log::store::segments::{SEGMENT_BYTES_MAX, Segments};
-use crate::log::store::writer::{Health, Writer};
+use crate::log::store::writer::{StorageHealth, Writer};
 use crate::record::{Fact, Record};
 
 /// At the end the disk has this long.
@@ -144,7 +144,7 @@ impl EventLog {
         notes.extend(strange_files(dir));
         notes.extend(log_proof::doubt(dir).map(doubt));
         let (mut journal, feed) =
-            journal::open(journal_disk, header, recovered.journal, head, Limits::default());
+            journal::open(journal_disk, header, recovered.journal, head, JournalLimits::default());
         let lost = log_proof::signed_beyond(dir, state.seq());
         if let Some(last_seq) = lost {
             // The first record of this start, for numbers that were told are not used again.
@@ -275,17 +275,17 @@ impl EventLog {
     }
 
     /// How its storage stands: what is wrong, and whether records are in danger.
-    pub fn health(&self) -> Health {
+    pub fn health(&self) -> StorageHealth {
         // It looks after its segments; what it finds is in the next answer.
         self.writer.wake();
         if self.journal.is_losing() {
-            return Health::Failing("records are lost: journal and memory are full".to_owned());
+            return StorageHealth::Failing("records are lost: journal and memory are full".to_owned());
         }
         if let Some(why) = self.journal.suspended() {
-            return Health::Failing(why.to_string());
+            return StorageHealth::Failing(why.to_string());
         }
         match self.writer.health() {
-            Health::Fine if !self.found.is_empty() => Health::Warning(self.found.join("; ")),
+            StorageHealth::Fine if !self.found.is_empty() => StorageHealth::Warning(self.found.join("; ")),
             health => health,
         }
     }

@@ -15,7 +15,7 @@ use super::wall_clock;
 use crate::config::LogConfig;
 use crate::io::machine::host;
 use crate::log::SegmentName;
-use crate::log::store::expiry::{History, Limits, Now, Segment};
+use crate::log::store::expiry::{History, Now, RetentionLimits, Segment};
 use crate::record::Fact;
 
 /// What goes.
@@ -29,7 +29,7 @@ pub struct Expired {
 
 /// Finds what may go now, in this boot.
 pub(crate) fn expired(config: &LogConfig, dir: &Path, boot: &str) -> Expired {
-    let limits = Limits { keep_days: config.keep_days, keep_bytes: config.keep_bytes };
+    let limits = RetentionLimits { keep_days: config.keep_days, keep_bytes: config.keep_bytes };
     if limits.keep_days.is_none() && limits.keep_bytes.is_none() {
         return Expired::default();
     }

@@ -24,12 +24,12 @@ const SYNCED: &str = "/run/systemd/timesync/synchronized";
 
 /// Tells when the wall clock is set.
 #[derive(Debug)]
-pub struct WallClock {
+pub struct AnchorClock {
     fd: OwnedFd,
     last: Option<KernelTime>,
 }
 
-impl WallClock {
+impl AnchorClock {
     /// Its readiness comes as `token`.
     ///
     /// # Errors

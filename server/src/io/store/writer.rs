@@ -22,7 +22,7 @@ use super::log_proof;
 use crate::log::ChainHash;
 use crate::log::store::expiry;
 use crate::log::store::storage::Directory;
-use crate::log::store::writer::{Health, Report, Turn, Writer};
+use crate::log::store::writer::{Report, StorageHealth, Turn, Writer};
 
 /// Reports that nobody has fetched: an outage makes a handful.
 const REPORTS_MAX: usize = 64;
@@ -39,7 +39,7 @@ struct Told {
     durable_seq: AtomicU64,
     has_reports: AtomicBool,
     reports: Mutex<VecDeque<Report>>,
-    health: Mutex<Health>,
+    health: Mutex<StorageHealth>,
     dir: Mutex<String>,
     waker: Mutex<Option<Arc<Waker>>>,
     stop: AtomicBool,
@@ -211,7 +211,7 @@ impl WriterThread {
     }
 
     /// How it stands.
-    pub fn health(&self) -> Health {
+    pub fn health(&self) -> StorageHealth {
         self.told.health.lock().clone()
     }
 

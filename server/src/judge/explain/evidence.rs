@@ -1,4 +1,4 @@
-//! What else happened, and what it means for the order. In: a window and when its presses were. Out: [`Finding`]s in the
+//! What else happened, and what it means for the order. In: a window and when its presses were. Out: [`Evidence`]s in the
 //! log's order. Guarantee: what may have cost a press in the time that decides is said to bar a verdict; what is harmless
 //! is said to be harmless, so that nobody has to guess.
 
@@ -17,7 +17,7 @@ const UNREAD_US: u64 = 100_000;
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct Evidence {
     /// Its record.
     pub seq: u64,
     /// When, µs of CLOCK_MONOTONIC.
@@ -79,7 +79,7 @@ impl Decisive {
 }
 
 /// Everything in the window that is no press.
-pub fn of(window: &Window, decisive: Option<&Decisive>) -> Vec<Finding> {
+pub fn of(window: &Window, decisive: Option<&Decisive>) -> Vec<Evidence> {
     let mut roster = window.roster.clone();
     // The roster is that at the first press; who went before it is not in it any more.
     for entry in &window.entries {
@@ -118,7 +118,7 @@ struct Judged<'a> {
 }
 
 impl<'a> Judged<'a> {
-    fn finding(&self) -> Option<Finding> {
+    fn finding(&self) -> Option<Evidence> {
         let (what, means, bars) = match &self.entry.record.fact {
             Fact::Press { .. } | Fact::Draw { .. } | Fact::Release { .. } | Fact::Proved { .. } => {
                 return None;
@@ -145,7 +145,7 @@ impl<'a> Judged<'a> {
         let to_first_us =
             own.map(|decisive| at_us.cast_signed().saturating_sub(decisive.first_us.cast_signed()));
         let (seq, wall_us, means) = (self.entry.record.seq, self.entry.wall_us, means.to_owned());
-        Some(Finding { seq, at_us, wall_us, to_first_us, what, means, bars })
+        Some(Evidence { seq, at_us, wall_us, to_first_us, what, means, bars })
     }
 
     fn device_name(&self, device: u32) -> String {

@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::chance::Pair;
-use super::evidence::Finding;
+use super::evidence::Evidence;
 use super::places::Place;
 use super::story::{Chain, DeviceThen, Story, buzzers_of};
 use super::uncounted::Uncounted;
-use super::verdict::{Verdict, flag_words};
+use super::verdict::{Ruling, flag_words};
 use super::words::{between, label, ms, quoted, signed, wrap};
 use crate::counted::{self, counted};
 use crate::record::pool_id::PoolId;
@@ -128,7 +128,7 @@ fn down(story: &Story) -> Vec<String> {
     down
 }
 
-fn first(verdict: &Verdict, story: &Story) -> String {
+fn first(verdict: &Ruling, story: &Story) -> String {
     let name = label(&verdict.pool, verdict.buzzer);
     let next = verdict.next_seq.and_then(|seq| story.places.iter().find(|place| place.seq == seq));
     let next = next.map(|next| label(&next.pool, next.buzzer));
@@ -329,7 +329,7 @@ fn happened(page: &mut String, story: &Story, zone: &TimeZone) {
         page.push_str("  nothing: no fault, no lost, ignored or refused press, nobody came or went\n");
     }
     // Of another boot than the first press, or without one, the wall clock is all there is.
-    let offset = |finding: &Finding| match finding.to_first_us {
+    let offset = |finding: &Evidence| match finding.to_first_us {
         Some(us) => signed(us),
         None => wall(finding.wall_us, zone, "%H:%M:%S%.3f"),
     };

@@ -5,7 +5,7 @@
 use buzzer_core::press::waits::READER_US;
 use serde::Serialize;
 
-use super::roster::Device;
+use super::roster::DeviceSeen;
 use super::window::{Entry, Window};
 use crate::game::draw;
 use crate::game::draw::Entrant;
@@ -151,7 +151,7 @@ pub fn of(window: &Window, (known_boot, known_us): (u32, u64)) -> Vec<Place> {
 }
 
 /// Whether the reader did not run in time for it. Without a stamp of its own a press is wide for another reason.
-fn is_read_late(device: &Device, [min_us, max_us]: [i64; 2], flags: &Flags) -> bool {
+fn is_read_late(device: &DeviceSeen, [min_us, max_us]: [i64; 2], flags: &Flags) -> bool {
     let us = |us: u64| i64::try_from(us).unwrap_or(i64::MAX);
     let [least_us, most_us] = device.delay.delay_us.map(us);
     let usual_us = us(READER_US.as_us());

@@ -9,11 +9,11 @@ use crate::record::{DeviceDelay, Fact, Record, Stamps};
 
 /// The attached devices, by number. A clone is one counter until the next device comes or goes.
 #[derive(Clone, Debug, Default)]
-pub struct Roster(Arc<BTreeMap<u32, Device>>);
+pub struct Roster(Arc<BTreeMap<u32, DeviceSeen>>);
 
 /// One device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Device {
+pub struct DeviceSeen {
     /// The pool it serves.
     pub pool: PoolId,
     /// What it calls itself.
@@ -30,12 +30,12 @@ pub struct Device {
 
 impl Roster {
     /// The device with this number.
-    pub fn get(&self, device: u32) -> Option<&Device> {
+    pub fn get(&self, device: u32) -> Option<&DeviceSeen> {
         self.0.get(&device)
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, &Device)> {
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &DeviceSeen)> {
         self.0.iter().map(|(number, device)| (*number, device))
     }
 
@@ -44,7 +44,7 @@ impl Roster {
         match &record.fact {
             Fact::Start { .. } => self.0 = Arc::default(),
             Fact::Attach { device, pool, name, place, stamps, buzzers, delay } => {
-                let new = Device {
+                let new = DeviceSeen {
                     pool: pool.clone(),
                     name: name.clone(),
                     place: place.clone(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::roster::Roster;
 use super::uncounted::began_us;
-use super::window::{Asked, Began, Damage, Entry, Found, Origin, Window};
+use super::window::{Asked, Basis, Began, Damage, Entry, Found, Window};
 use super::words::label;
 use crate::counted::counted;
 use crate::game::state::State;
@@ -49,7 +49,7 @@ pub struct Scan {
     gap_us: u64,
     state: State,
     roster: Roster,
-    origin: Option<Arc<Origin>>,
+    origin: Option<Arc<Basis>>,
     boot: u32,
     wall: WallClock,
     /// When the first and the last record were.
@@ -232,7 +232,7 @@ impl Scan {
             }
         }
         self.damages_since = self.damages.len();
-        self.origin = Some(Arc::new(Origin {
+        self.origin = Some(Arc::new(Basis {
             seq: record.seq,
             log: log.clone(),
             boot: boot.clone(),

@@ -4,10 +4,10 @@
 
 use serde::Serialize;
 
-use super::evidence::{self, Decisive, Finding};
+use super::evidence::{self, Decisive, Evidence};
 use super::places::{self, Place, Tie};
 use super::uncounted::{self, Uncounted};
-use super::verdict::{self, Verdict};
+use super::verdict::{self, Ruling};
 use super::window::{Damage, Found, Window};
 use super::words::list;
 use crate::record::pool_id::PoolId;
@@ -44,7 +44,7 @@ impl Chain {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Story {
     /// Who was first.
-    pub verdict: Option<Verdict>,
+    pub verdict: Option<Ruling>,
     /// Why that is not certain, or why there is no verdict.
     pub why: Vec<String>,
     /// The first and last record that it is about.
@@ -58,7 +58,7 @@ pub struct Story {
     /// Further presses or records that were not looked at.
     pub omitted: u64,
     /// What else happened.
-    pub happened: Vec<Finding>,
+    pub happened: Vec<Evidence>,
     /// The pools that were connected at the first press, with their devices.
     pub pools: Vec<PoolThen>,
     /// Where it was recorded.
@@ -178,7 +178,7 @@ impl Story {
         let pools = pools(window, decisive.as_ref());
         let (verdict, doubts) = match (bars.is_empty(), places.split_first()) {
             (true, Some((first, rest))) => {
-                let (verdict, doubts) = Verdict::of(window, &pools, first, rest);
+                let (verdict, doubts) = Ruling::of(window, &pools, first, rest);
                 (Some(verdict), doubts)
             }
             _ => (None, Vec::new()),
@@ -225,8 +225,8 @@ fn pools(window: &Window, decisive: Option<&Decisive>) -> Vec<PoolThen> {
     window.connected.iter().map(|pool| PoolThen { pool: pool.clone(), devices: devices(pool) }).collect()
 }
 
-impl From<&super::window::Origin> for Recorded {
-    fn from(origin: &super::window::Origin) -> Self {
+impl From<&super::window::Basis> for Recorded {
+    fn from(origin: &super::window::Basis) -> Self {
         Self {
             seq: origin.seq,
             log: origin.log.clone(),

@@ -1,10 +1,10 @@
 //! Who was first. In: a window of the log, its places, and what else is known of it. Out: why nobody can say ([`bars`]), or a
-//! [`Verdict`] and every doubt about it. Guarantee: *certain* is said only without a doubt.
+//! [`Ruling`] and every doubt about it. Guarantee: *certain* is said only without a doubt.
 
 use serde::Serialize;
 
 use super::chance::{self, Pair};
-use super::evidence::Finding;
+use super::evidence::Evidence;
 use super::places::{Place, Tie};
 use super::story::PoolThen;
 use super::uncounted::Uncounted;
@@ -15,7 +15,7 @@ use crate::record::{Fact, Flag};
 
 /// Who was first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Verdict {
+pub struct Ruling {
     /// The pool.
     pub pool: PoolId,
     /// The buzzer.
@@ -40,7 +40,7 @@ pub fn bars(
     window: &Window,
     places: &[Place],
     ties: &[Tie],
-    happened: &[Finding],
+    happened: &[Evidence],
     uncounted: &[Uncounted],
 ) -> Vec<String> {
     let mut bars = Vec::new();
@@ -89,7 +89,7 @@ fn is_known(window: &Window, place: &Place) -> bool {
         || window.entries.iter().any(|entry| attached(&entry.record.fact))
 }
 
-impl Verdict {
+impl Ruling {
     /// Who was first, and why that is not certain. `rest`: the places behind the first.
     pub fn of(window: &Window, pools: &[PoolThen], first: &Place, rest: &[Place]) -> (Self, Vec<String>) {
         let is_rival = |place: &&Place| (&place.pool, place.buzzer) != (&first.pool, first.buzzer);

@@ -25,7 +25,7 @@ pub enum Asked {
 
 /// A `start` record: where a process began to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct Basis {
     /// Its `seq`.
     pub seq: u64,
     /// The id of this log.
@@ -79,7 +79,7 @@ pub struct Damage {
 #[derive(Clone, Debug)]
 pub struct Window {
     /// The start that held when it began.
-    pub origin: Option<Arc<Origin>>,
+    pub origin: Option<Arc<Basis>>,
     /// The devices when it began.
     pub roster: Roster,
     /// The pools that were connected when it began.
@@ -132,5 +132,5 @@ pub struct Found {
     /// Which boot was the last, and the latest time in it.
     pub latest: (u32, u64),
     /// The last start.
-    pub origin: Option<Arc<Origin>>,
+    pub origin: Option<Arc<Basis>>,
 }

@@ -1,4 +1,4 @@
-//! Is this the log as it was written? In: lines, in order. Out: each line again, or the [`Fault`] in it. Guarantee: a
+//! Is this the log as it was written? In: lines, in order. Out: each line again, or the [`LineFault`] in it. Guarantee: a
 //! line that was changed, added, removed or moved is found at the first place where it shows, and named; what a line
 //! says is believed only after that. Only the bytes and the chain are looked at, so kinds of a later buzzerd pass too.
 //!
@@ -37,7 +37,7 @@ enum Aside {
 /// What is wrong with a line.
 #[derive(Debug, thiserror::Error)]
 #[error("seq {expected}: {wrong}")]
-pub struct Fault {
+pub struct LineFault {
     /// The seq that was due here.
     pub expected: u64,
     /// What was found instead.
@@ -112,8 +112,8 @@ impl Verifier {
     /// stood further up already is wrong line by line.
     ///
     /// # Errors
-    /// [`Fault`], if this is not the line that has to stand here.
-    pub fn check<'a>(&mut self, bytes: &'a [u8]) -> Result<Line<'a>, Fault> {
+    /// [`LineFault`], if this is not the line that has to stand here.
+    pub fn check<'a>(&mut self, bytes: &'a [u8]) -> Result<Line<'a>, LineFault> {
         let expected = self.next_seq;
         let before = std::mem::replace(&mut self.aside, Aside::Nothing);
         match Line::parse(bytes) {
@@ -147,15 +147,15 @@ impl Verifier {
     }
 
     /// A file ended in the middle of a line, and there are later ones.
-    pub fn incomplete(&mut self, bytes: &[u8]) -> Fault {
+    pub fn incomplete(&mut self, bytes: &[u8]) -> LineFault {
         let expected = self.next_seq;
         self.aside = Aside::Unknown;
         self.fault(expected, Wrong::Incomplete(bytes.len()))
     }
 
-    fn fault(&mut self, expected: u64, wrong: Wrong) -> Fault {
+    fn fault(&mut self, expected: u64, wrong: Wrong) -> LineFault {
         self.faults += 1;
-        Fault { expected, wrong }
+        LineFault { expected, wrong }
     }
 
     /// What is wrong with a line that stands behind one of these.

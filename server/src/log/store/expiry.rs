@@ -17,7 +17,7 @@ const EXPIRED_MAX: usize = 64;
 
 /// What the configuration allows. With both limits a segment goes only when both allow it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Limits {
+pub struct RetentionLimits {
     /// Everything of so many days stays.
     pub keep_days: Option<u64>,
     /// So many bytes stay.
@@ -170,7 +170,7 @@ impl History {
     }
 
     /// The segments that may go, the oldest first.
-    pub fn expired(&self, limits: Limits, now: &Now) -> &[Segment] {
+    pub fn expired(&self, limits: RetentionLimits, now: &Now) -> &[Segment] {
         let mut left: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
         let before_last = self.segments.split_last().map_or(&[][..], |(_, older)| older);
         let may_go = |segment: &&Segment| {
@@ -222,7 +222,7 @@ mod tests {
     ) -> usize {
         let (boot, days, wall) = now;
         let now = Now { boot: boot.into(), at_us: days * DAY_US, wall_us: wall.map(|day| day * DAY_US) };
-        history.expired(Limits { keep_days, keep_bytes }, &now).len()
+        history.expired(RetentionLimits { keep_days, keep_bytes }, &now).len()
     }
 
     const STOP: Fact = Fact::Stop {};

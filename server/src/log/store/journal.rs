@@ -43,7 +43,7 @@ pub const FILE_NAMES: [&str; 2] = ["0.journal", "1.journal"];
 
 /// The limits, so that a test need not fill 64 MiB.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct JournalLimits {
     /// [`TURN_BYTES`]
     pub turn: u64,
     /// [`FILE_BYTES_MAX`]
@@ -52,7 +52,7 @@ pub struct Limits {
     pub memory: usize,
 }
 
-impl Default for Limits {
+impl Default for JournalLimits {
     fn default() -> Self {
         Self { turn: TURN_BYTES, file: FILE_BYTES_MAX, memory: MEMORY_BYTES_MAX }
     }
@@ -141,7 +141,7 @@ pub struct Hole {
 #[derive(Debug)]
 pub struct Journal<F: File> {
     shared: Arc<Shared<F>>,
-    limits: Limits,
+    limits: JournalLimits,
     active: Option<Arc<JournalFile<F>>>,
     /// The hash of the last line that was kept.
     head: ChainHash,
@@ -172,7 +172,7 @@ pub fn open<J: Directory>(
     header: Vec<u8>,
     resumed: Vec<Resumed<J::File>>,
     head: ChainHash,
-    limits: Limits,
+    limits: JournalLimits,
 ) -> (Journal<J::File>, Feed<J>) {
     let spans: VecDeque<Span<J::File>> = resumed
         .into_iter()

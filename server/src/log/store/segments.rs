@@ -32,7 +32,7 @@ pub const SPARE_NAME: &str = "spare";
 
 /// What went wrong, where.
 #[derive(Debug)]
-pub struct Fault {
+pub struct StorageFault {
     /// What was tried.
     pub action: &'static str,
     /// With which file or directory.
@@ -41,15 +41,15 @@ pub struct Fault {
     pub error: io::Error,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for StorageFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: cannot {}: {}", self.file, self.action, self.error)
     }
 }
 
-fn fault(action: &'static str, file: impl Into<String>) -> impl FnOnce(io::Error) -> Fault {
+fn fault(action: &'static str, file: impl Into<String>) -> impl FnOnce(io::Error) -> StorageFault {
     let file = file.into();
-    move |error| Fault { action, file, error }
+    move |error| StorageFault { action, file, error }
 }
 
 /// The segment that is appended to.
@@ -126,8 +126,8 @@ impl<D: Directory> Segments<D> {
     /// Appends whole lines.
     ///
     /// # Errors
-    /// [`Fault`]; the segment is to be abandoned then.
-    pub fn append(&mut self, mut lines: &[u8]) -> Result<(), Fault> {
+    /// [`StorageFault`]; the segment is to be abandoned then.
+    pub fn append(&mut self, mut lines: &[u8]) -> Result<(), StorageFault> {
         while !lines.is_empty() {
             let bytes_max = self.bytes_max;
             if self.active.is_none() {
@@ -158,7 +158,7 @@ impl<D: Directory> Segments<D> {
     }
 
     /// Takes the spare for a segment that begins with this record.
-    fn begin(&mut self, first_seq: u64) -> Result<(), Fault> {
+    fn begin(&mut self, first_seq: u64) -> Result<(), StorageFault> {
         // Without room set aside it is worth a try: a line may fit all the same.
         let made = self.make_spare();
         let Some(Spare { file, .. }) = self.spare.take() else {
@@ -177,8 +177,8 @@ impl<D: Directory> Segments<D> {
     /// Has the disk keep what was appended.
     ///
     /// # Errors
-    /// [`Fault`]; the segment is to be abandoned then.
-    pub fn commit(&mut self) -> Result<(), Fault> {
+    /// [`StorageFault`]; the segment is to be abandoned then.
+    pub fn commit(&mut self) -> Result<(), StorageFault> {
         let Some(active) = self.active.as_mut().filter(|active| active.is_dirty) else { return Ok(()) };
         let dir = &self.dir;
         let name = active.name.to_string();
@@ -212,7 +212,7 @@ impl<D: Directory> Segments<D> {
         Ok(())
     }
 
-    fn cut(&self, overhang: &Overhang) -> Result<(), Fault> {
+    fn cut(&self, overhang: &Overhang) -> Result<(), StorageFault> {
         let (name, dir) = (overhang.name.to_string(), &self.dir);
         if self.kept.change(dir, overhang.name).is_some() {
             // It is another file now, or has less than that.
@@ -250,8 +250,8 @@ impl<D: Directory> Segments<D> {
     /// Makes the next segment ahead of need.
     ///
     /// # Errors
-    /// [`Fault`]; nothing is lost by it, but there is less room set aside.
-    pub fn make_spare(&mut self) -> Result<(), Fault> {
+    /// [`StorageFault`]; nothing is lost by it, but there is less room set aside.
+    pub fn make_spare(&mut self) -> Result<(), StorageFault> {
         let bytes_max = self.bytes_max;
         if self.spare.is_none() {
             let dir = &mut self.dir;

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use buzzer_core::time::{KernelTime, Micros};
 
 use super::journal::Feed;
-use super::segments::{Fault, Segments};
+use super::segments::{Segments, StorageFault};
 use super::storage::Directory;
 use crate::log::form::line::seq_of;
 
@@ -68,7 +68,7 @@ pub struct Report {
 
 /// How it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Health {
+pub enum StorageHealth {
     /// As it should.
     #[default]
     Fine,
@@ -103,7 +103,7 @@ pub struct Writer<J: Directory, D: Directory> {
     looked: Option<KernelTime>,
     /// Which earlier records are no longer where they were, for people.
     lost: String,
-    health: Health,
+    health: StorageHealth,
     /// How much room there was last, and what that gave reason to say.
     room: (Room, String),
     /// The last turn that failed, for people.
@@ -125,7 +125,7 @@ impl<J: Directory, D: Directory> Writer<J, D> {
             has_no_room: false,
             looked: None,
             lost: String::new(),
-            health: Health::Fine,
+            health: StorageHealth::Fine,
             room: (Room::Enough, String::new()),
             failing: None,
         }
@@ -137,7 +137,7 @@ impl<J: Directory, D: Directory> Writer<J, D> {
     }
 
     /// How it stands.
-    pub const fn health(&self) -> &Health {
+    pub const fn health(&self) -> &StorageHealth {
         &self.health
     }
 
@@ -175,11 +175,11 @@ impl<J: Directory, D: Directory> Writer<J, D> {
             self.look(now);
         }
         self.health = match &self.failing {
-            Some(why) => Health::Failing(why.clone()),
+            Some(why) => StorageHealth::Failing(why.clone()),
             None => {
                 let why = [&*self.lost, &*self.room.1];
                 let why: Vec<&str> = why.into_iter().filter(|why| !why.is_empty()).collect();
-                if why.is_empty() { Health::Fine } else { Health::Warning(why.join("; ")) }
+                if why.is_empty() { StorageHealth::Fine } else { StorageHealth::Warning(why.join("; ")) }
             }
         };
         turn
@@ -222,12 +222,12 @@ impl<J: Directory, D: Directory> Writer<J, D> {
     }
 
     /// `None`: there was nothing to do.
-    fn commit(&mut self) -> Result<Option<u64>, Fault> {
+    fn commit(&mut self) -> Result<Option<u64>, StorageFault> {
         let (mut taken, mut last_seq) = (0, self.durable_seq);
         while taken < COMMIT_BYTES {
             self.lines.clear();
             let read = self.feed.read(&mut self.lines, READ_BYTES);
-            read.map_err(|error| Fault { action: "read", file: "the journal".to_owned(), error })?;
+            read.map_err(|error| StorageFault { action: "read", file: "the journal".to_owned(), error })?;
             if self.lines.is_empty() {
                 break;
             }
@@ -242,7 +242,7 @@ impl<J: Directory, D: Directory> Writer<J, D> {
         Ok(Some(last_seq))
     }
 
-    fn failed(&mut self, fault: Fault, now: KernelTime) -> Turn {
+    fn failed(&mut self, fault: StorageFault, now: KernelTime) -> Turn {
         self.faults += 1;
         let last_seq = last_line(&self.lines).and_then(seq_of).unwrap_or(self.durable_seq);
         let is_repeated = self.faults > 1;

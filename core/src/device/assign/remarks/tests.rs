@@ -148,7 +148,7 @@ fn players_that_nothing_tells_apart_share_equal_entries() {
     assert_eq!(claims.len(), 4);
     let mut slots = slots(&claims);
     let verdicts = slots.assign(&players);
-    let want: Vec<_> = (0..4).map(|slot| Verdict::Slot(SlotId::new(slot))).collect();
+    let want: Vec<_> = (0..4).map(|slot| Assignment::Slot(SlotId::new(slot))).collect();
     assert_eq!(verdicts, want);
     let notes = slots.shared(&players);
     assert_eq!(notes.len(), 1);
@@ -174,8 +174,8 @@ fn equal_entries_for_two_hubs_are_made_certain() {
     let mut reversed = hubs.clone();
     (reversed[0].node, reversed[1].node) = ("event9".to_owned(), "event2".to_owned());
     reversed.reverse();
-    assert_eq!(slots(&certain).assign(&hubs), [0, 1].map(|slot| Verdict::Slot(SlotId::new(slot))));
-    assert_eq!(slots(&certain).assign(&reversed), [1, 0].map(|slot| Verdict::Slot(SlotId::new(slot))));
+    assert_eq!(slots(&certain).assign(&hubs), [0, 1].map(|slot| Assignment::Slot(SlotId::new(slot))));
+    assert_eq!(slots(&certain).assign(&reversed), [1, 0].map(|slot| Assignment::Slot(SlotId::new(slot))));
 }
 
 #[test]
@@ -187,14 +187,14 @@ fn a_part_of_a_unit_can_be_chosen() {
     ];
     let mut first = slots(&[claim(model())]);
     let verdicts = first.assign(&pedal);
-    assert_eq!(verdicts[0], Verdict::Slot(SlotId::new(0)), "{verdicts:?}");
+    assert_eq!(verdicts[0], Assignment::Slot(SlotId::new(0)), "{verdicts:?}");
     assert_eq!(look(&[claim(model())], &pedal), [], "nothing is in the way");
     for index in [1, 2] {
         let remark = first.remark(&verdicts, &pedal, index).unwrap();
         let mut changed = vec![claim(model())];
         follow(&mut changed, std::slice::from_ref(&remark), 0);
         let verdicts = slots(&changed).assign(&pedal);
-        assert_eq!(verdicts[index], Verdict::Slot(SlotId::new(0)), "{remark}");
+        assert_eq!(verdicts[index], Assignment::Slot(SlotId::new(0)), "{remark}");
     }
     let mut named = claim(model());
     named.buzzers = Some(vec![(KeyCode::new(30).unwrap(), crate::event::Buzzer(1))]);

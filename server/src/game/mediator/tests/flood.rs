@@ -38,7 +38,7 @@ impl Flood {
         self.collect();
     }
 
-    fn event(&mut self, device: u32, kind: Kind) {
+    fn event(&mut self, device: u32, kind: EventKind) {
         let event = Event { at: self.rig.now, device: DeviceId::new(device), more: false, kind };
         self.rig.mediator.handle_event(event, || [7; 8]);
         self.collect();
@@ -109,12 +109,12 @@ fn trouble_of_a_device_is_one_record_a_second_and_kind_and_none_is_left_out() {
     let begin = flood.rig.now;
     for _ in 0..4000 {
         for device in 1..=40 {
-            flood.event(device, Kind::StaleStamp { stamp: KernelTime::from_us(5) });
-            flood.event(device, Kind::ReaderStall { late_us: 7 });
-            flood.event(device, Kind::Gap { since: flood.rig.now - Micros::from_us(10) });
+            flood.event(device, EventKind::StaleStamp { stamp: KernelTime::from_us(5) });
+            flood.event(device, EventKind::ReaderStall { late_us: 7 });
+            flood.event(device, EventKind::Gap { since: flood.rig.now - Micros::from_us(10) });
         }
-        flood.event(1, Kind::RingFull { waiting_max: 3 });
-        flood.event(1, Kind::HeapFull { full_us: 5 });
+        flood.event(1, EventKind::RingFull { waiting_max: 3 });
+        flood.event(1, EventKind::HeapFull { full_us: 5 });
         flood.pass(1000);
     }
     let during = flood.facts.len() - before;
@@ -142,7 +142,7 @@ fn a_gap_that_is_summed_spans_all_that_may_be_missing() {
     flood.connect("somebody", "table");
     let gap = |flood: &mut Flood| {
         let since = flood.rig.now - Micros::from_us(10);
-        flood.event(1, Kind::Gap { since });
+        flood.event(1, EventKind::Gap { since });
         flood.pass(100_000);
     };
     (0..3).for_each(|_| gap(&mut flood));
@@ -177,7 +177,7 @@ fn buttons_without_number_make_no_records_without_number() {
     // Who attaches and goes again and again has a record or two for what it did.
     let before = flood.facts.len();
     for device in 1..=16 {
-        flood.event(device, Kind::Detached(Gone::Closed));
+        flood.event(device, EventKind::Detached(Gone::Closed));
     }
     assert!(flood.facts.len() <= before + 2 * 16 + 10, "{}", flood.facts.len() - before);
     let (mut presses, mut others) = (0, 0);

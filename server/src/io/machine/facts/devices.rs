@@ -1,14 +1,14 @@
-//! The devices that serve buzzers. In: the configuration, sysfs, udev's notes. Out: one [`Device`] each, what is in the way
+//! The devices that serve buzzers. In: the configuration, sysfs, udev's notes. Out: one [`DeviceFacts`] each, what is in the way
 //! of others, and which slots are served. Guarantee: it is core's survey that decides, the same that a daemon makes.
 
-use buzzer_core::device::assign::Verdict;
+use buzzer_core::device::assign::Assignment;
 use buzzer_core::device::identity::{BUS_USB, Identity};
 use buzzer_core::io::devices::survey::{Row, Survey, survey};
 use buzzer_core::time::Micros;
 
 use super::{Places, usb};
 use crate::config::Config;
-use crate::doctor::facts::{Device, Missing, Read};
+use crate::doctor::facts::{DeviceFacts, Missing, Read};
 use crate::io::machine::hardware;
 
 /// `BUS_BLUETOOTH` of include/uapi/linux/input.h.
@@ -17,7 +17,7 @@ const BUS_BLUETOOTH: u16 = 0x05;
 const TYPING_KEYS_MIN: usize = 20;
 
 pub(super) struct Found {
-    pub(super) devices: Vec<Device>,
+    pub(super) devices: Vec<DeviceFacts>,
     pub(super) strays: Vec<String>,
     pub(super) served: Vec<usize>,
 }
@@ -33,7 +33,7 @@ pub(super) fn look(config: &Config, places: &Places) -> Read<Found> {
     let mut found = Found { devices: Vec::new(), strays: Vec::new(), served: Vec::new() };
     found.strays.extend(shared.iter().filter(|remark| remark.is_warning).map(ToString::to_string));
     for row in rows {
-        let Verdict::Slot(slot) = row.verdict else {
+        let Assignment::Slot(slot) = row.verdict else {
             found.strays.extend(row.trouble);
             continue;
         };
@@ -45,9 +45,9 @@ pub(super) fn look(config: &Config, places: &Places) -> Read<Found> {
     Ok(found)
 }
 
-fn device(places: &Places, row: Row, pool: String) -> Device {
+fn device(places: &Places, row: Row, pool: String) -> DeviceFacts {
     let identity = &row.identity;
-    Device {
+    DeviceFacts {
         ids: (identity.vendor, identity.product),
         pool,
         buzzers: row.buzzers.len(),

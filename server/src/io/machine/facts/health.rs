@@ -8,7 +8,7 @@ use std::time::Duration;
 use buzzer_core::io::sys;
 use buzzer_core::time::Micros;
 
-use crate::doctor::facts::{Daemon, Health};
+use crate::doctor::facts::{DaemonFacts, HealthFacts};
 
 /// A daemon on this machine answers within a ms; one that is starved should be told.
 const WAIT: Duration = Duration::from_secs(2);
@@ -16,26 +16,28 @@ const WAIT_US: Micros = Micros::from_ms(2000);
 /// Four times of what buzzerd says.
 const PAGE_BYTES_MAX: u64 = 16 * 1024;
 
-pub(super) fn ask(listen: &[SocketAddr]) -> Daemon {
-    let Some(address) = listen.first().copied().map(reachable) else { return Daemon::AnyPort };
+pub(super) fn ask(listen: &[SocketAddr]) -> DaemonFacts {
+    let Some(address) = listen.first().copied().map(reachable) else { return DaemonFacts::AnyPort };
     if address.port() == 0 {
-        return Daemon::AnyPort;
+        return DaemonFacts::AnyPort;
     }
     let stream = match TcpStream::connect_timeout(&address, WAIT) {
         Ok(stream) => stream,
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Daemon::Absent(address),
-        Err(error) => return Daemon::Odd(address, format!("no connection: {}", error.kind())),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            return DaemonFacts::Absent(address);
+        }
+        Err(error) => return DaemonFacts::Odd(address, format!("no connection: {}", error.kind())),
     };
     match get(stream, address) {
-        Ok(response) => match Health::parse(&response) {
-            Some(health) => Daemon::Running(address, Box::new(health)),
-            None => Daemon::Odd(address, "an answer that is not buzzerd's".to_owned()),
+        Ok(response) => match HealthFacts::parse(&response) {
+            Some(health) => DaemonFacts::Running(address, Box::new(health)),
+            None => DaemonFacts::Odd(address, "an answer that is not buzzerd's".to_owned()),
         },
         // A read that reached its time-out says WouldBlock.
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-            Daemon::Odd(address, "no answer within 2 s".to_owned())
+            DaemonFacts::Odd(address, "no answer within 2 s".to_owned())
         }
-        Err(error) => Daemon::Odd(address, format!("no answer: {}", error.kind())),
+        Err(error) => DaemonFacts::Odd(address, format!("no answer: {}", error.kind())),
     }
 }
 
@@ -84,7 +86,7 @@ mod tests {
         {
             assert_eq!(reachable(from.parse().unwrap()), to.parse().unwrap());
         }
-        assert!(matches!(ask(&["127.0.0.1:0".parse().unwrap()]), Daemon::AnyPort));
+        assert!(matches!(ask(&["127.0.0.1:0".parse().unwrap()]), DaemonFacts::AnyPort));
     }
 
     #[test]
@@ -102,10 +104,10 @@ mod tests {
                 stream.write_all(answer).unwrap();
             }
         });
-        assert!(matches!(ask(&[address]), Daemon::Odd(..)));
-        assert!(matches!(ask(&[address]), Daemon::Odd(..)));
-        assert!(matches!(ask(&[address]), Daemon::Running(at, _) if at == address));
+        assert!(matches!(ask(&[address]), DaemonFacts::Odd(..)));
+        assert!(matches!(ask(&[address]), DaemonFacts::Odd(..)));
+        assert!(matches!(ask(&[address]), DaemonFacts::Running(at, _) if at == address));
         server.join().unwrap();
-        assert!(matches!(ask(&[address]), Daemon::Absent(_)));
+        assert!(matches!(ask(&[address]), DaemonFacts::Absent(_)));
     }
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use super::paths;
 use crate::config::{Config, PoolSource, VirtualStamps};
-use crate::doctor::facts::{Daemon, Facts, Installed, LogDir, Missing, Pool, Read, Runtime};
+use crate::doctor::facts::{DaemonFacts, Facts, Installed, LogDir, Missing, Pool, Read, Runtime};
 
 /// Where to look.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ impl Places {
 /// The log directory of the daemon that answers at the first of these addresses.
 pub fn log_of_daemon(listen: &[SocketAddr]) -> Option<PathBuf> {
     match health::ask(listen) {
-        Daemon::Running(_, health) => health.log.filter(|log| log.is_absolute()),
+        DaemonFacts::Running(_, health) => health.log.filter(|log| log.is_absolute()),
         _ => None,
     }
 }
@@ -81,7 +81,7 @@ pub fn gather(config: &Config, places: &Places) -> Facts {
     let daemon = health::ask(&config.server.listen);
     // What matters is where the presses go, whoever configured it.
     let log_dir = match &daemon {
-        Daemon::Running(_, health) => health.log.clone(),
+        DaemonFacts::Running(_, health) => health.log.clone(),
         _ => None,
     };
     let log_dir = log_dir.unwrap_or_else(|| configured_log.clone());
@@ -251,7 +251,7 @@ mod tests {
         let findings = crate::doctor::diagnose(&gather(&config, &tree.places));
         let fine: Vec<_> = findings
             .iter()
-            .filter(|finding| finding.verdict == crate::doctor::Verdict::Ok)
+            .filter(|finding| finding.verdict == crate::doctor::CheckLevel::Ok)
             .map(|finding| finding.check)
             .collect();
         // What holds the log directory is a real disk even here.

@@ -14,7 +14,7 @@ use mio::{Interest, Token};
 use super::{CLOSE_US, Peer, Peers, Speaks};
 use crate::game::ClientId;
 use crate::io::net::client::Client;
-use crate::io::net::handshake::{Handshake, Page, Step};
+use crate::io::net::handshake::{Handshake, HandshakeStep, HttpPage};
 use crate::io::net::listen;
 use crate::io::share::Share;
 use crate::wire::http::{Refusal, Route};
@@ -64,7 +64,7 @@ impl Peers {
     }
 
     /// Goes on with connections that are no clients yet and are ready.
-    pub fn advance(&mut self, now: KernelTime, page: impl Fn(&Route) -> Page) {
+    pub fn advance(&mut self, now: KernelTime, page: impl Fn(&Route) -> HttpPage) {
         let mut share = Share::default();
         for _ in 0..self.to_advance.len() {
             if !share.has_time() {
@@ -75,7 +75,7 @@ impl Peers {
         }
     }
 
-    fn advance_one(&mut self, key: usize, now: KernelTime, page: impl Fn(&Route) -> Page) {
+    fn advance_one(&mut self, key: usize, now: KernelTime, page: impl Fn(&Route) -> HttpPage) {
         let Some(found) = self.peers.get_mut(key).filter(|peer| matches!(peer.speaks, Speaks::Http(..)))
         else {
             return;
@@ -97,20 +97,20 @@ impl Peers {
         self.step(key, step, peer, now);
     }
 
-    pub(super) fn step(&mut self, key: usize, step: Step, peer: String, now: KernelTime) {
+    pub(super) fn step(&mut self, key: usize, step: HandshakeStep, peer: String, now: KernelTime) {
         match step {
-            Step::Wait(handshake) => self.peers[key].speaks = Speaks::Http(handshake, peer),
-            Step::Again(handshake) => {
+            HandshakeStep::Wait(handshake) => self.peers[key].speaks = Speaks::Http(handshake, peer),
+            HandshakeStep::Again(handshake) => {
                 self.peers[key].speaks = Speaks::Http(handshake, peer);
                 self.queue_advance(key);
             }
-            Step::Linger(handshake) => {
+            HandshakeStep::Linger(handshake) => {
                 self.peers[key].speaks = Speaks::Http(handshake, peer);
                 self.set_deadline(key, Some(now + CLOSE_US));
                 self.queue_advance(key);
             }
-            Step::Done => return self.remove(key),
-            Step::WebSocket(stream, tail) => {
+            HandshakeStep::Done => return self.remove(key),
+            HandshakeStep::WebSocket(stream, tail) => {
                 self.client_ids += 1;
                 let id = ClientId(self.client_ids);
                 let client = Client::new(stream, &tail, Session::new(id, &V1, &self.outbox), peer);
