@@ -196,11 +196,7 @@ impl Decoder {
     pub fn resync(&mut self, actual: &KeyBits, mut missed: impl FnMut(Edge)) {
         // A frame that the read cut in two: to ask has taken the rest of it, so what it said is found by asking as well.
         if !self.complete {
-            for edge in self.edges.drain(..) {
-                self.unsure.set(edge.key, edge.after_gap);
-                self.again.set(edge.key, edge.after_gap && edge.down);
-                self.down.set(edge.key, !edge.after_gap && !edge.down);
-            }
+            self.take_back();
         }
         for key in (0..crate::press::keys::KEY_COUNT as u16).filter_map(KeyCode::new) {
             let (was, is) = (self.down.has(key) || self.unsure.has(key), actual.has(key));
@@ -212,10 +208,19 @@ impl Decoder {
         (self.unsure, self.again) = (KeyBits::NONE, KeyBits::NONE);
     }
 
+    /// Forgets what half a frame has said: its other half will not come.
+    fn take_back(&mut self) {
+        for edge in self.edges.drain(..).rev() {
+            self.unsure.set(edge.key, edge.after_gap);
+            self.again.set(edge.key, edge.after_gap && edge.down);
+            self.down.set(edge.key, !edge.after_gap && !edge.down);
+        }
+    }
+
     /// A dropped event may have moved any key: what was down is unsure until it moves or is asked for.
     fn forget(&mut self) {
         self.dropping = true;
-        self.edges.clear();
+        self.take_back();
         let (down, unsure) = (self.down, self.unsure);
         self.unsure = down.iter().chain(unsure.iter()).collect();
         self.down = KeyBits::NONE;

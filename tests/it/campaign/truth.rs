@@ -178,7 +178,7 @@ impl Truth {
                 Said::Key(..) => {}
                 Said::Dropped => {
                     self.dropping = true;
-                    self.edges.clear();
+                    self.take_back();
                     for button in &mut self.buttons {
                         if button.state == Know::Down {
                             button.state = Know::Unsure;
@@ -349,11 +349,9 @@ impl Truth {
         true
     }
 
-    /// The keys that are down after a gap (a bit each), known at `now`.
-    pub(crate) fn resync(&mut self, down: u16, now: u64) {
-        self.gap = false;
-        // Half a frame: to ask has taken its other half.
-        for (key, down, after_gap) in std::mem::take(&mut self.edges) {
+    /// What half a frame has said is not known, for its other half is lost.
+    fn take_back(&mut self) {
+        for (key, down, after_gap) in std::mem::take(&mut self.edges).into_iter().rev() {
             let button = &mut self.buttons[usize::from(key)];
             button.pressed_again = after_gap && down;
             button.state = match (after_gap, down) {
@@ -362,6 +360,13 @@ impl Truth {
                 (false, false) => Know::Down,
             };
         }
+    }
+
+    /// The keys that are down after a gap (a bit each), known at `now`.
+    pub(crate) fn resync(&mut self, down: u16, now: u64) {
+        self.gap = false;
+        // Half a frame: to ask has taken its other half.
+        self.take_back();
         let at = now.max(self.last);
         let known = self.known_up_to();
         self.gaps.push((known, at));

@@ -108,6 +108,23 @@ fn a_frame_that_a_read_cut_in_two_is_found_by_asking_too() {
 }
 
 #[test]
+fn half_a_frame_before_dropped_events_is_found_by_asking_too() {
+    // A is let go, B is pressed and let go, and the report of that is among what was dropped.
+    let records = [
+        Record::key(at(5), A, false),
+        Record::key(at(5), B, true),
+        Record::key(at(5), B, false),
+        Record::dropped(at(9)),
+        Record::report(at(9)),
+    ];
+    let mut decoder = Decoder::new([A].into_iter().collect());
+    assert_eq!(run(&mut decoder, &records), [(9, None)]);
+    let mut missed = Vec::new();
+    decoder.resync(&KeyBits::NONE, |edge| missed.push((edge.key, edge.down)));
+    assert_eq!(missed, [(A, false)], "its release would never be told");
+}
+
+#[test]
 fn a_press_behind_a_gap_counts_even_if_its_release_was_lost() {
     let mut decoder = Decoder::new([A, B].into_iter().collect());
     let records =
