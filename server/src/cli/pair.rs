@@ -4,6 +4,7 @@
 
 mod page;
 mod reasons;
+mod seat;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -23,7 +24,8 @@ use buzzer_server::io::machine::hardware;
 use buzzer_server::io::machine::hardware::{INPUT_DIR, SYSFS_ROOT};
 use buzzer_server::io::machine::signals;
 
-use self::page::{Measured, Seat};
+use self::page::Measured;
+use self::seat::Seat;
 use super::device::Device;
 use super::identify::find;
 use super::lines::Lines;
@@ -157,7 +159,7 @@ fn open(config: &Config, seats: &[Seat; 2]) -> Result<Vec<Watched>> {
     };
     let [a, b] = seats;
     let (keys_a, keys_b) = (keys(a, Side::A), keys(b, Side::B));
-    if page::is_one_device(seats) {
+    if seat::is_one_device(seats) {
         return Ok(vec![take(a, keys_a.into_iter().chain(keys_b).collect())?]);
     }
     Ok(vec![take(a, keys_a)?, take(b, keys_b)?])

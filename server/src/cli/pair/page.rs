@@ -4,7 +4,6 @@
 
 use std::fmt::{self, Write};
 
-use buzzer_core::device::assign::Found;
 use buzzer_core::device::delay::fairness::UNEQUAL;
 use buzzer_core::device::delay::{Delay, Span};
 use buzzer_core::device::pair::lines;
@@ -17,18 +16,7 @@ use buzzer_server::io::machine::hardware::INPUT_DIR;
 use serde_json::{Value, json};
 
 use super::reasons::{is_known, words};
-
-/// One of the two buzzers.
-#[derive(Debug)]
-pub(super) struct Seat {
-    /// `stage 1`.
-    pub(super) name: String,
-    pub(super) pool: String,
-    pub(super) buzzer: u16,
-    /// What the configuration calls its device's entry; `None`: there is no configuration of pools.
-    pub(super) entry: Option<String>,
-    pub(super) found: Found,
-}
+use super::seat::{Seat, is_one_device, us_as_ms};
 
 /// What was seen.
 #[derive(Debug, Default)]
@@ -61,10 +49,6 @@ impl fmt::Display for Line {
             Self::Delay(us) => write!(f, "delay_us = [{}, {}]", us.min_us.as_us(), us.max_us.as_us()),
         }
     }
-}
-
-pub(super) fn is_one_device([a, b]: &[Seat; 2]) -> bool {
-    a.found.identity.is_same_instance(&b.found.identity)
 }
 
 /// What to do, line by line.
@@ -333,10 +317,6 @@ pub(super) fn json(seats: &[Seat; 2], measured: &Measured, times: usize) -> (Str
 fn ms(us: i64) -> String {
     let sign = if us < 0 { "-" } else { "" };
     format!("{sign}{}", us_as_ms(us.unsigned_abs()))
-}
-
-pub(super) fn us_as_ms(us: u64) -> String {
-    format!("{}.{:03}", us / 1000, us % 1000)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use buzzer_core::device::pair::lines::{GAP_US_MIN, NoLine};
 use buzzer_core::device::pair::{PAIRS_MIN, Spread};
 use buzzer_server::config::DELAY_US_MAX;
 
-use super::page::{Seat, us_as_ms};
+use super::seat::{Seat, us_as_ms};
 
 /// Whether another one's delay can be found beside it.
 pub(super) fn is_known(seat: &Seat) -> bool {

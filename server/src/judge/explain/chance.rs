@@ -5,7 +5,7 @@
 use buzzer_core::device::delay::chance::{Odds, middle_permille};
 
 use super::places::Place;
-use super::story::{DeviceThen, PoolThen};
+use super::roster::{DeviceThen, PoolThen};
 use super::words::quoted;
 
 /// Two presses of a photo finish and what is known of their devices.

@@ -4,8 +4,49 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::record::pool_id::PoolId;
 use crate::record::{DeviceDelay, Fact, Record, Stamps};
+
+/// A pool that was connected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PoolThen {
+    /// The pool.
+    pub pool: PoolId,
+    /// Its devices.
+    pub devices: Vec<DeviceThen>,
+}
+
+/// A device that served it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeviceThen {
+    /// Its number.
+    pub device: u32,
+    /// What it calls itself.
+    pub name: String,
+    /// Where it was.
+    pub place: String,
+    /// Who stamps.
+    pub stamps: Stamps,
+    /// Its buzzers.
+    pub buzzers: Vec<u16>,
+    /// How long before its stamp a press was made.
+    pub delay: DeviceDelay,
+    /// Buttons that were down already.
+    pub down: Vec<DownThen>,
+}
+
+/// A button that was down already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DownThen {
+    /// The buzzer.
+    pub buzzer: u16,
+    /// For how long, µs.
+    pub for_us: u64,
+    /// For longer than anybody presses.
+    pub stuck: bool,
+}
 
 /// The attached devices, by number. A clone is one counter until the next device comes or goes.
 #[derive(Clone, Debug, Default)]

@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use super::evidence::{self, Decisive, Evidence};
 use super::places::{self, Place, Tie};
+use super::roster::{DeviceThen, DownThen, PoolThen};
 use super::uncounted::{self, Uncounted};
 use super::verdict::{self, Ruling};
 use super::window::{Damage, Found, Window};
 use super::words::list;
 use crate::record::pool_id::PoolId;
-use crate::record::{DeviceDelay, Stamps};
 
 /// What is known of the chain, from whoever read the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -69,45 +69,6 @@ pub struct Story {
     pub damages: Vec<Damaged>,
     /// How much of it there is.
     pub damages_count: u64,
-}
-
-/// A pool that was connected.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PoolThen {
-    /// The pool.
-    pub pool: PoolId,
-    /// Its devices.
-    pub devices: Vec<DeviceThen>,
-}
-
-/// A device that served it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DeviceThen {
-    /// Its number.
-    pub device: u32,
-    /// What it calls itself.
-    pub name: String,
-    /// Where it was.
-    pub place: String,
-    /// Who stamps.
-    pub stamps: Stamps,
-    /// Its buzzers.
-    pub buzzers: Vec<u16>,
-    /// How long before its stamp a press was made.
-    pub delay: DeviceDelay,
-    /// Buttons that were down already.
-    pub down: Vec<DownThen>,
-}
-
-/// A button that was down already.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DownThen {
-    /// The buzzer.
-    pub buzzer: u16,
-    /// For how long, µs.
-    pub for_us: u64,
-    /// For longer than anybody presses.
-    pub stuck: bool,
 }
 
 /// Where it was recorded.

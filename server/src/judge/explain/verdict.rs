@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::chance::{self, Pair};
 use super::evidence::Evidence;
 use super::places::{Place, Tie};
-use super::story::PoolThen;
+use super::roster::PoolThen;
 use super::uncounted::Uncounted;
 use super::window::Window;
 use super::words::{label, ms, quoted};

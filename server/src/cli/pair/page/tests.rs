@@ -1,6 +1,7 @@
 //! Pages of made-up measurements. In: seats and presses. Out: nothing but a verdict.
 
 use super::*;
+use buzzer_core::device::assign::Found;
 use buzzer_core::device::delay::Configured;
 use buzzer_core::event::Buzzer;
 use buzzer_core::press::keys::{KeyCode, KeyMap};
