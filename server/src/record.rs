@@ -8,14 +8,15 @@
 mod device_delay;
 mod kinds;
 pub mod pool_id;
+mod rival;
 mod words;
 
 pub use device_delay::DeviceDelay;
 pub use kinds::{Class, Subject};
+pub use rival::Rival;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use words::{Flag, Flags, Stamps};
 
-use crate::game::photo::Rival;
 use crate::record::pool_id::PoolId;
 
 /// One fact.

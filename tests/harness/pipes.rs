@@ -7,7 +7,7 @@ use std::io::Read;
 use buzzer_core::event::{Event, Gone};
 use buzzer_core::merge::order::Command;
 use buzzer_core::merge::pass::{Next, Pass, READS_MAX};
-use buzzer_core::merge::source::{Request, Sink, Sources, Unread};
+use buzzer_core::merge::source::{PassRequest, Sink, Sources, Unread};
 use buzzer_core::press::keys::KeyBits;
 use buzzer_core::press::waits::{Late, Wait};
 use buzzer_core::time::{KernelTime, Micros};
@@ -22,7 +22,7 @@ pub struct Pipes {
 
 #[derive(Debug, Default)]
 struct Memory {
-    requests: VecDeque<Request<usize>>,
+    requests: VecDeque<PassRequest<usize>>,
     commands: VecDeque<Command>,
     /// By the number that stands for a descriptor: the slot, what can be read, and whether that is all.
     sources: Vec<(usize, VecDeque<u8>, Option<Gone>)>,
@@ -44,8 +44,8 @@ impl Pipes {
     }
 
     /// Asks the pass for this; an attachment's `fd` is the number of its source.
-    pub fn post(&mut self, request: Request<usize>) {
-        if let Request::Attach(attachment) = &request {
+    pub fn post(&mut self, request: PassRequest<usize>) {
+        if let PassRequest::Attach(attachment) = &request {
             let count = self.sources.sources.len().max(attachment.fd + 1);
             self.sources.sources.resize_with(count, || (usize::MAX, VecDeque::new(), None));
         }
@@ -92,7 +92,7 @@ impl Pipes {
 impl Sources for Memory {
     type Fd = usize;
 
-    fn take_request(&mut self, may: impl FnOnce(&Request<usize>) -> bool) -> Option<Request<usize>> {
+    fn take_request(&mut self, may: impl FnOnce(&PassRequest<usize>) -> bool) -> Option<PassRequest<usize>> {
         self.requests.front().is_some_and(may).then(|| self.requests.pop_front()).flatten()
     }
 

@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use buzzer_server::game::photo::Rival;
 use buzzer_server::judge::audit::{Audit, Discrepancy};
 use buzzer_server::log::{Verifier, decode};
+use buzzer_server::record::Rival;
 use buzzer_server::record::{DeviceDelay, Fact, Flag, Record, Stamps};
 use buzzer_tests::Session;
 

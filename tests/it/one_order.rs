@@ -4,7 +4,7 @@
 
 use buzzer_core::event::{Buzzer, DeviceId, Event, EventKind, Flags};
 use buzzer_core::merge::order::{Command, WAITING_MAX};
-use buzzer_core::merge::source::{Attachment, Request};
+use buzzer_core::merge::source::{NewSource, PassRequest};
 use buzzer_core::press::keys::{KeyBits, KeyMap};
 use buzzer_core::press::stamp::Stamps;
 use buzzer_core::time::{KernelTime, Micros};
@@ -31,7 +31,7 @@ impl World {
     fn new(devices: usize, stamps: Stamps) -> Self {
         let mut pipes = Pipes::new(W);
         for device in 0..devices {
-            pipes.post(Request::Attach(attachment(device, stamps)));
+            pipes.post(PassRequest::Attach(attachment(device, stamps)));
         }
         pipes.pass(at(START));
         pipes.pass(at(START + W));
@@ -77,8 +77,8 @@ impl World {
     }
 }
 
-fn attachment(device: usize, stamps: Stamps) -> Attachment<usize> {
-    Attachment {
+fn attachment(device: usize, stamps: Stamps) -> NewSource<usize> {
+    NewSource {
         device: DeviceId::new(device as u32),
         fd: device,
         stamps,
@@ -194,7 +194,7 @@ fn a_far_deadline_holds_up_nothing_and_a_stop_does_not_wait_for_it() {
     let story = world.story();
     assert!(story.iter().all(|(what, at, pass)| what == "press 0" && at == pass), "each at once");
     assert!(story.is_sorted_by_key(|(_, at, _)| *at));
-    world.pipes.post(Request::Stop);
+    world.pipes.post(PassRequest::Stop);
     let (_, next) = world.pipes.pass(at(START + 1_000_000));
     assert!(next.is_over, "{next:?}");
 }
@@ -233,10 +233,10 @@ fn commands_have_a_share_of_the_heap_and_leave_room_for_attachments() {
         world.pass(START + n);
     }
     assert_eq!(world.pipes.waiting(), 1024, "the rest waits where it is");
-    world.pipes.post(Request::Attach(attachment(0, Stamps::Kernel)));
+    world.pipes.post(PassRequest::Attach(attachment(0, Stamps::Kernel)));
     assert_eq!(world.pass(START + 200), Some(START + 10_000 + W), "it is attached");
     assert!(world.left.iter().any(|(event, _)| event.kind == EventKind::Attached));
-    world.pipes.post(Request::Stop);
+    world.pipes.post(PassRequest::Stop);
     let (_, next) = world.pipes.pass(at(START + 400));
     assert!(!next.again, "it does not spin on what has no room: {next:?}");
 }

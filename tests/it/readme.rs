@@ -13,8 +13,9 @@ use buzzer_core::device::identity::{BUS_USB, Identity};
 use buzzer_core::press::keys::KeyBits;
 use buzzer_core::time::Micros;
 use buzzer_server::config::VirtualStamps;
-use buzzer_server::game::photo::{Press, Rival, Sureness};
+use buzzer_server::game::photo::{Press, Sureness};
 use buzzer_server::game::state::State;
+use buzzer_server::record::Rival;
 use buzzer_server::record::{DeviceDelay, Fact, Flags, Record, Stamps};
 use buzzer_tests::harness::log_command::{log_command, written};
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use buzzer_core::event::{Buzzer, DeviceId, Event, EventKind, Flags, Gone};
 use buzzer_core::merge::order::Order;
-use buzzer_core::merge::source::{Attachment, Request};
+use buzzer_core::merge::source::{NewSource, PassRequest};
 use buzzer_core::press::decode::Record as Input;
 use buzzer_core::press::keys::{KeyBits, KeyMap};
 use buzzer_core::press::stamp::Stamps;
@@ -69,7 +69,7 @@ impl World {
                     curve: None,
                 },
             );
-            world.pipes.post(Request::Attach(Attachment {
+            world.pipes.post(PassRequest::Attach(NewSource {
                 device: DeviceId::new(device),
                 fd: device as usize,
                 stamps,

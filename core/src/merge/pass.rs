@@ -14,7 +14,7 @@ use std::io::Cursor;
 
 use crate::event::{DeviceId, Event, EventKind, Gone};
 use crate::merge::order::Released;
-use crate::merge::source::{Attachment, Request, Sink, Sources};
+use crate::merge::source::{NewSource, PassRequest, Sink, Sources};
 use crate::press::stamp::{Stamps, is_short};
 use crate::press::stream::{Stream, StreamOptions};
 use crate::press::waits::{Wait, Waits};
@@ -148,13 +148,15 @@ impl<F> Pass<F> {
             let heap = &self.heap;
             // The end of a source has its place already.
             let request = sources.take_request(|request| match request {
-                Request::Attach(attachment) => heap.has_room_for_source(attachment.held_buzzers().count()),
-                Request::Detach(_) | Request::Stop => true,
+                PassRequest::Attach(attachment) => {
+                    heap.has_room_for_source(attachment.held_buzzers().count())
+                }
+                PassRequest::Detach(_) | PassRequest::Stop => true,
             });
             match request {
                 None => return false,
-                Some(Request::Attach(attachment)) => self.attach(attachment, sources),
-                Some(Request::Detach(device)) => {
+                Some(PassRequest::Attach(attachment)) => self.attach(attachment, sources),
+                Some(PassRequest::Detach(device)) => {
                     let is_it = |slot: &Option<Slot<F>>| {
                         slot.as_ref().is_some_and(|source| source.stream.device() == device)
                     };
@@ -162,7 +164,7 @@ impl<F> Pass<F> {
                         self.detach(slot, Gone::Released, sources);
                     }
                 }
-                Some(Request::Stop) => {
+                Some(PassRequest::Stop) => {
                     self.stopping = true;
                     for slot in 0..self.slots.len() {
                         self.detach(slot, Gone::Released, sources);
@@ -173,7 +175,7 @@ impl<F> Pass<F> {
         true
     }
 
-    fn attach<S: Sources<Fd = F>>(&mut self, attachment: Attachment<F>, sources: &mut S) {
+    fn attach<S: Sources<Fd = F>>(&mut self, attachment: NewSource<F>, sources: &mut S) {
         let stamped = attachment.stamps != Stamps::Receipt;
         let (device, since, drained) = (attachment.device, attachment.since, attachment.drained);
         let event = |kind| Event { at: since, device, more: false, kind };
@@ -182,7 +184,7 @@ impl<F> Pass<F> {
             self.heap.push(event(EventKind::Held { buzzer }), stamped);
         }
         self.heap.sources += 1;
-        let Attachment { fd, stamps, keys, debounce_us, held, read_ahead, .. } = attachment;
+        let NewSource { fd, stamps, keys, debounce_us, held, read_ahead, .. } = attachment;
         let settle_us = self.settle_us;
         let options = StreamOptions { device, stamps, since, drained, keys, held, debounce_us, settle_us };
         let stream = Stream::new(&options);

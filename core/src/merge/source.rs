@@ -1,5 +1,5 @@
 //! What a pass reads from and writes to. In: nothing; these are the words that the reader thread and a simulation share. Out:
-//! [`Attachment`] and [`Request`], and the traits [`Sources`] and [`Sink`]. Guarantee: who builds an attachment has set the
+//! [`NewSource`] and [`PassRequest`], and the traits [`Sources`] and [`Sink`]. Guarantee: who builds an attachment has set the
 //! clock and knows which keys are down, so the reader has nothing to ask and nothing that can sleep.
 
 use crate::event::{Buzzer, DeviceId, Event, Gone};
@@ -11,7 +11,7 @@ use crate::time::{KernelTime, Micros};
 
 /// A source on its way to the reader.
 #[derive(Debug)]
-pub struct Attachment<F> {
+pub struct NewSource<F> {
     /// Its name in the ring.
     pub device: DeviceId,
     /// What is read: a non-blocking descriptor that gives `struct input_event` records.
@@ -33,7 +33,7 @@ pub struct Attachment<F> {
     pub read_ahead: Vec<u8>,
 }
 
-impl<F> Attachment<F> {
+impl<F> NewSource<F> {
     /// The buzzers that are down already.
     pub fn held_buzzers(&self) -> impl Iterator<Item = Buzzer> {
         self.keys.pairs().filter(|(key, _)| self.held.has(*key)).map(|(_, buzzer)| buzzer)
@@ -42,9 +42,9 @@ impl<F> Attachment<F> {
 
 /// What the reader is asked to do.
 #[derive(Debug)]
-pub enum Request<F> {
+pub enum PassRequest<F> {
     /// Read this source from now on.
-    Attach(Attachment<F>),
+    Attach(NewSource<F>),
     /// Read it no longer and close it.
     Detach(DeviceId),
     /// Hand over what is waiting and end.
@@ -66,7 +66,10 @@ pub trait Sources {
     type Fd;
 
     /// The first request, if it `may` be taken.
-    fn take_request(&mut self, may: impl FnOnce(&Request<Self::Fd>) -> bool) -> Option<Request<Self::Fd>>;
+    fn take_request(
+        &mut self,
+        may: impl FnOnce(&PassRequest<Self::Fd>) -> bool,
+    ) -> Option<PassRequest<Self::Fd>>;
     /// The first command.
     fn take_command(&mut self) -> Option<Command>;
     /// Whether requests wait.

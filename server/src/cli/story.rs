@@ -5,8 +5,8 @@ use buzzer_server::counted::counted;
 use std::collections::VecDeque;
 
 use buzzer_core::time::Micros;
-use buzzer_server::game::photo::Rival;
 use buzzer_server::judge::explain::GAP_US;
+use buzzer_server::record::Rival;
 use buzzer_server::record::{Fact, Flag, Record};
 
 /// Presses that a photo finish can still be with.

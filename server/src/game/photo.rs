@@ -6,10 +6,10 @@
 
 use std::collections::VecDeque;
 
+use crate::record::Rival;
 use buzzer_core::device::delay::chance::chance_permille;
 use buzzer_core::device::delay::models::Curve;
 use buzzer_core::press::waits::READER_US as READER;
-use serde::{Deserialize, Serialize};
 
 /// Presses that are remembered.
 const RECENT_MAX: usize = 4096;
@@ -62,15 +62,6 @@ pub enum Sureness {
     Photo,
     /// The second was first.
     Reversed,
-}
-
-/// A press that another one may in truth precede.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rival {
-    /// Its record.
-    pub seq: u64,
-    /// How probable that is, in permille, from measured delays; 1000: it is certain; `null`: not known.
-    pub chance_permille: Option<u16>,
 }
 
 /// The presses before a new one that it may in truth precede.

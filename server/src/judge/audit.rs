@@ -13,8 +13,9 @@ use group::{Group, Told};
 use crate::game::button::STUCK_US;
 use crate::game::draw::Entrant;
 use crate::game::photo;
-use crate::game::photo::{Photos, Rival};
+use crate::game::photo::Photos;
 use crate::game::state::State;
+use crate::record::Rival;
 use crate::record::pool_id::PoolId;
 use crate::record::{Fact, Flag, Flags, Record};
 

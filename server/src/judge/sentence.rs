@@ -197,7 +197,7 @@ fn numbers<T: ToString>(what: &str, numbers: &[T]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::game::photo::Rival;
+    use crate::record::Rival;
     use crate::record::{Flag, Flags};
 
     #[test]

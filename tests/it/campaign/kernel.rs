@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use buzzer_core::event::{Buzzer, DeviceId, Gone};
 use buzzer_core::merge::order::Command;
-use buzzer_core::merge::source::{Attachment, Request, Sources, Unread};
+use buzzer_core::merge::source::{NewSource, PassRequest, Sources, Unread};
 use buzzer_core::press::keys::{KeyBits, KeyMap};
 use buzzer_core::press::stamp::Stamps;
 use buzzer_core::press::waits::Late;
@@ -58,7 +58,7 @@ pub(crate) struct Kernel {
     pub(crate) sources: Vec<Option<Source>>,
     /// Lives that the reader will be given, the next one last; and the one that had no room yet.
     coming: Vec<Life>,
-    refused: Option<Request<usize>>,
+    refused: Option<PassRequest<usize>>,
     /// Commands and timers, and when the server posts them, the next one last.
     commands: Vec<(u64, Command)>,
     /// What the server is told of devices before their first event.
@@ -206,25 +206,25 @@ impl Kernel {
     }
 
     /// The first request, if there is one now.
-    fn request(&mut self) -> Option<Request<usize>> {
+    fn request(&mut self) -> Option<PassRequest<usize>> {
         if self.refused.is_some() {
             return self.refused.take();
         }
         if self.stop {
             self.stop = false;
-            return Some(Request::Stop);
+            return Some(PassRequest::Stop);
         }
         for source in self.sources.iter_mut().flatten() {
             let end = self.nodes[source.device].life.end;
             if !source.let_go && end.is_some_and(|(us, end)| end == End::LetGo && us <= self.now) {
                 source.let_go = true;
-                return Some(Request::Detach(DeviceId::new(source.device as u32)));
+                return Some(PassRequest::Detach(DeviceId::new(source.device as u32)));
             }
         }
         self.coming.pop_if(|life| life.handed <= self.now).map(|life| self.attachment(life))
     }
 
-    fn attachment(&mut self, life: Life) -> Request<usize> {
+    fn attachment(&mut self, life: Life) -> PassRequest<usize> {
         let device = self.nodes.len();
         let number = |n: u16| life.first_buzzer + n;
         let stamps = life.stamps;
@@ -275,7 +275,7 @@ impl Kernel {
         let device = DeviceId::new(device as u32);
         let fd = self.nodes.len() - 1;
         let drained = since;
-        Request::Attach(Attachment {
+        PassRequest::Attach(NewSource {
             device,
             fd,
             stamps,
@@ -296,16 +296,16 @@ impl Kernel {
 impl Sources for Kernel {
     type Fd = usize;
 
-    fn take_request(&mut self, may: impl FnOnce(&Request<usize>) -> bool) -> Option<Request<usize>> {
+    fn take_request(&mut self, may: impl FnOnce(&PassRequest<usize>) -> bool) -> Option<PassRequest<usize>> {
         let request = self.request()?;
         if !may(&request) {
             self.refused = Some(request);
             return None;
         }
         match &request {
-            Request::Attach(attachment) => self.given = self.truths[attachment.fd].be_handed(self.pass),
-            Request::Detach(device) => self.truths[device.get() as usize].end("released"),
-            Request::Stop => {
+            PassRequest::Attach(attachment) => self.given = self.truths[attachment.fd].be_handed(self.pass),
+            PassRequest::Detach(device) => self.truths[device.get() as usize].end("released"),
+            PassRequest::Stop => {
                 for source in self.sources.iter().flatten() {
                     self.truths[source.device].end("released");
                 }

@@ -6,6 +6,6 @@ use std::os::fd::OwnedFd;
 use crate::merge::source;
 
 /// A source on its way to the reader.
-pub type Attachment = source::Attachment<OwnedFd>;
+pub type Attachment = source::NewSource<OwnedFd>;
 /// What the reader is asked to do.
-pub type ReaderRequest = source::Request<OwnedFd>;
+pub type ReaderRequest = source::PassRequest<OwnedFd>;

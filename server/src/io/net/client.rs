@@ -68,7 +68,7 @@ enum State {
 
 /// What a client sent.
 #[derive(Debug)]
-pub enum Heard {
+pub enum Received {
     /// A request. It is to be answered.
     Request(Request),
     /// Nothing for now; how the client stands.
@@ -150,9 +150,9 @@ impl Client {
     }
 
     /// Its next request, at most one frame's bytes being read.
-    pub fn hear(&mut self, outbox: &Outbox, scratch: &mut Scratch, now: KernelTime) -> Heard {
+    pub fn hear(&mut self, outbox: &Outbox, scratch: &mut Scratch, now: KernelTime) -> Received {
         if matches!(self.state, State::Deaf | State::Shut) {
-            return Heard::Nothing(match discard(&mut self.stream) {
+            return Received::Nothing(match discard(&mut self.stream) {
                 Discarded::Waiting => Standing::Idle,
                 Discarded::More => Standing::More,
                 Discarded::Ended if self.state == State::Deaf && !self.blocked => Standing::Unsent,
@@ -160,21 +160,21 @@ impl Client {
             });
         }
         if self.is_unsent() {
-            return Heard::Nothing(Standing::Idle);
+            return Received::Nothing(Standing::Idle);
         }
         if let Some(heard) = self.session.hear_parked(outbox) {
             return self.heard(heard);
         }
         if self.state == State::Leaving {
             let is_answered = self.session.is_answered();
-            return Heard::Nothing(if is_answered { Standing::Unsent } else { Standing::Idle });
+            return Received::Nothing(if is_answered { Standing::Unsent } else { Standing::Idle });
         }
         self.decode(outbox, scratch, now)
     }
 
-    fn heard(&mut self, heard: session::Heard) -> Heard {
-        Heard::Nothing(match heard {
-            session::Heard::Request(request) => return Heard::Request(request),
+    fn heard(&mut self, heard: session::Heard) -> Received {
+        Received::Nothing(match heard {
+            session::Heard::Request(request) => return Received::Request(request),
             session::Heard::Complaint => Standing::Unsent,
             session::Heard::Parked => Standing::More,
             session::Heard::Full => {
@@ -183,40 +183,40 @@ impl Client {
         })
     }
 
-    fn decode(&mut self, outbox: &Outbox, scratch: &mut Scratch, now: KernelTime) -> Heard {
+    fn decode(&mut self, outbox: &Outbox, scratch: &mut Scratch, now: KernelTime) -> Received {
         let mut has_read = false;
         loop {
             let item = match self.decoder.next_item() {
                 Ok(Some(item)) => item,
                 // One read a turn: what comes of it, somebody else may have to wait for.
-                Ok(None) if has_read => return Heard::Nothing(Standing::More),
-                Ok(None) if !self.readable => return Heard::Nothing(Standing::Idle),
+                Ok(None) if has_read => return Received::Nothing(Standing::More),
+                Ok(None) if !self.readable => return Received::Nothing(Standing::Idle),
                 Ok(None) => match self.read(scratch) {
                     None => {
                         has_read = true;
                         continue;
                     }
-                    Some(standing) => return Heard::Nothing(standing),
+                    Some(standing) => return Received::Nothing(standing),
                 },
                 Err(fault) => {
-                    return Heard::Nothing(self.end(State::Deaf, fault.code(), fault.to_string().into()));
+                    return Received::Nothing(self.end(State::Deaf, fault.code(), fault.to_string().into()));
                 }
             };
             match item {
                 Item::Close(_) if self.state == State::Closing => {
-                    return Heard::Nothing(if self.taken.is_empty() {
+                    return Received::Nothing(if self.taken.is_empty() {
                         Standing::Gone
                     } else {
                         Standing::Idle
                     });
                 }
                 Item::Close(code) => {
-                    return Heard::Nothing(self.leave(Outgoing::CloseBack(code)));
+                    return Received::Nothing(self.leave(Outgoing::CloseBack(code)));
                 }
                 _ if self.state == State::Closing => {}
                 _ if !self.session.may_ask(now) => {
                     let reason = format!("at most {REQUESTS_PER_SECOND} requests a second");
-                    return Heard::Nothing(self.leave(Outgoing::Close(CloseCode::Policy, reason.into())));
+                    return Received::Nothing(self.leave(Outgoing::Close(CloseCode::Policy, reason.into())));
                 }
                 Item::Message(message) => {
                     let heard = self.session.hear(message, outbox);
@@ -224,7 +224,7 @@ impl Client {
                 }
                 Item::Ping(payload) => {
                     self.taken.push_back(Outgoing::Pong(payload));
-                    return Heard::Nothing(Standing::Unsent);
+                    return Received::Nothing(Standing::Unsent);
                 }
                 Item::Pong => {}
             }

@@ -9,7 +9,7 @@ use super::roster::DeviceSeen;
 use super::window::{Entry, Window};
 use crate::game::draw;
 use crate::game::draw::Entrant;
-use crate::game::photo::Rival;
+use crate::record::Rival;
 use crate::record::pool_id::PoolId;
 use crate::record::{Fact, Flag, Flags, Stamps};
 

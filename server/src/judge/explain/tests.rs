@@ -5,9 +5,9 @@ use std::cmp::Ordering;
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::game::photo::Rival;
 use crate::judge::explain::page;
 use crate::judge::span::Span;
+use crate::record::Rival;
 use crate::record::{DeviceDelay, Fact, Flag, Flags, Record, Stamps};
 
 /// 22 November 2026, 13:03:00 UTC.

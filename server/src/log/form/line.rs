@@ -240,8 +240,8 @@ fn number<'a>(bytes: &'a [u8], before: &[u8]) -> Option<(u64, &'a [u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::game::photo::Rival;
     use crate::record::Flags;
+    use crate::record::Rival;
 
     fn press() -> Record {
         let fact = Fact::Press {
