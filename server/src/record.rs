@@ -381,7 +381,7 @@ pub enum Fact {
         last_seq: u64,
     },
     /// Old segments are removed, because the configuration says so. With them goes what state follows from, so this has the
-    /// state as of itself, and whoever folds the log goes on from here. It is made before any device is attached.
+    /// state as of itself, and a fold of the log goes on from here. It is made before any device is attached.
     Expired {
         /// The first that goes.
         first_segment: String,

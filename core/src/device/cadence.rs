@@ -164,7 +164,7 @@ mod tests {
     }
 
     proptest! {
-        // Whatever comes between: a period that most intervals show is found, to within its jitter.
+        // A period that most intervals show is found, to within its jitter, among intervals of any length.
         #[test]
         fn the_period_is_found_in_noise(
             period in 500u64..33_000,

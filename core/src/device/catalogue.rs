@@ -38,7 +38,7 @@ pub(crate) enum Layout {
     BuzzReds,
     /// The buttons of a joystick, gamepad or encoder; no stick, no hat.
     Buttons,
-    /// Whatever is wired to it, modifiers among it: arcade encoders send them for a player's first buttons.
+    /// All keys, modifiers among them: arcade encoders send them for a player's first buttons.
     Wired,
     /// Every key but modifiers and locks.
     EveryKey,

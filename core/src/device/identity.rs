@@ -61,7 +61,7 @@ impl Identity {
         StableId { vendor: *vendor, product: *product, phys: phys.clone(), uniq: uniq.clone() }
     }
 
-    /// Whether `other` is the very same plugging-in of the very same device, whatever happened to its node.
+    /// Whether `other` is the same device, plugged in once, also where its node has changed.
     pub fn is_same_instance(&self, other: &Self) -> bool {
         (&self.node, self.instance, self.dev) == (&other.node, other.instance, other.dev)
             && (self.bus, self.version, self.stable()) == (other.bus, other.version, other.stable())

@@ -2,7 +2,7 @@
 //! due. Guarantee: nothing is due while no light blinks and the bank is not kept awake; a thread that was late writes
 //! each light once, not once for every blink it missed.
 //!
-//! A write is a USB control transfer, so whoever carries it out does so on the devices thread. hid-sony sends the whole
+//! A write is a USB control transfer, so the devices thread carries it out. hid-sony sends the whole
 //! bank for each light that changes, and nothing for one that does not (`hid-sony.c:sony_led_set_brightness`): to keep
 //! a wireless receiver's handsets awake there is [`Write::Bank`], which must reach the device though nothing changed.
 
@@ -117,7 +117,7 @@ impl Bank {
         self.keep_awake = None;
     }
 
-    /// Whoever wanted the blinking ends: what blinks goes back to what it was. What was set stays set.
+    /// The blinking ends: what blinks goes back to what it was. What was set stays set.
     pub fn handle_stop(&mut self) {
         self.keep_awake = None;
         for (light, lamp) in &mut self.lights {

@@ -80,7 +80,7 @@ pub fn every_key(keys: &KeyBits) -> KeyMap {
     numbered(kind::plain_keys(keys))
 }
 
-/// Which light of a device belongs to a buzzer, from 1: a handset's own, whatever number the configuration gave its
+/// Which light of a device belongs to a buzzer, from 1: a handset's own, also where the configuration gave another number to its
 /// buttons; else the buzzer's number. `None` if the buzzer is none of the device's.
 pub fn light_of(device: &Identity, keys: &KeyMap, buzzer: Buzzer) -> Option<u16> {
     let (key, _) = keys.pairs().find(|(_, of)| *of == buzzer)?;

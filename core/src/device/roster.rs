@@ -175,7 +175,7 @@ impl Roster {
         self.hurry(node, now);
     }
 
-    /// The permissions of this node changed: whatever failed there may work now.
+    /// The permissions of this node changed: an opening that failed may work now.
     pub fn handle_attributes(&mut self, node: &str, now: KernelTime) {
         self.hurry(node, now);
     }

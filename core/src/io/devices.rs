@@ -64,7 +64,7 @@ pub struct Options {
     pub input_dir: PathBuf,
     /// The root of sysfs: `/sys`.
     pub sysfs_root: PathBuf,
-    /// The next free [`DeviceId`], shared with whoever else attaches devices.
+    /// The next free [`DeviceId`], shared with all that attach devices.
     pub device_ids: Arc<AtomicU32>,
 }
 

@@ -41,7 +41,7 @@ use crate::time::{KernelTime, Micros};
 
 /// Requests that can wait for the reader.
 const REQUESTS_MAX: usize = 1024;
-/// Commands and timers that can; whoever asks for more is not read from.
+/// Commands and timers that can; a client that asks for more is not read from.
 const COMMANDS_MAX: usize = 1024;
 /// Sources that one wait can name.
 const READY_MAX: usize = 256;

@@ -1,6 +1,6 @@
 //! Many devices, one order. In: events of every device, each device's in its own order, with the time that counts.
 //! Out: one stream in kernel-time order. Guarantee: if every event became visible within the settle window W of its
-//! stamp, what leaves is sorted by stamp, whatever order the reads had; an event that comes later than that leaves at
+//! stamp, what leaves is sorted by stamp and not by the order of the reads; an event that comes later than that leaves at
 //! once, flagged `late`, and what has left is never changed. No event is overtaken by what is pushed more than
 //! 4 × [`WAITING_MAX`] events later, however old its stamp says it is. Events of one stamp leave as one group. A device counts from when it was pushed as attached: with one device nothing is held, so what a second one saw while it
 //! was being opened (a few ms) may be late.

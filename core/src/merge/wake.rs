@@ -37,7 +37,7 @@ impl Doorbell {
         false
     }
 
-    /// Consumer: I am awake, whatever woke me.
+    /// Consumer: it is awake.
     pub fn awake(&self) {
         self.sleeping.store(false, Ordering::Relaxed);
     }

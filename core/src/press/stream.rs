@@ -180,7 +180,7 @@ impl Stream {
                 }
                 let presses = self.decoder.edges().iter().filter(|edge| edge.down).count();
                 let multiple = presses > 1 || (presses == 1 && self.pressed == Some(own));
-                // What an attachment says in two frames it says twice, whatever their stamps.
+                // What an attachment says in two frames it says twice, also with one stamp.
                 if presses > 0 && self.stamps == Stamps::Kernel {
                     self.pressed = Some(own);
                 }

@@ -60,7 +60,7 @@ pub(crate) fn install() {
     }
 }
 
-/// Says a line as it is, whatever the level.
+/// Prints a line as it is, at any level.
 pub(crate) fn say(line: fmt::Arguments<'_>) {
     with(|diagnostics| diagnostics.push_line(&line.to_string()));
 }

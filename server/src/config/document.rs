@@ -109,7 +109,7 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
-/// `; did you mean listen?` for the candidate at most two typing errors away, whatever its case; else nothing.
+/// `; did you mean listen?` for the candidate at most two typing errors away, in any case of letters; else nothing.
 pub(super) fn did_you_mean<T: AsRef<str>>(found: &str, candidates: impl IntoIterator<Item = T>) -> String {
     const ERRORS_MAX: usize = 2;
     candidates

@@ -1,5 +1,5 @@
 //! The configuration as the log keeps it. In: [`Config`]. Out: `key = value` texts of all that the order of presses depends
-//! on, with the values that hold. Guarantee: no text is longer than [`SETTING_CHARS_MAX`] characters, so whoever puts them
+//! on, with the values that hold. Guarantee: no text is longer than [`SETTING_CHARS_MAX`] characters, so that the code that puts them
 //! into records can keep lines short.
 
 use buzzer_core::device::delay::Span;

@@ -672,7 +672,7 @@ fn what_does_not_go_together_is_refused() {
     );
 }
 
-/// What [`Config`] promises to whoever gets one.
+/// What [`Config`] promises to its users.
 fn assert_valid(config: &Config) {
     fn unique<T: Ord>(items: impl Iterator<Item = T>) -> bool {
         let mut items: Vec<T> = items.collect();

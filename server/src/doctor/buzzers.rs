@@ -139,7 +139,7 @@ fn autosuspend(devices: &[DeviceFacts]) -> Option<Finding> {
 
 fn other_programs(devices: &[DeviceFacts], processes: &Read<Processes>) -> Finding {
     const CHECK: &str = "other programs";
-    // evdev.c, __evdev_queue_syn_dropped: whoever sets the clock of a device spoils the next stamp for everybody.
+    // evdev.c, __evdev_queue_syn_dropped: a process that sets the clock of a device spoils its next stamp for all.
     const WHY: &str = "Another program that opens a buzzer can give its next press a wrong time, and may type what \
                        players press.";
     let processes = match processes {

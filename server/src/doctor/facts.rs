@@ -1,4 +1,4 @@
-//! What the checks look at. In: nothing; these are plain values. Out: [`Facts`]. Guarantee: whatever may be unreadable (in
+//! What the checks look at. In: nothing; these are plain values. Out: [`Facts`]. Guarantee: what may be unreadable (in
 //! a container, for an account without rights) is a [`Read`], so a check cannot overlook that it does not know.
 
 use std::fmt;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::facts::{ButtonFacts, HealthFacts, PoolHealth};
 
 impl HealthFacts {
-    /// The page in a whole response, whatever its status: 503 says that the log does not take records.
+    /// The page in a whole response of any status: 503 says that the log does not take records.
     pub fn parse(response: &str) -> Option<Self> {
         let (head, body) = response.split_once("\r\n\r\n")?;
         head.starts_with("HTTP/1.").then_some(())?;

@@ -156,7 +156,7 @@ mod tests {
             let finding = directory(&LogDir { exists, is_writable, ..log() }, &absent);
             assert_eq!((finding.verdict, finding.found.as_str()), (want, text));
         }
-        // A daemon that writes there proves it for its own account, whoever asks.
+        // A daemon that writes there proves it for its own account, not for that of the asking process.
         let shut = LogDir { is_writable: Ok(false), ..log() };
         assert_eq!(directory(&shut, &fit().daemon).verdict, Fine);
         let elsewhere = LogDir { path: "/srv/log".into(), ..shut };

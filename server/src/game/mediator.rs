@@ -257,7 +257,7 @@ impl Mediator {
     }
 
     fn handle_attached(&mut self, device: u32, at: KernelTime) {
-        // Whoever hands a device to the reader announces it first.
+        // A device is announced before it is handed to the reader.
         let Some(announced) = self.announced.remove(&device) else { return };
         let Announced { pool, name, place, stamps, buzzers, delay, curve } = announced;
         self.curves.extend(curve.map(|curve| (device, curve)));

@@ -308,7 +308,7 @@ impl Daemon {
             let Some(event) = self.ring.pop() else { return };
             self.taken += 1;
             match event.kind {
-                // Whoever opened it reported that before the reader could say so.
+                // The devices thread reports an opening before the reader can deliver its first event.
                 EventKind::Attached => self.hardware.report(&mut self.mediator, now),
                 EventKind::Detached(_) if !self.hardware.owns(event.device) => self.attachments.forget_one(),
                 _ => {}

@@ -1,5 +1,5 @@
 //! A record in words. In: a fact. Out: one line for a moderator. Guarantee: every kind has one; texts that others chose are
-//! quoted, and nothing in the line moves the cursor of a terminal or turns its text, whoever wrote the log.
+//! quoted, and nothing in the line moves the cursor of a terminal or turns its text, also in a forged log.
 
 use std::fmt::Write;
 

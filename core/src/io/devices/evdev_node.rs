@@ -103,7 +103,7 @@ pub enum OpenError {
 }
 
 /// Opens the device that sysfs described as `expected`; `keys` are those that get through the mask. With `grab`,
-/// takes it for the mediator alone; without, only tries whether it could. Neither while a key is down: whoever
+/// takes it for the mediator alone; without, only tries whether it could. Neither while a key is down: a program that
 /// saw it go down (a console) would never see it go up, and repeat it for ever.
 ///
 /// # Errors

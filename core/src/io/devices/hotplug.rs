@@ -1,5 +1,5 @@
 //! Devices come and go. In: the directory of device nodes (`/dev/input`). Out: [`Change`]s, through one descriptor
-//! for mio. Guarantee: what changes after [`Hotplug::start`] is told, if need be as [`Change::Rescan`]; whoever lists
+//! for mio. Guarantee: what changes after [`Hotplug::start`] is told, if need be as [`Change::Rescan`]; a caller that lists
 //! the directory after the start misses nothing.
 //!
 //! inotify rather than udev: it works in containers, where udev's messages do not arrive, and needs no library.

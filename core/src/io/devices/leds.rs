@@ -6,7 +6,7 @@
 //!
 //! Three ways, all root's unless a rule says otherwise (`deploy/72-buzzerd.rules`):
 //! - a Buzz! hub's lights are LED class devices, `…/leds/0003:054C:0002.0001::buzz1`; hid-sony sends the bank;
-//! - a device with EV_LED takes written events: whoever may open its node may switch it. Without the node (the command
+//! - a device with EV_LED takes written events: a process that may open its node may switch it. Without the node (the command
 //!   line opens none) the same lights are LED class devices of input-leds, `…/input7/input7::numlock`;
 //! - a bank that must be sent though nothing changed goes through hidraw, past hid-sony, which would not send it
 //!   (`sony_led_set_brightness` compares; measured: a second equal write gives no SET_REPORT).

@@ -141,7 +141,7 @@ impl Records {
         }))
     }
 
-    /// The next line, checked, whatever it says.
+    /// The next line, checked, of any kind.
     pub(super) fn next_unread(&mut self) -> Result<Option<Step<'_>>, Failure> {
         let whole = loop {
             let whole = match self.held.take() {

@@ -1,6 +1,6 @@
 //! What is told of trouble, and of what does not count. In: facts that somebody outside can cause as often as they like. Out:
 //! their records. Guarantee: of each device, button, peer and kind at most one record a second, and of each kind no more
-//! than [`MANY`] allows, whoever causes how much; every one is in a count, and what a device did is told before it goes.
+//! than [`MANY`] allows, from one peer or many; every one is in a count, and what a device did is told before it goes.
 
 use buzzer_core::time::{KernelTime, Micros};
 
@@ -129,7 +129,7 @@ fn summed(sum: Sum<Fact>) -> (KernelTime, Fact) {
     (last, fact)
 }
 
-/// Who a peer is: its address without the port, for whoever connects again has another one. Of IPv6 the 64 bits that one
+/// Who a peer is: its address without the port, for a new connection has another port. Of IPv6 the 64 bits that one
 /// network has, in which anybody can take any address.
 fn peer(by: &str) -> String {
     use std::net::{IpAddr, SocketAddr};

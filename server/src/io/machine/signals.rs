@@ -1,5 +1,5 @@
 //! Signals. In: what the kernel delivers to the process. Out: [`Signals`] of those that end it in good order. Guarantee: SIGTERM
-//! and SIGINT always do; SIGHUP and SIGQUIT do unless whoever started the process had them ignored, as `nohup` has; what a
+//! and SIGINT always do; SIGHUP and SIGQUIT do unless they were ignored at the start of the process, as under `nohup`; what a
 //! terminal, a limit or a stranger may send besides ends and stops nothing, SIGKILL, SIGSTOP and Ctrl-Z apart.
 
 use std::io;

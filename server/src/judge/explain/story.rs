@@ -13,7 +13,7 @@ use super::window::{Damage, Found, Window};
 use super::words::list;
 use crate::record::pool_id::PoolId;
 
-/// What is known of the chain, from whoever read the log.
+/// What the reader of the log knows of the chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Chain {
     /// The last line: its `seq`.

@@ -9,7 +9,7 @@ use crate::record::{Fact, Record};
 
 /// The version of the form that is written.
 pub const FORMAT_VERSION: u8 = 1;
-/// A line with its newline, so that whoever reads a log knows how much to hold. The longest record is the `attach` of a
+/// A line with its newline: the buffer that the reader of a log needs. The longest record is the `attach` of a
 /// device of 768 keys, with numbers of five digits. Whoever makes a record keeps its texts short enough.
 pub const LINE_BYTES_MAX: usize = 8192;
 
@@ -117,7 +117,7 @@ impl<'a> Line<'a> {
         Ok(Self { whole, body, seq, hash })
     }
 
-    /// What the hash of a line is over, and the hash it claims, whatever the line's version.
+    /// What the hash of a line is over, and the hash it claims; the same for every version of the form.
     pub fn body_and_hash(whole: &'a [u8]) -> Option<(&'a [u8], ChainHash)> {
         let (body, tail) = whole.split_at_checked(whole.len().checked_sub(TAIL_LEN)?)?;
         let hex = tail.strip_prefix(HASH_KEY)?.strip_suffix(END)?;
@@ -194,7 +194,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Reads a line, without its newline, whatever it follows.
+/// Reads a line, without its newline; the line before it is not compared.
 ///
 /// # Errors
 /// [`BadLine`] if it is no record of this version.

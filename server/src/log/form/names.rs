@@ -1,6 +1,6 @@
 //! What may lie in a log directory. In: the names there, and which are files. Out: those that make the log suspect, and those
 //! that are no part of it. Guarantee: nothing but a segment may be called like one: a file that somebody added beside
-//! genuine segments is named, whatever it says.
+//! genuine segments is named, whether it is a log or not.
 
 use std::ffi::{OsStr, OsString};
 

@@ -1,6 +1,6 @@
 //! Which old segments may go. In: every line of the log, what this start knows of the time, what the configuration allows. Out:
-//! how many segments of the beginning. Guarantee: an age is only what is certain of it. Kernel time counts whatever the
-//! wall clock says; the wall clock counts only where a time server kept it, then and now. So a box whose clock stands in
+//! how many segments of the beginning. Guarantee: an age is only what is certain of it. Kernel time counts; the
+//! wall clock only where a time server kept it, then and now. So a box whose clock stands in
 //! 1970, or in 2099, loses nothing; nothing of the last 24 h that are certain goes, nor the last segment.
 //!
 //! A clock that nobody keeps can say anything, and so can the times of files. Then a log gets older only while the box runs.

@@ -70,7 +70,7 @@ struct JournalFile<F> {
     file: F,
     /// Bytes of whole lines: what the writer may read.
     len: AtomicU64,
-    /// Whoever looks for it does not find it.
+    /// Unlinked: a later process cannot find it.
     is_gone: AtomicBool,
 }
 

@@ -1,5 +1,5 @@
 //! The writer: from the journal to the disk. In: a [`Feed`], the time. Out: `durable_seq`, and [`Report`]s on what went
-//! wrong. Guarantee: `durable_seq` says only what the disk has kept; whatever the disk does, every line that the feed has is
+//! wrong. Guarantee: `durable_seq` says only what the disk has kept; under every failure of the disk, every line that the feed has is
 //! tried again until it is durable.
 //!
 //! Group commit without a timer: a turn takes what has come since the last one, writes it and syncs once. What comes during

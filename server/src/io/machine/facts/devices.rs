@@ -81,7 +81,7 @@ fn radio(identity: &Identity, profile: Option<&str>) -> &'static str {
     }
 }
 
-/// How often a device is asked, whatever it hangs on.
+/// How often a device is asked, on any controller.
 fn interval(identity: &Identity) -> Read<Micros> {
     let missing = |what: &str| Err(Missing(format!("{}: {what}", identity.node)));
     match (identity.bus, identity.endpoint) {

@@ -1,5 +1,5 @@
 //! The running daemon, asked. In: the addresses of the configuration. Out: what is at the first of them. Guarantee: it
-//! takes a few seconds at most, whatever answers or does not; plain HTTP/1.1, as curl would.
+//! takes a few seconds at most, also without an answer; plain HTTP/1.1, as curl would.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};

@@ -79,7 +79,7 @@ pub fn gather(config: &Config, places: &Places) -> Facts {
     let processes = processes::look(places, &nodes);
     let configured_log = config.log.dir.clone().unwrap_or_default();
     let daemon = health::ask(&config.server.listen);
-    // What matters is where the presses go, whoever configured it.
+    // What matters is where the presses go, not which file configured it.
     let log_dir = match &daemon {
         DaemonFacts::Running(_, health) => health.log.clone(),
         _ => None,

@@ -1,6 +1,6 @@
 //! What a journal has beyond the segments. In: its files, and the last line of the segments. Out: the lines that follow.
-//! Guarantee: a line is given only if it follows from the last one, number and hash; so whatever the daemon empties or
-//! writes meanwhile, what was given is the log.
+//! Guarantee: a line is given only if it follows from the last one, number and hash; so what
+//! was given is the log, also while the daemon empties or writes it.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;

@@ -30,7 +30,7 @@ impl Piece {
 
     /// Reads on until the end of the line, newline taken off. False: there is no end yet.
     pub(super) fn read_line(&mut self, line: &mut Vec<u8>) -> Result<bool, ReadError> {
-        // What has no end for so long is no line; whoever gets it says so.
+        // A piece that has no end for so long is no line; its reader reports it.
         let room = (LINE_BYTES_MAX + 1).saturating_sub(line.len());
         let read = (&mut self.reader).take(room as u64).read_until(b'\n', line);
         read.map_err(fail(&self.path))?;

@@ -1,6 +1,6 @@
 //! Which way the log goes where segments disagree. In: the segments, and a line behind which more than one of them goes on.
 //! Out: the one that is the log, and those that are not. Guarantee: neither the length nor the order of names decides between
-//! lines that differ; nothing is changed; each way is walked once, whatever the number of files.
+//! lines that differ; nothing is changed; each way is walked once, with any number of files.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
