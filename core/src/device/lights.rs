@@ -86,12 +86,12 @@ impl Bank {
     }
 
     /// Somebody wants something of a light. It is written in any case: another program may have changed it.
-    pub fn handle_light(&mut self, light: u16, wish: Light, now: KernelTime) {
+    pub fn handle_light(&mut self, light: u16, request: Light, now: KernelTime) {
         let lamp = self.lights.entry(light).or_insert(Lamp { steady: false, blink: None });
-        let on = match wish {
+        let on = match request {
             Light::Set | Light::Clear => {
                 lamp.blink = None;
-                lamp.steady = wish == Light::Set;
+                lamp.steady = request == Light::Set;
                 lamp.steady
             }
             Light::Blink { times: 0, .. } => {
@@ -176,8 +176,8 @@ mod tests {
     }
 
     impl World {
-        fn want(&mut self, light: u16, wish: Light) -> String {
-            self.bank.handle_light(light, wish, self.now);
+        fn want(&mut self, light: u16, request: Light) -> String {
+            self.bank.handle_light(light, request, self.now);
             self.pump()
         }
 
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn wishes_are_written_and_nothing_is_due_after() {
         let mut world = World::default();
-        for (wish, want) in [
+        for (request, want) in [
             (Light::Set, "2+"),
             (Light::Set, "2+"),
             (Light::Clear, "2-"),
@@ -221,7 +221,7 @@ mod tests {
             (blink(100, 100, 3), "2+"),
             (Light::Clear, "2-"),
         ] {
-            assert_eq!(world.want(2, wish), want, "{wish:?}");
+            assert_eq!(world.want(2, request), want, "{request:?}");
         }
         assert_eq!(world.bank.poll_timeout(), None);
         assert_eq!(world.pump(), "");

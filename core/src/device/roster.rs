@@ -1,4 +1,4 @@
-//! Who is there, who is wanted, who is open. In: listings of devices, hotplug changes, wishes, the outcome of
+//! Who is there, who is wanted, who is open. In: listings of devices, hotplug changes, requests, the outcome of
 //! openings, and the time. Out: [`Action`]s for the devices thread. Guarantee: a wanted slot whose device is there is
 //! open or has a date to be tried again; each failure is reported once, and nothing is due while nothing failed.
 //!
@@ -103,7 +103,7 @@ pub struct Roster {
     states: Vec<State>,
     /// Nodes that were deleted and not made again: the kernel removes a node before it removes its device from
     /// sysfs (`drivers/base/core.c:device_del`), so a listing may show it for a moment longer.
-    buried: Vec<String>,
+    deleted_nodes: Vec<String>,
     /// Troubles that were told: node, instance, text.
     told: Vec<(String, u64, String)>,
     /// When to look once more after changes got lost.
@@ -135,14 +135,14 @@ impl Roster {
     pub fn new(claims: Claims) -> Self {
         let slots = Slots::new(claims);
         let states = slots.ids().map(|_| State::default()).collect();
-        let (buried, told, actions) = (Vec::new(), Vec::new(), VecDeque::new());
-        Self { slots, states, buried, told, look_again: None, actions, is_listed: false }
+        let (deleted_nodes, told, actions) = (Vec::new(), Vec::new(), VecDeque::new());
+        Self { slots, states, deleted_nodes, told, look_again: None, actions, is_listed: false }
     }
 
     /// What sysfs shows now.
     pub fn handle_listing(&mut self, mut devices: Vec<Identity>, now: KernelTime) {
-        self.buried.retain(|node| devices.iter().any(|device| device.node == *node));
-        devices.retain(|device| !self.buried.contains(&device.node));
+        self.deleted_nodes.retain(|node| devices.iter().any(|device| device.node == *node));
+        devices.retain(|device| !self.deleted_nodes.contains(&device.node));
         self.told.retain(|(node, instance, _)| {
             devices.iter().any(|device| device.node == *node && device.instance == *instance)
         });
@@ -171,25 +171,25 @@ impl Roster {
 
     /// A node with this name appeared: what was deleted before under that name may be back.
     pub fn handle_created(&mut self, node: &str, now: KernelTime) {
-        self.buried.retain(|buried| buried != node);
-        self.hurry(node, now);
+        self.deleted_nodes.retain(|deleted| deleted != node);
+        self.retry_now(node, now);
     }
 
     /// The permissions of this node changed: an opening that failed may work now.
     pub fn handle_attributes(&mut self, node: &str, now: KernelTime) {
-        self.hurry(node, now);
+        self.retry_now(node, now);
     }
 
     /// The node with this name was deleted. Its device counts as gone from the next listing on.
     pub fn handle_deleted(&mut self, node: &str) {
-        if !self.buried.iter().any(|buried| buried == node) {
-            self.buried.push(node.to_owned());
+        if !self.deleted_nodes.iter().any(|deleted| deleted == node) {
+            self.deleted_nodes.push(node.to_owned());
         }
     }
 
     /// Changes got lost: the next listing is taken as it is, and one more is due a while later.
     pub fn handle_lost_changes(&mut self, now: KernelTime) {
-        self.buried.clear();
+        self.deleted_nodes.clear();
         self.look_again = Some(now + LOOK_AGAIN_AFTER);
     }
 
@@ -331,7 +331,7 @@ impl Roster {
     }
 
     /// What failed at this node is tried at once.
-    fn hurry(&mut self, node: &str, now: KernelTime) {
+    fn retry_now(&mut self, node: &str, now: KernelTime) {
         for state in &mut self.states {
             if state.is_waiting() && state.present.as_ref().is_some_and(|device| device.node == node) {
                 state.due = Some(now);

@@ -73,7 +73,7 @@ pub struct Options {
 pub enum Request {
     /// Keep this slot open: now, and whenever its device comes back.
     Want(SlotId),
-    /// Let go of this slot. A failed `connect` leaves no wish: ask for this then.
+    /// Let go of this slot. After a failed `connect` nothing stays wanted: ask for this then.
     Unwant(SlotId),
     /// The reader told of this device's end.
     Ended(DeviceId),
@@ -187,7 +187,7 @@ impl Pump {
         self.hotplug = match self.watch() {
             Ok(hotplug) => Some(hotplug),
             Err(error) => {
-                self.tell_deaf(&error);
+                self.report_no_inotify(&error);
                 None
             }
         };
@@ -230,7 +230,7 @@ impl Pump {
         Ok(hotplug)
     }
 
-    fn tell_deaf(&self, error: &io::Error) {
+    fn report_no_inotify(&self, error: &io::Error) {
         let text = format!(
             "{} cannot be watched ({error}): devices that come or go are noticed only when a client connects; check \
              that the directory exists and raise fs.inotify.max_user_instances",
@@ -245,7 +245,7 @@ impl Pump {
         let changes = match hotplug.changes() {
             Ok(changes) => changes,
             Err(error) => {
-                self.tell_deaf(&error);
+                self.report_no_inotify(&error);
                 self.hotplug = None; // Closing the descriptor takes it out of the poll.
                 self.roster.handle_lost_changes(sys::now());
                 return true;

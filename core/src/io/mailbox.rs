@@ -1,4 +1,4 @@
-//! A bounded letter box between two threads. In: letters from any thread. Out: the same letters, in order, on the
+//! A bounded mailbox between two threads. In: messages from any thread. Out: the same messages, in order, on the
 //! one thread whose mio [`Waker`] it holds. Guarantee: posting never blocks, a full box gives the letter back,
 //! and the receiver is woken once per run of letters, never too few times (the lock orders post and collect).
 

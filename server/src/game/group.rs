@@ -43,17 +43,6 @@ pub struct Placed {
     pub tied: bool,
 }
 
-impl Placed {
-    /// Whether the two, neighbours in a group, could not be told apart.
-    pub fn is_tied_with(&self, next: &Self) -> bool {
-        self.tied && next.tied && self.event.at == next.event.at && self.has_stamp() == next.has_stamp()
-    }
-
-    const fn has_stamp(&self) -> bool {
-        matches!(self.event.kind, EventKind::Press { flags, .. } if !flags.is_without_stamp())
-    }
-}
-
 impl Group {
     /// Takes an event; a group if it was the last of one. `pool_of` names the pool of a press that counts. `seed` is
     /// asked for 8 random bytes if there is a tie.

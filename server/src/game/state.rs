@@ -218,9 +218,8 @@ impl State {
             Fact::Attach { device, pool, name, stamps, buzzers, delay, .. } => {
                 let before = self.buzzers(pool);
                 let delay = self.delay_of(*device, name, delay);
-                let (pool_of, buzzers) = (pool.clone(), buzzers.clone());
                 let is_receipt = *stamps == Stamps::Receipt;
-                let attached = Device { pool: pool_of, buzzers, is_receipt, delay };
+                let attached = Device { pool: pool.clone(), buzzers: buzzers.clone(), is_receipt, delay };
                 self.add_device(*device, attached);
                 if self.is_connected(pool) {
                     for buzzer in self.buzzers(pool).difference(&before) {
@@ -245,10 +244,8 @@ impl State {
             }
             Fact::Connect { pool, .. } => {
                 let is_new = self.connected.insert(pool.clone());
-                if is_new {
-                    for buzzer in self.buzzers(pool) {
-                        tell(News::Connected { pool: pool.clone(), buzzer });
-                    }
+                for buzzer in self.buzzers(pool).into_iter().filter(|_| is_new) {
+                    tell(News::Connected { pool: pool.clone(), buzzer });
                 }
             }
             Fact::Disconnect { pool, .. } => {

@@ -55,7 +55,7 @@ const EVENTS_MAX: usize = 256;
 const STOP_US: Micros = Micros::from_ms(2000);
 /// A reader that has not ended by then hangs in the kernel: the log is closed without it.
 const READER_END_US: Micros = Micros::from_ms(3000);
-/// A full letter box is tried again after so long, if nothing else comes before.
+/// A full mailbox is tried again after so long, if nothing else comes before.
 const FULL_WAIT: Duration = Duration::from_millis(10);
 /// Turns with unserved clients before the writer is woken all the same.
 const TURNS_UNWRITTEN_MAX: u32 = 16;

@@ -1,4 +1,4 @@
-//! The roster over simulated time: listings, wishes and failures in; every report and every wait out.
+//! The roster over simulated time: listings, requests and failures in; every report and every wait out.
 
 use super::*;
 use crate::device::claim::{Claim, Match};

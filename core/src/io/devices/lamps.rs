@@ -45,16 +45,16 @@ impl Lamp {
         Self { bank: Bank::default(), leds }
     }
 
-    /// Takes a wish and carries it out as far as it is due.
+    /// Takes a request and carries it out as far as it is due.
     ///
     /// # Errors
     /// [`LightError`]
-    pub fn light(&mut self, light: u16, wish: Light, now: KernelTime) -> Result<(), LightError> {
+    pub fn light(&mut self, light: u16, request: Light, now: KernelTime) -> Result<(), LightError> {
         self.leds.check(light)?;
         if let Some(on) = self.leds.is_lit(light) {
             self.bank.handle_seen(light, on);
         }
-        self.bank.handle_light(light, wish, now);
+        self.bank.handle_light(light, request, now);
         self.write()
     }
 
@@ -122,7 +122,7 @@ impl Lamps {
         &mut self,
         slot: SlotId,
         (identity, keys): (&Identity, &KeyMap),
-        (buzzer, wish): (Buzzer, Light),
+        (buzzer, request): (Buzzer, Light),
         now: KernelTime,
     ) -> Option<String> {
         let Some(light) = light_of(identity, keys, buzzer) else {
@@ -130,7 +130,7 @@ impl Lamps {
         };
         let entry = self.entry(slot, identity);
         entry.told = None;
-        let done = entry.lamp.light(light, wish, now);
+        let done = entry.lamp.light(light, request, now);
         entry.tell(done)
     }
 
@@ -238,8 +238,8 @@ mod tests {
             self.lamps.opened(SLOT, DEVICE, &self.hub, self.now);
         }
 
-        fn want(&mut self, buzzer: u16, wish: Light) -> Option<String> {
-            self.lamps.light(SLOT, (&self.hub, &self.keys), (Buzzer(buzzer), wish), self.now)
+        fn want(&mut self, buzzer: u16, request: Light) -> Option<String> {
+            self.lamps.light(SLOT, (&self.hub, &self.keys), (Buzzer(buzzer), request), self.now)
         }
 
         /// What is told when the next date comes, and how long it took.

@@ -66,6 +66,17 @@ pub(super) enum Step<'a> {
     Fault(RawLine<'a>, LineFault),
 }
 
+impl Step<'_> {
+    /// Where a line is that is not as it should be, and why.
+    pub(super) fn problem(&self) -> Option<String> {
+        match self {
+            Self::Unreadable(line, why) => Some(format!("seq {}: {why}", line.seq)),
+            Self::Fault(raw, fault) => Some(format!("{}: line {}: {fault}", raw.file.display(), raw.number)),
+            Self::Record(..) | Self::Unknown(..) | Self::Unread(_) => None,
+        }
+    }
+}
+
 impl Source {
     /// Opens it.
     pub(super) fn open(&self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<Records, Failure> {

@@ -169,22 +169,15 @@ fn survey(records: &mut Records, range: Seqs) -> Result<Known, Failure> {
                 record.seq
             }
             Step::Unknown(line, _) | Step::Unread(line) => line.seq,
-            Step::Unreadable(..) if known.seqs.is_some_and(|(_, last)| last >= range.last) => continue,
-            Step::Unreadable(line, why) => {
-                let seq = line.seq;
+            bad @ (Step::Unreadable(..) | Step::Fault(..)) => {
+                let last = known.seqs.map_or(0, |(_, last)| last);
+                if last >= range.last {
+                    // It stands behind the range.
+                    continue;
+                }
                 return Err(Failure::Failed(anyhow!(
-                    "seq {seq}: {why}; only a whole log is replayed, up to there with --seq ..{}",
-                    seq - 1
-                )));
-            }
-            // What comes behind the range is of no interest.
-            Step::Fault(..) if known.seqs.is_some_and(|(_, last)| last >= range.last) => continue,
-            Step::Fault(raw, fault) => {
-                return Err(Failure::Failed(anyhow!(
-                    "{}: line {}: {fault}; only a whole log is replayed, up to there with --seq ..{}",
-                    raw.file.display(),
-                    raw.number,
-                    known.seqs.map_or(0, |(_, last)| last)
+                    "{}; only a whole log is replayed, up to there with --seq ..{last}",
+                    bad.problem().unwrap_or_default()
                 )));
             }
         };
@@ -240,12 +233,8 @@ impl Iterator for Played {
                     self.is_over = line.seq >= self.last;
                     continue;
                 }
-                Ok(Step::Unreadable(line, why)) => {
-                    Some(Err(Failure::Failed(anyhow!("seq {}: {why}", line.seq))))
-                }
-                Ok(Step::Fault(raw, fault)) => {
-                    let place = format!("{}: line {}", raw.file.display(), raw.number);
-                    Some(Err(Failure::Failed(anyhow!("{place}: {fault}"))))
+                Ok(bad @ (Step::Unreadable(..) | Step::Fault(..))) => {
+                    Some(Err(Failure::Failed(anyhow!(bad.problem().unwrap_or_default()))))
                 }
                 Err(failure) => Some(Err(failure)),
             };

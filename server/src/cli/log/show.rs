@@ -91,16 +91,10 @@ impl Show {
                         (line, None, wall_us)
                     }
                     Step::Unread(_) => continue,
-                    Step::Unreadable(line, why) => {
+                    bad @ (Step::Unreadable(..) | Step::Fault(..)) => {
                         is_damaged = true;
                         out.flush()?;
-                        stderr::say(format_args!("seq {}: {why}", line.seq));
-                        continue;
-                    }
-                    Step::Fault(raw, fault) => {
-                        is_damaged = true;
-                        out.flush()?;
-                        stderr::say(format_args!("{}: line {}: {fault}", raw.file.display(), raw.number));
+                        stderr::say(format_args!("{}", bad.problem().unwrap_or_default()));
                         continue;
                     }
                 };

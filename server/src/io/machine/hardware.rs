@@ -1,5 +1,5 @@
 //! The bridge to the devices thread. In: the configuration, and what the thread reports of slots. Out: the mediator's
-//! words for it, and the mediator's wishes to the thread. Guarantee: which slot makes which pool is decided here and
+//! words for it, and the mediator's requests to the thread. Guarantee: which slot makes which pool is decided here and
 //! nowhere else; a device is announced to the mediator before its first event can leave the ring.
 
 use std::collections::btree_map::Entry;
@@ -238,7 +238,7 @@ impl Hardware {
         self.opened.contains(&device)
     }
 
-    /// Passes on a wish.
+    /// Passes on a request.
     pub fn obey(&mut self, output: &Output) {
         let request = match output {
             Output::Want(slot) => Request::Want(*slot),

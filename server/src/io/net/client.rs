@@ -61,7 +61,7 @@ enum State {
     /// Our close frame is on its way; the peer's answer is awaited.
     Closing,
     /// The last frame is on its way: what the peer sends is read and forgotten.
-    Deaf,
+    Draining,
     /// The last frame is sent, and so is the end of the stream.
     Shut,
 }
@@ -151,11 +151,11 @@ impl Client {
 
     /// Its next request, at most one frame's bytes being read.
     pub fn hear(&mut self, outbox: &Outbox, scratch: &mut Scratch, now: KernelTime) -> Received {
-        if matches!(self.state, State::Deaf | State::Shut) {
+        if matches!(self.state, State::Draining | State::Shut) {
             return Received::Nothing(match discard(&mut self.stream) {
                 Discarded::Waiting => Standing::Idle,
                 Discarded::More => Standing::More,
-                Discarded::Ended if self.state == State::Deaf && !self.blocked => Standing::Unsent,
+                Discarded::Ended if self.state == State::Draining && !self.blocked => Standing::Unsent,
                 Discarded::Ended => Standing::Gone,
             });
         }
@@ -199,7 +199,11 @@ impl Client {
                     Some(standing) => return Received::Nothing(standing),
                 },
                 Err(fault) => {
-                    return Received::Nothing(self.end(State::Deaf, fault.code(), fault.to_string().into()));
+                    return Received::Nothing(self.end(
+                        State::Draining,
+                        fault.code(),
+                        fault.to_string().into(),
+                    ));
                 }
             };
             match item {
@@ -278,7 +282,7 @@ impl Client {
 
     /// The same, and forgets what it has sent: nothing of it is of use any more.
     pub fn close_deaf(&mut self, code: CloseCode, reason: Cow<'static, str>) -> Standing {
-        self.end(State::Deaf, code, reason)
+        self.end(State::Draining, code, reason)
     }
 
     fn end(&mut self, state: State, code: CloseCode, reason: Cow<'static, str>) -> Standing {
@@ -288,10 +292,10 @@ impl Client {
             self.taken.push_back(Outgoing::Close(code, reason));
             self.session.end();
             self.state = state;
-        } else if state == State::Deaf && self.state == State::Closing {
+        } else if state == State::Draining && self.state == State::Closing {
             self.state = state;
         }
-        if self.state == State::Deaf {
+        if self.state == State::Draining {
             self.decoder = Decoder::default();
         }
         Standing::Closing

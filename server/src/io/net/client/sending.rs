@@ -56,7 +56,7 @@ impl Client {
                     if self.session.is_answered()
                         && let Some(last) = self.last.take()
                     {
-                        self.state = State::Deaf;
+                        self.state = State::Draining;
                         add(last);
                     }
                     break;
@@ -111,7 +111,7 @@ impl Client {
                 Standing::More
             }
             State::Open => Standing::Idle,
-            State::Deaf => {
+            State::Draining => {
                 let _ = self.stream.shutdown(Shutdown::Write);
                 self.state = State::Shut;
                 Standing::Closing
