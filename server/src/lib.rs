@@ -1,7 +1,7 @@
 //! From the ring to the screens: the second half of buzzerd.
 //!
 //! An event leaves the ring in kernel-time order, becomes a [`record::Record`] with a dense number in the
-//! [`mediator`], is appended to the log, changes the [`state`] and leaves as a message through the [`outbox`]. Memory
+//! [`game::mediator`], is appended to the log, changes the [`game::state`] and leaves as a message through the [`wire::outbox`]. Memory
 //! may run ahead of the log by one batch; the world may not.
 //!
 //! Deliberately absent outside `io`: clocks, descriptors, threads, randomness. They are arguments.

@@ -9,7 +9,7 @@
 //!   |       dense, from 1; goes on over restarts
 //!   the version of this form
 //! ```
-//! `v` and `seq` are the first keys, `h` is the last; [`chain`] says what it is over. A line has at most 8192 bytes. A
+//! `v` and `seq` are the first keys, `h` is the last; [`form::chain`] says what it is over. A line has at most 8192 bytes. A
 //! reader takes keys it does not know as additions and passes over them.
 //!
 //! The log is one stream of lines. Segments are cuts in it, so `cat` of the files in the order of their names is the log.
