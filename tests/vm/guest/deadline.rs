@@ -42,6 +42,7 @@ pub(crate) fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> Outc
         if deadline.is_over() {
             return Err(format!("waited {} s in vain for {what}", LIMIT.as_secs()));
         }
+        // What is waited for is a state of the kernel or of another process, which tells nobody.
         std::thread::sleep(Duration::from_millis(5));
     }
 }

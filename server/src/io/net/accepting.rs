@@ -123,7 +123,7 @@ impl Accepting {
                     io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
                     _ => {
                         // Out of descriptors, most likely.
-                        ::log::warn!("{} wait, for none can be accepted: {error}", self.who.name());
+                        ::log::warn!("{}: none can be accepted at the moment: {error}", self.who.name());
                         self.starved = Some(now + AGAIN_US);
                     }
                 },
