@@ -86,6 +86,9 @@ pub enum Fact {
         pool: PoolId,
         /// Who asked: a peer address, or `autoconnect`.
         by: String,
+        /// When, if that was before `at_us`: it waited for hardware, or what has a later time had its place already.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        asked_us: Option<u64>,
     },
     /// A pool is connected no longer: its presses do not count, and nobody waits for it.
     Disconnect {

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use buzzer_core::event::{Buzzer, DeviceId, Event, EventKind, Flags, Gone};
+use buzzer_core::merge::order::Command;
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::game::ClientId;
 use buzzer_server::game::mediator::{Announced, Mediator, Output};
@@ -18,6 +19,12 @@ use buzzer_server::wire::v1;
 const POOLS: [&str; 3] = ["stage", "left desk", "table"];
 /// A whole number of lines has so many bytes at most, like a segment of a daemon.
 const SEGMENT_BYTES: usize = 8 << 20;
+
+/// A command takes its place at once: nothing is before it.
+pub fn place(mediator: &mut Mediator, Command { id, at, .. }: Command) {
+    let kind = EventKind::Command { id, moved_us: 0 };
+    mediator.handle_event(Event { at, device: DeviceId::NONE, more: false, kind }, || [0; 8]);
+}
 
 /// A session.
 #[derive(Debug)]
@@ -113,8 +120,10 @@ impl Session {
 
     fn flush(&mut self) {
         while let Some(output) = self.mediator.poll_output() {
-            if let Output::Record(record) = output {
-                log::encode(&record, &mut self.head, &mut self.lines);
+            match output {
+                Output::Record(record) => log::encode(&record, &mut self.head, &mut self.lines),
+                Output::Command(command) => place(&mut self.mediator, command),
+                _ => {}
             }
         }
     }

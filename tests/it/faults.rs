@@ -5,7 +5,7 @@
 use buzzer_core::io::sys;
 use buzzer_core::press::decode::Record as Input;
 use buzzer_core::time::{KernelTime, Micros};
-use buzzer_server::record::{Fact, Record};
+use buzzer_server::record::{Fact, Flag, Record};
 use buzzer_tests::harness::attachment::{frame, key};
 use buzzer_tests::{Attachment, Daemon, Home};
 use serde_json::Value;
@@ -63,6 +63,35 @@ fn a_late_press_has_a_record_a_warning_and_an_advised_window() {
         "{said} {health}"
     );
     assert_eq!(health["settle_us"], 2000, "it never moves by itself");
+}
+
+#[test]
+fn a_press_from_before_a_connect_does_not_count_though_it_shows_after_it() {
+    let home = Home::new(
+        "[order]\nsettle_us = 100000\n\
+         [[pool]]\nid = \"desk\"\nsocket = \"$DIR/desk.sock\"\nstamps = \"sender\"\ndebounce_us = 0\n",
+    );
+    let daemon = home.serve();
+    let [mut one, mut two] = [1, 2].map(|n| Attachment::open(&home.socket("desk"), "sender", &[n]));
+    home.journal().wait_for("both", |fact| matches!(fact, Fact::Attach { buzzers, .. } if *buzzers == [2]));
+    let early = sys::now();
+    let mut client = daemon.client();
+    client.send(r#"{"command":"connect","pool":"desk"}"#);
+    one.send(&frame(early, key(1), true));
+    client.expect(r#"{"result":"connect","pool":"desk","buzzers":[1,2]}"#);
+    two.send(&frame(sys::now(), key(2), true));
+    press_of(&home, 2);
+    let records = home.journal().records();
+    let connect =
+        records.iter().find(|record| matches!(record.fact, Fact::Connect { .. })).expect("a connect");
+    assert!(connect.at_us > early.as_us(), "it was asked for later");
+    for record in records.iter().filter(|record| record.at_us == early.as_us()) {
+        // On a machine that took 100 ms for it, it is behind the `connect`, and says so.
+        assert!(
+            matches!(&record.fact, Fact::Press { flags, .. } if flags.has(&Flag::Late))
+                || record.seq < connect.seq
+        );
+    }
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn facts() -> Vec<Fact> {
         Fact::Anchor { wall_us: 1_700_000_000_000_000, bracket_us: 1, synced: None },
         Fact::Roster { pool: pool(), name: text(), place: text() },
         attach(1, text()),
-        Fact::Connect { pool: pool(), by: text() },
+        Fact::Connect { pool: pool(), by: text(), asked_us: None },
         Fact::Refuse { pool: text(), by: text(), message: text(), times: 2, since_us: Some(1) },
         Fact::Uncounted {
             pool: pool(),

@@ -291,7 +291,7 @@ impl Machine {
     fn fact(&mut self) -> Fact {
         let pool = format!("pool{}", self.dice.below(4)).parse().unwrap();
         match self.dice.below(4) {
-            0 => Fact::Connect { pool, by: "somebody".to_owned() },
+            0 => Fact::Connect { pool, by: "somebody".to_owned(), asked_us: None },
             1 => Fact::Anchor { wall_us: self.dice.roll() >> 20, bracket_us: 1, synced: None },
             2 => Fact::Refuse {
                 pool: "x".repeat(self.dice.below(64)),
@@ -376,7 +376,11 @@ fn written(records: u64) -> (Vec<u8>, Vec<usize>) {
     let mut dice = Dice(7);
     for seq in 1..=records {
         let fact = match dice.below(3) {
-            0 => Fact::Connect { pool: "stage".parse().unwrap(), by: "x".repeat(dice.below(30)) },
+            0 => Fact::Connect {
+                pool: "stage".parse().unwrap(),
+                by: "x".repeat(dice.below(30)),
+                asked_us: None,
+            },
             1 => Fact::Anchor { wall_us: dice.roll(), bracket_us: 1, synced: None },
             _ => Fact::RingFull { waiting_max: 7 },
         };

@@ -198,7 +198,7 @@ fn set_clock() -> Vec<(u64, Fact, &'static str)> {
         buzzers: vec![1, 2],
         delay: DeviceDelay::default(),
     };
-    let connect = || Fact::Connect { pool: pool(), by: "autoconnect".into() };
+    let connect = || Fact::Connect { pool: pool(), by: "autoconnect".into(), asked_us: None };
     let anchor = |wall_us, synced| Fact::Anchor { wall_us, bracket_us: 1, synced };
     let hour = 3600 * S;
     vec![

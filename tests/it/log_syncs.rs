@@ -27,7 +27,11 @@ const NOW: KernelTime = KernelTime::from_us(1);
 const SEEDS: u64 = 50;
 
 fn record(seq: u64) -> Record {
-    Record { seq, at_us: seq, fact: Fact::Connect { pool: "stage".parse().unwrap(), by: "x".repeat(300) } }
+    Record {
+        seq,
+        at_us: seq,
+        fact: Fact::Connect { pool: "stage".parse().unwrap(), by: "x".repeat(300), asked_us: None },
+    }
 }
 
 /// These records, as lines.
@@ -148,7 +152,7 @@ fn half_a_line_in_the_journal_is_cut_before_the_next_one_is_written() {
     let long = Record {
         seq: 3,
         at_us: 3,
-        fact: Fact::Connect { pool: "stage".parse().unwrap(), by: "x".repeat(900) },
+        fact: Fact::Connect { pool: "stage".parse().unwrap(), by: "x".repeat(900), asked_us: None },
     };
     let (mut head, mut torn) = (ChainHash::START, Vec::new());
     (1..=2).for_each(|seq| encode(&record(seq), &mut head, &mut torn));

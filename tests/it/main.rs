@@ -29,6 +29,7 @@ mod log_faults;
 mod log_growth;
 mod log_lock;
 mod log_lost;
+mod log_order;
 mod log_proof;
 mod log_refusals;
 mod log_replay;

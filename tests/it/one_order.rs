@@ -163,6 +163,23 @@ fn a_command_behind_something_later_takes_its_time_and_a_press_behind_a_command_
 }
 
 #[test]
+fn what_the_reader_says_of_a_device_is_never_late_and_makes_no_press_late() {
+    let mut world = World::new(1, Stamps::Kernel);
+    world.press(0, START + 900);
+    world.command(1, START + 1000);
+    world.pass(START + 1000 + W);
+    let late = NewSource { since: at(START + 500), ..attachment(1, Stamps::Kernel) };
+    world.pipes.post(PassRequest::Attach(late));
+    world.press(0, START + 1000);
+    world.pass(START + 1001 + W);
+    world.pass(START + 1000 + 3 * W);
+    let attached = world.left.iter().rfind(|(event, _)| event.kind == EventKind::Attached).unwrap();
+    assert_eq!(attached.0.at, at(START + 1000), "behind the command");
+    let story: Vec<String> = world.story().into_iter().map(|(what, ..)| what).collect();
+    assert_eq!(story, ["press 0", "command 1 +0", "press 0"]);
+}
+
+#[test]
 fn a_timer_leaves_when_the_clock_is_a_window_past_its_deadline_with_any_number_of_devices() {
     for devices in 0..3 {
         let mut world = World::new(devices, Stamps::Kernel);

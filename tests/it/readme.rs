@@ -262,8 +262,10 @@ fn the_steps_and_the_example_are_what_explain_says() {
         settle_us: 2000,
         realtime: true,
     };
-    let mut facts =
-        vec![(1_000_000, started), (1_000_000, Fact::Connect { pool: pool(), by: "autoconnect".to_owned() })];
+    let mut facts = vec![
+        (1_000_000, started),
+        (1_000_000, Fact::Connect { pool: pool(), by: "autoconnect".to_owned(), asked_us: None }),
+    ];
     let names = ["DragonRise Inc. Generic USB Joystick", "Logitech USB Keyboard", "Logitech USB Keyboard"];
     let seats = [(1_u16, &encoder), (2, &k120), (3, &k120)];
     for ((number, delay), name) in seats.into_iter().zip(names) {

@@ -19,6 +19,7 @@ use buzzer_server::log::store::writer::{Turn, Writer};
 use buzzer_server::log::{ChainHash, Line, SegmentName, Verifier, encode};
 use buzzer_server::record::pool_id::PoolId;
 use buzzer_server::record::{DeviceDelay, Fact, Record};
+use buzzer_tests::harness::session::place;
 use buzzer_tests::harness::sim_disk::{SimDir, SimFile};
 use buzzer_tests::harness::verifiers::{self, no_python};
 use buzzer_tests::{Home, left_out, log};
@@ -116,8 +117,10 @@ impl Running {
     fn append(&mut self) {
         let mut records = Vec::new();
         while let Some(output) = self.mediator.poll_output() {
-            if let Output::Record(record) = output {
-                records.push(record);
+            match output {
+                Output::Record(record) => records.push(record),
+                Output::Command(command) => place(&mut self.mediator, command),
+                _ => {}
             }
         }
         self.journal.append(&records);

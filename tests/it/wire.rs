@@ -15,6 +15,7 @@ use buzzer_server::wire::outgoing::{Latest, Outgoing};
 use buzzer_server::wire::session::{Heard, Session};
 use buzzer_server::wire::v1::V1;
 use buzzer_server::wire::{Complaint, Wire};
+use buzzer_tests::harness::session::place;
 
 const NOW: KernelTime = KernelTime::from_us(1_000_000);
 const SLOT: SlotId = SlotId::new(1);
@@ -85,8 +86,20 @@ impl Room {
         }
     }
 
-    fn take(&mut self, next: impl FnMut() -> Option<Output>) {
-        for output in std::iter::from_fn(next) {
+    /// What the mediator says; commands take their places at once.
+    fn obey(&mut self, mediator: &mut Mediator) {
+        let mut outputs = Vec::new();
+        while let Some(output) = mediator.poll_output() {
+            match output {
+                Output::Command(command) => place(mediator, command),
+                output => outputs.push(output),
+            }
+        }
+        self.take(outputs);
+    }
+
+    fn take(&mut self, outputs: impl IntoIterator<Item = Output>) {
+        for output in outputs {
             match output {
                 Output::Record(record) => self.records.push(record),
                 Output::TellAll(news, except) => self.outbox.tell_all(news, except),
@@ -133,6 +146,7 @@ fn a_second_protocol_is_one_file_and_shares_the_session_live_and_in_a_replay() {
 
     let request = room.ask(1, "connect desk").expect("a request");
     mediator.handle_request(ClientId(1), "somebody", request, NOW);
+    room.obey(&mut mediator);
     assert_eq!(room.ask(1, "buzzers"), None, "it waits behind the connect");
     assert_eq!((room.ask(2, "hello"), room.ask(3, "hello")), (None, None));
     let announced = Announced {
@@ -146,12 +160,12 @@ fn a_second_protocol_is_one_file_and_shares_the_session_live_and_in_a_replay() {
     };
     mediator.handle_opened(SLOT, 9, announced);
     mediator.handle_event(event(EventKind::Attached), || [0; 8]);
-    room.take(|| mediator.poll_output());
+    room.obey(&mut mediator);
     let Some(Heard::Request(request)) = room.sessions[0].hear_parked(&room.outbox) else { panic!() };
     mediator.handle_request(ClientId(1), "somebody", request, NOW);
     let press = EventKind::Press { buzzer: Buzzer(7), rank: 0, flags: Flags::NONE, back_us: 0, early_us: 0 };
     mediator.handle_event(event(press), || [0; 8]);
-    room.take(|| mediator.poll_output());
+    room.obey(&mut mediator);
     assert_eq!(room.told(1), ["connected desk [7]", "buzzers [(\"desk\", [7])]", "buzz desk 7"]);
     assert_eq!(room.told(2), ["what? 5", "there desk 7", "buzz desk 7"]);
     assert_eq!(
@@ -173,7 +187,7 @@ fn a_second_protocol_is_one_file_and_shares_the_session_live_and_in_a_replay() {
         player.handle_request(ClientId(client as u64), "somebody", request, NOW);
     }
     records.iter().for_each(|record| player.play(record));
-    room.take(|| player.poll_output());
+    room.take(std::iter::from_fn(|| player.poll_output()));
     assert_eq!(room.told(1), ["connected desk [7]", "buzz desk 7"]);
     assert_eq!(room.told(2), ["there desk 7", "buzz desk 7"]);
     let result = r#"{"result":"connect","pool":"desk","buzzers":[7]}"#;

@@ -8,6 +8,7 @@
 //!
 //! A command is ordered by the time at which it was asked for, a timer by its deadline, both before the presses of that µs.
 //! Presses never wait for one that may still come: if something later has left already, it takes that time, and is never late.
+//! So does what the reader itself says of a device: that it is attached, which keys are held then, and that it is gone.
 //! It is let go of like a press that any open device may precede, a timer also when there is none; what is stamped behind it
 //! waits with it. It never stands inside of a group.
 //!
@@ -219,13 +220,18 @@ impl Order {
             let group = self.open.unwrap_or(event.at);
             let is_whole = self.next_at() != Some(group) || self.open_events >= GROUP_MAX;
             event.more = group != event.at || !is_whole;
+            let stamp = event.at;
+            // What the reader itself says is never late, as no command is: only a press can be, or what follows from one.
+            if matches!(event.kind, EventKind::Attached | EventKind::Detached(_) | EventKind::Held { .. }) {
+                event.at = event.at.max(left);
+            }
             if !emit(event) {
                 return Released::NoRoom;
             }
             self.waiting.pop();
             self.open = event.more.then_some(group);
             self.open_events = if event.more { self.open_events + 1 } else { 0 };
-            self.last = self.last.max(event.at);
+            self.last = self.last.max(stamp);
             if stamped && matches!(event.kind, EventKind::Detached(_)) {
                 self.stamped -= 1;
             }

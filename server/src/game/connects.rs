@@ -24,14 +24,21 @@ pub struct Pending {
     pub by: String,
     /// Who is to be answered.
     pub askers: Vec<ClientId>,
+    /// When that was.
+    pub asked: KernelTime,
+}
+
+impl Pending {
     /// When its time is up.
-    pub deadline: KernelTime,
+    pub fn deadline(&self) -> KernelTime {
+        self.asked + CONNECT_US
+    }
 }
 
 impl Connects {
     /// When the time of the first is up.
     pub fn due(&self) -> Option<KernelTime> {
-        self.pending.iter().map(|pending| pending.deadline).min()
+        self.pending.iter().map(Pending::deadline).min()
     }
 
     /// Whether one of this pool is open.
@@ -40,13 +47,13 @@ impl Connects {
     }
 
     /// A client asks for a pool: whether nobody had.
-    pub fn ask(&mut self, client: ClientId, by: &str, pool: &PoolId, now: KernelTime) -> bool {
+    pub fn ask(&mut self, client: ClientId, by: &str, pool: &PoolId, asked: KernelTime) -> bool {
         if let Some(pending) = self.pending.iter_mut().find(|pending| pending.pool == *pool) {
             pending.askers.push(client);
             return false;
         }
         let (pool, by, askers) = (pool.clone(), by.to_owned(), vec![client]);
-        self.pending.push(Pending { pool, by, askers, deadline: now + CONNECT_US });
+        self.pending.push(Pending { pool, by, askers, asked });
         true
     }
 

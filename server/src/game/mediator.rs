@@ -3,6 +3,7 @@
 //! no descriptor, no thread, no text of a protocol), so a test is a loop and a replay is a run; news follow from a record that
 //! stands before them in the output, and the shell must have appended that record before it tells anybody.
 
+mod asked;
 mod notes;
 mod requests;
 #[cfg(test)]
@@ -13,8 +14,10 @@ use std::collections::{BTreeMap, VecDeque};
 use buzzer_core::device::claim::SlotId;
 use buzzer_core::device::delay::models::Curve;
 use buzzer_core::event::{Buzzer, Event, EventKind, Flags, Gone};
+use buzzer_core::merge::order::Command;
 use buzzer_core::time::{KernelTime, Micros};
 
+use self::asked::{Asked, Errand};
 use self::notes::Notes;
 use crate::game::connects::Connects;
 use crate::game::group::{Group, Ordered, Placed};
@@ -43,6 +46,8 @@ pub enum Output {
     Ended(u32),
     /// Stop reading this device.
     Detach(u32),
+    /// Have this take its place among the events: it comes back with them.
+    Command(Command),
 }
 
 /// What is known of a device before its first event.
@@ -74,6 +79,8 @@ pub struct Mediator {
     photos: Photos,
     /// Of the attached devices that were measured.
     curves: BTreeMap<u32, &'static Curve>,
+    /// What is on its way to its place.
+    asked: Asked,
     connects: Connects,
     /// What is told as a sum.
     notes: Notes,
@@ -92,6 +99,7 @@ impl Mediator {
             curves: BTreeMap::new(),
             group: Group::default(),
             photos: Photos::default(),
+            asked: Asked::default(),
             connects: Connects::default(),
             notes: Notes::default(),
             latest: KernelTime::ZERO,
@@ -101,7 +109,11 @@ impl Mediator {
         mediator.forget_pools(now);
         let specs: Vec<PoolSpec> = mediator.pools.iter().cloned().collect();
         for spec in specs {
-            mediator.resume(&spec, now);
+            // Nothing is older than this process, so each is in its place.
+            if spec.autoconnect && !mediator.state.is_connected(&spec.id) {
+                mediator.connect_always(&spec.id, now, now);
+            }
+            mediator.want_connected(&spec);
         }
         mediator
     }
@@ -124,7 +136,7 @@ impl Mediator {
     /// When [`Mediator::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<KernelTime> {
         let stuck = self.state.buttons().stuck_at_us().map(KernelTime::from_us);
-        [self.connects.due(), self.notes.next_due(), stuck].into_iter().flatten().min()
+        [self.asked.due(), self.connects.due(), self.notes.next_due(), stuck].into_iter().flatten().min()
     }
 
     /// A device will be read; its first event in the ring makes it valid.
@@ -135,6 +147,10 @@ impl Mediator {
     /// An event left the ring. `seed`: 8 random bytes, for a draw.
     pub fn handle_event(&mut self, event: Event, seed: impl FnOnce() -> [u8; 8]) {
         self.latest = self.latest.max(event.at);
+        // Never between the events of one stamp (`order.rs`).
+        if let EventKind::Command { id, .. } | EventKind::Timer { id, .. } = event.kind {
+            return self.handle_place(id, event.at);
+        }
         let (state, announced) = (&self.state, &self.announced);
         let pool_of = |event: &Event| {
             let device = event.device.get();
@@ -265,12 +281,12 @@ impl Mediator {
         self.record(at, Fact::Attach { device, pool: counted, name, place, stamps, buzzers, delay });
         if let Some((_, slot)) = self.pools.slot_of(device) {
             slot.device = Some((device, true));
-            if !self.state.is_connected(&pool) && !self.connects.is_under_way(&pool) {
+            if !self.state.is_connected(&pool) && !self.is_under_way(&pool) {
                 // Its connect failed before it came.
                 self.out.push_back(Output::Detach(device));
             }
         }
-        self.settle(at);
+        self.settle(at, true);
     }
 
     fn handle_detached(&mut self, device: u32, gone: Gone, at: KernelTime) {
@@ -285,7 +301,7 @@ impl Mediator {
         }
         if slot.is_some() {
             self.out.push_back(Output::Ended(device));
-            self.settle(at);
+            self.settle(at, true);
         }
     }
 
@@ -294,8 +310,11 @@ impl Mediator {
         if self.pools.of_slot(slot).is_none()
             && let Some(spec) = new
         {
-            self.pools.add(spec.clone());
-            self.resume(&spec, now);
+            if spec.autoconnect && !self.state.is_connected(&spec.id) {
+                self.ask_place(Errand::ConnectAlways(spec.id.clone()), now);
+            }
+            self.want_connected(&spec);
+            self.pools.add(spec);
         }
         let known = self.pools.slot(slot);
         known.present = true;
@@ -307,7 +326,7 @@ impl Mediator {
         let known = self.pools.slot(slot);
         known.present = false;
         known.trouble = None;
-        self.settle(now);
+        self.settle(now, false);
     }
 
     /// A slot's device was opened and handed to the reader.
@@ -321,7 +340,7 @@ impl Mediator {
     /// A slot's device cannot be opened, with the reason and the cure.
     pub fn handle_failed(&mut self, slot: SlotId, trouble: String, now: KernelTime) {
         self.pools.slot(slot).trouble = Some(trouble);
-        self.settle(now);
+        self.settle(now, false);
     }
 
     /// Time has passed.
@@ -332,7 +351,8 @@ impl Mediator {
                 self.record(now, Fact::Stuck { pool, buzzer, device });
             }
         }
-        self.settle(now);
+        self.time_out(now);
+        self.settle(now, false);
     }
 
     /// The process has to do without something that it asked the kernel for.
@@ -357,12 +377,8 @@ impl Mediator {
         }
     }
 
-    /// What was connected before, or always is, is opened without being asked.
-    fn resume(&mut self, spec: &PoolSpec, now: KernelTime) {
-        if spec.autoconnect && !self.state.is_connected(&spec.id) {
-            let (pool, by) = (spec.id.clone(), "autoconnect".to_owned());
-            self.record(now, Fact::Connect { pool, by });
-        }
+    /// What is connected, from before or because it always is, is opened without being asked.
+    fn want_connected(&mut self, spec: &PoolSpec) {
         if self.state.is_connected(&spec.id) {
             self.out.extend(spec.slots.iter().flatten().map(|slot| Output::Want(*slot)));
         }

@@ -322,7 +322,7 @@ mod tests {
     fn a_buzzer_goes_when_the_last_device_that_serves_it_goes() {
         let mut state = State::default();
         assert_eq!(news(&mut state, attach(1, &[1, 2])), [], "not connected: nobody is told");
-        let connect = Fact::Connect { pool: pool(), by: String::new() };
+        let connect = Fact::Connect { pool: pool(), by: String::new(), asked_us: None };
         assert_eq!(news(&mut state, connect.clone()), [connected(1), connected(2)]);
         assert_eq!(news(&mut state, connect), [], "it was connected");
         assert_eq!(news(&mut state, attach(2, &[2, 3])), [connected(3)]);
@@ -335,7 +335,7 @@ mod tests {
     fn a_pool_that_is_disconnected_goes_as_a_whole_and_once() {
         let mut state = State::default();
         news(&mut state, attach(1, &[1, 2]));
-        news(&mut state, Fact::Connect { pool: pool(), by: String::new() });
+        news(&mut state, Fact::Connect { pool: pool(), by: String::new(), asked_us: None });
         let disconnect = Fact::Disconnect { pool: pool(), by: "configuration".into() };
         assert_eq!(news(&mut state, disconnect.clone()), [disconnected(None)]);
         assert_eq!(news(&mut state, disconnect), []);
@@ -346,7 +346,7 @@ mod tests {
     fn a_wish_outlives_the_process_but_not_the_boot() {
         let mut state = State::default();
         news(&mut state, start("a"));
-        news(&mut state, Fact::Connect { pool: pool(), by: String::new() });
+        news(&mut state, Fact::Connect { pool: pool(), by: String::new(), asked_us: None });
         news(&mut state, attach(1, &[1]));
         news(&mut state, start("a"));
         assert!(state.is_connected(&pool()) && state.buzzers(&pool()).is_empty());

@@ -23,6 +23,7 @@ use buzzer_core::event::{DeviceId, EventKind};
 use buzzer_core::io::mailbox::{Full, Mailbox};
 use buzzer_core::io::reader::source::{Attachment, ReaderRequest};
 use buzzer_core::io::sys;
+use buzzer_core::merge::order::Command;
 use buzzer_core::merge::ring::Receiver;
 use buzzer_core::press::keys::KeyBits;
 use buzzer_core::press::stamp::Stamps;
@@ -90,8 +91,11 @@ pub struct Daemon {
     hardware: Hardware,
     reader: Mailbox<ReaderRequest>,
     reader_thread: JoinHandle<()>,
+    commands: Mailbox<Command>,
     /// Requests to the reader that found its box full; at most two for each device.
     unposted: VecDeque<ReaderRequest>,
+    /// Commands that found theirs full. No client is read until they are posted.
+    unposted_commands: VecDeque<Command>,
     ring: Receiver,
     /// Events taken since every client had its turn.
     taken: usize,
@@ -191,8 +195,13 @@ impl Daemon {
             vitals.page(mediator, log, clients, first, now)
         });
         self.beat();
-        let (now, mediator) = (sys::now(), &mut self.mediator);
-        self.peers.read(now, |client, by, request| mediator.handle_request(client, by, request, now));
+        // A reader that takes no command, because it has no room, has no room for what clients ask for next.
+        if self.unposted_commands.is_empty() {
+            let mediator = &mut self.mediator;
+            self.peers.read(sys::now(), |client, by, request| {
+                mediator.handle_request(client, by, request, sys::now());
+            });
+        }
         self.beat();
     }
 
@@ -228,7 +237,7 @@ impl Daemon {
         next.map(|next| Duration::from_micros(next.since(sys::now()).as_us()))
             .into_iter()
             .chain(watchdog)
-            .chain((!self.unposted.is_empty()).then_some(FULL_WAIT))
+            .chain(self.has_unposted().then_some(FULL_WAIT))
             .min()
     }
 
@@ -292,11 +301,12 @@ impl Daemon {
     }
 
     fn post_waiting(&mut self) {
-        while let Some(request) = self.unposted.pop_front() {
-            if let Err(Full(request)) = self.reader.post(request) {
-                return self.unposted.push_front(request);
-            }
-        }
+        post_all(&mut self.unposted, &self.reader);
+        post_all(&mut self.unposted_commands, &self.commands);
+    }
+
+    fn has_unposted(&self) -> bool {
+        !self.unposted.is_empty() || !self.unposted_commands.is_empty()
     }
 
     /// Takes events, as long as every client has had its turn.
@@ -369,6 +379,15 @@ impl Daemon {
             self.mediator.handle_event(event, host::random);
         }
         self.obey(sys::now());
+    }
+}
+
+/// Posts what waits, in order, as far as there is room.
+fn post_all<T>(waiting: &mut VecDeque<T>, mailbox: &Mailbox<T>) {
+    while let Some(letter) = waiting.pop_front() {
+        if let Err(Full(letter)) = mailbox.post(letter) {
+            return waiting.push_front(letter);
+        }
     }
 }
 

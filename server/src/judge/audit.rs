@@ -193,6 +193,7 @@ impl Audit {
                 self.say(seq, format!("pool {pool} was not connected"));
             }
             Fact::Refuse { times, since_us, .. } => self.check_sum(record, *times, *since_us),
+            Fact::Connect { asked_us, .. } => self.check_since(record, asked_us.unwrap_or(0)),
             Fact::Gap { device, pool, since_us } => {
                 self.check_device(seq, *device, pool);
                 self.check_since(record, *since_us);

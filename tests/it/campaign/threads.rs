@@ -55,6 +55,7 @@ impl Outlet {
                 true
             }
             EventKind::Press { flags, .. } => !flags.has(Flags::LATE),
+            EventKind::Attached | EventKind::Detached(_) | EventKind::Held { .. } => true,
             _ => false,
         };
         assert!(!must_be_next || at >= self.latest, "an inversion behind {}: {event:?}", self.latest);

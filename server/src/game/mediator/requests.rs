@@ -1,14 +1,16 @@
 //! What clients ask for. In: their requests, and their leaving. Out: answers, records, and slots wanted or not. Guarantee: a
-//! `connect` is answered once, when every slot of its pool is decided or its time is up.
+//! `connect` takes its place in the one order, and is answered once, when every slot of its pool is decided or its time is up; a
+//! pool is connected in a place of that order too: the command's, its last device's, or one that was asked for.
 
 use buzzer_core::time::KernelTime;
 
+use super::asked::{Errand, asked_before};
 use super::{Mediator, Output};
 use crate::game::connects::Pending;
-use crate::game::pool::PoolSpec;
 use crate::game::request::names;
 use crate::game::{Answer, ClientId, Request};
 use crate::record::Fact;
+use crate::record::pool_id::PoolId;
 
 /// What a client sent is quoted up to this length in the log.
 const QUOTE_CHARS_MAX: usize = 64;
@@ -24,7 +26,9 @@ impl Mediator {
                 Answer::pools(available.map(|spec| &spec.id))
             }
             Request::ListBuzzers => Answer::buzzers(&self.state, self.pools.iter().map(|spec| &spec.id)),
-            Request::Connect { pool } => return self.connect(client, by, &pool, now),
+            Request::Connect { pool } => {
+                return self.ask_place(Errand::Connect { client, by: by.to_owned(), pool }, now);
+            }
         };
         self.out.push_back(Output::Tell(client, answer));
     }
@@ -34,57 +38,83 @@ impl Mediator {
         self.connects.part(client);
     }
 
-    fn connect(&mut self, client: ClientId, by: &str, pool: &str, now: KernelTime) {
+    /// A `connect` that was asked for takes its place.
+    pub(super) fn connect(
+        &mut self,
+        client: ClientId,
+        by: &str,
+        pool: &str,
+        asked: KernelTime,
+        at: KernelTime,
+    ) {
         let Some(spec) = self.pools.get(pool).cloned() else {
             let known = names(self.pools.iter().map(|spec| &spec.id));
-            return self.refuse(&[client], by, pool, format!("no such pool; known: {known}"), now);
+            return self.refuse(&[client], by, pool, format!("no such pool; known: {known}"), at);
         };
         if !self.pools.is_available(&spec) {
             let trouble = self.pools.trouble(&spec);
-            return self.refuse(&[client], by, pool, trouble, now);
+            return self.refuse(&[client], by, pool, trouble, at);
         }
         if self.pools.is_served(&spec) && (spec.slots.is_none() || self.state.is_connected(&spec.id)) {
-            return self.connected(&[client], by, &spec, now);
+            return self.connected(&[client], by, &spec.id, asked, at);
         }
-        if self.connects.ask(client, by, &spec.id, now) {
+        if self.connects.ask(client, by, &spec.id, asked) {
             let slots = spec.slots.as_deref().unwrap_or_default();
             self.pools.retry(slots);
             self.out.extend(slots.iter().map(|slot| Output::Want(*slot)));
         }
     }
 
-    /// Ends every `connect` that is decided or out of time.
-    pub(super) fn settle(&mut self, now: KernelTime) {
+    /// Ends every `connect` that is decided or out of time. `is_placed`: `now` is a place in the one order.
+    pub(super) fn settle(&mut self, now: KernelTime, is_placed: bool) {
         loop {
             let pools = &self.pools;
             let is_decided = |pending: &Pending| {
                 let spec = pools.get(pending.pool.as_str());
-                pending.deadline <= now || spec.is_none_or(|spec| !pools.is_undecided(spec))
+                pending.deadline() <= now || spec.is_none_or(|spec| !pools.is_undecided(spec))
             };
-            let Some(Pending { by, askers, pool, .. }) = self.connects.take(is_decided) else { return };
-            let Some(spec) = self.pools.get(pool.as_str()).cloned() else { continue };
-            if self.pools.is_served(&spec) {
-                self.connected(&askers, &by, &spec, now);
-                continue;
-            }
-            let timed_out = self.pools.is_undecided(&spec);
-            let trouble = if timed_out { "timed out".into() } else { self.pools.trouble(&spec) };
-            self.refuse(&askers, &by, pool.as_str(), trouble, now);
-            if !self.state.is_connected(&pool) {
-                self.out.extend(spec.slots.iter().flatten().map(|slot| Output::Unwant(*slot)));
-            }
+            let Some(pending) = self.connects.take(is_decided) else { return };
+            self.decide(pending, now, is_placed);
         }
     }
 
-    fn connected(&mut self, askers: &[ClientId], by: &str, spec: &PoolSpec, now: KernelTime) {
-        // What changes nothing is no record.
+    /// Ends a `connect`: with its pool, in its place, or with what is in the way.
+    pub(super) fn decide(&mut self, pending: Pending, now: KernelTime, is_placed: bool) {
+        let Some(spec) = self.pools.get(pending.pool.as_str()).cloned() else { return };
+        let Pending { by, askers, asked, .. } = &pending;
+        if self.pools.is_served(&spec) {
+            if is_placed {
+                self.connected(askers, by, &spec.id, *asked, now);
+            } else {
+                self.ask_place(Errand::Connected(pending), now);
+            }
+            return;
+        }
+        let timed_out = self.pools.is_undecided(&spec);
+        let trouble = if timed_out { "timed out".into() } else { self.pools.trouble(&spec) };
+        self.refuse(askers, by, spec.id.as_str(), trouble, now);
         if !self.state.is_connected(&spec.id) {
-            self.record_for(now, Fact::Connect { pool: spec.id.clone(), by: by.to_owned() }, askers);
+            self.out.extend(spec.slots.iter().flatten().map(|slot| Output::Unwant(*slot)));
         }
-        self.answer(askers, &Answer::connected(&self.state, &spec.id));
     }
 
-    fn refuse(&mut self, askers: &[ClientId], by: &str, pool: &str, message: String, now: KernelTime) {
+    fn connected(&mut self, askers: &[ClientId], by: &str, pool: &PoolId, asked: KernelTime, at: KernelTime) {
+        // What changes nothing is no record.
+        if !self.state.is_connected(pool) {
+            let (by, asked_us) = (by.to_owned(), asked_before(asked, at));
+            self.record_for(at, Fact::Connect { pool: pool.clone(), by, asked_us }, askers);
+        }
+        self.answer(askers, &Answer::connected(&self.state, pool));
+    }
+
+    pub(super) fn refuse(
+        &mut self,
+        askers: &[ClientId],
+        by: &str,
+        pool: &str,
+        message: String,
+        now: KernelTime,
+    ) {
         let pool = pool.chars().take(QUOTE_CHARS_MAX).collect();
         let quoted = message.chars().take(ANSWER_CHARS_MAX).collect();
         let (by, times, since_us) = (by.to_owned(), 1, None);

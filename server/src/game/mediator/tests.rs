@@ -35,6 +35,7 @@ fn short(output: Output) -> String {
         Output::Unwant(slot) => format!("unwant {slot}"),
         Output::Ended(device) => format!("ended {device}"),
         Output::Detach(device) => format!("detach {device}"),
+        Output::Command(Command { id, at, .. }) => format!("command {id} at {at}"),
     }
 }
 
@@ -43,7 +44,8 @@ fn fact(fact: &Fact) -> String {
         Fact::Start { .. } => "start".into(),
         Fact::Attach { device, pool, .. } => format!("attach {device} {pool}"),
         Fact::Detach { device, reason, certain, .. } => format!("detach {device} {reason} {certain}"),
-        Fact::Connect { pool, by } => format!("connect {pool} by {by}"),
+        Fact::Connect { pool, by, asked_us: None } => format!("connect {pool} by {by}"),
+        Fact::Connect { pool, by, asked_us: Some(us) } => format!("connect {pool} by {by}, asked {us}"),
         Fact::Disconnect { pool, by } => format!("disconnect {pool} by {by}"),
         Fact::Refuse { pool, by, message, times: 1, .. } => format!("refuse {pool} by {by}: {message}"),
         Fact::Refuse { pool, by, times, .. } => format!("refuse {pool} by {by} {times} times"),
@@ -108,16 +110,26 @@ impl Rig {
         rig
     }
 
-    /// Everything there is to do, in order. Numbers are dense.
+    /// Everything there is to do, in order. Numbers are dense. Commands take their places at once.
     fn take(&mut self) -> Vec<String> {
         let mut taken = Vec::new();
         while let Some(output) = self.mediator.poll_output() {
+            if let Output::Command(command) = output {
+                self.place(command.id, command.at);
+                continue;
+            }
             if let Output::Record(record) = &output {
                 assert!(record.seq <= self.mediator.state().seq());
             }
             taken.push(short(output));
         }
         taken
+    }
+
+    /// The place of a command or timer comes.
+    fn place(&mut self, id: u64, at: KernelTime) {
+        let kind = EventKind::Command { id, moved_us: 0 };
+        self.mediator.handle_event(Event { at, device: DeviceId::NONE, more: false, kind }, || [7; 8]);
     }
 
     fn ask(&mut self, client: ClientId, text: &str) -> Vec<String> {
@@ -238,6 +250,71 @@ fn presses_of_a_pool_that_is_not_connected_are_summed_and_told_to_nobody() {
         "one record a second and button"
     );
     assert_eq!(rig.mediator.poll_timeout(), None);
+}
+
+#[test]
+fn a_connect_counts_from_its_place_and_says_when_it_was_asked_for() {
+    let mut rig = Rig::started();
+    rig.attach(1, &[4]);
+    let asked = rig.now;
+    let request = v1::parse(r#"{"command":"connect","pool":"table"}"#).unwrap();
+    rig.mediator.handle_request(A, "somebody", request, asked);
+    let Some(Output::Command(command)) = rig.mediator.poll_output() else { panic!("a command") };
+    assert_eq!((command.at, command.is_timer), (asked, false));
+    // Other clients are answered meanwhile, and what leaves before it is not counted.
+    assert_eq!(rig.ask(B, r#"{"list":"buzzers"}"#), [r#"2 {"response":"buzzers","pools":[]}"#]);
+    rig.now = rig.now + Micros::from_us(70);
+    assert_eq!(rig.event(1, press(4)), [""; 0]);
+    rig.place(command.id, rig.now);
+    assert_eq!(
+        rig.take()[..],
+        [
+            format!("record connect table by somebody, asked {}", asked.as_us()),
+            r#"all but [1] {"event":"connected","pool":"table","buzzer":4}"#.into(),
+            r#"1 {"result":"connect","pool":"table","buzzers":[4]}"#.into(),
+        ]
+    );
+    assert_eq!(rig.event(1, press(4))[0], "record press 4 None []");
+    rig.place(command.id, rig.now);
+    assert_eq!(rig.take(), [""; 0], "a number counts once");
+}
+
+#[test]
+fn a_command_that_does_not_come_back_is_timed_out_and_then_passed_over() {
+    let mut rig = Rig::started();
+    let request = v1::parse(r#"{"command":"connect","pool":"table"}"#).unwrap();
+    rig.mediator.handle_request(A, "somebody", request, rig.now);
+    let Some(Output::Command(command)) = rig.mediator.poll_output() else { panic!("a command") };
+    assert_eq!(rig.mediator.poll_timeout(), Some(rig.now + Micros::from_ms(5000)));
+    assert_eq!(rig.pass(4_999_999), [""; 0]);
+    let refused = [
+        "record refuse table by somebody: timed out",
+        r#"1 {"error":"connect","message":"timed out","cause":null}"#,
+    ];
+    assert_eq!(rig.pass(1), refused);
+    rig.place(command.id, rig.now);
+    assert_eq!(rig.take(), [""; 0]);
+    let timer = EventKind::Timer { id: 77, moved_us: 0 };
+    assert_eq!(rig.event(1, timer), [""; 0], "one that was cancelled");
+}
+
+#[test]
+fn a_pool_of_which_nothing_more_opens_is_connected_in_a_place_that_it_asks_for() {
+    let mut rig = Rig::started();
+    let asked = rig.now;
+    for slot in [LEFT, RIGHT] {
+        rig.mediator.handle_present(slot, None, rig.now);
+    }
+    rig.connect(A, "duo");
+    rig.open(LEFT, 9, "duo", &[1]);
+    rig.mediator.handle_failed(RIGHT, "busy".into(), rig.now);
+    let Some(Output::Command(command)) = rig.mediator.poll_output() else { panic!("a command") };
+    assert_eq!(rig.take(), [""; 0], "a press that is older may be on its way");
+    rig.now = rig.now + Micros::from_us(1);
+    assert_eq!(rig.event(9, press(1)), [""; 0]);
+    rig.place(command.id, rig.now);
+    assert_eq!(rig.take()[0], format!("record connect duo by somebody, asked {}", asked.as_us()));
+    assert_eq!(rig.event(9, press(1))[0], "record press 1 None []");
 }
 
 #[test]
@@ -568,7 +645,8 @@ fn a_pool_that_the_configuration_has_no_more_is_disconnected_at_the_start() {
     let boot = "boot".to_owned();
     let (log, version) = (String::new(), String::new());
     let start = Fact::Start { log, boot, version, wall_us: 0, settle_us: 0, realtime: false };
-    let connect = |pool: &str| Fact::Connect { pool: pool.parse().unwrap(), by: String::new() };
+    let connect =
+        |pool: &str| Fact::Connect { pool: pool.parse().unwrap(), by: String::new(), asked_us: None };
     let facts = [start, connect("old"), connect("stage"), connect("buzz-wired-1.2")];
     for (fact, seq) in facts.into_iter().zip(1..) {
         state.apply(&Record { seq, at_us: 0, fact }, |_| {});

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use buzzer_core::io::reader;
+use buzzer_core::io::reader::Running;
 use buzzer_core::io::reader::reader_stats::ReaderStats;
 use buzzer_core::io::sys;
 use buzzer_core::merge::ring;
@@ -60,7 +61,7 @@ impl Daemon {
         let reader_stats = Arc::new(ReaderStats::default());
         let settle_us = config.order.settle_us;
         let running = reader::spawn(settle_us, sender, Arc::clone(&waker), Arc::clone(&reader_stats))?;
-        let (reader, reader_thread, lacks) = (running.requests, running.thread, running.lacks);
+        let Running { requests: reader, commands, thread: reader_thread, lacks } = running;
         let device_ids = Arc::new(AtomicU32::new(1));
         let hardware = Hardware::start(config, &waker, &reader, &device_ids)?;
         let start = sys::now();
@@ -82,7 +83,9 @@ impl Daemon {
             hardware,
             reader,
             reader_thread,
+            commands,
             unposted: VecDeque::new(),
+            unposted_commands: VecDeque::new(),
             ring,
             taken: 0,
             device_ids,

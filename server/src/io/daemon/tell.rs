@@ -25,6 +25,8 @@ impl Daemon {
                     changed |= matches!(record.fact.class(), Class::Pools | Class::Devices);
                     self.records.push(record);
                 }
+                // It says nothing yet, and what comes behind it waits for it.
+                Output::Command(command) => self.unposted_commands.push_back(command),
                 output => self.told.push_back(output),
             }
         }
@@ -57,6 +59,7 @@ impl Daemon {
     pub(super) fn obey(&mut self, now: KernelTime) {
         let burst = !self.told.is_empty();
         self.log_all(now);
+        self.post_waiting();
         if burst && !self.peers.all_served() {
             return;
         }
@@ -74,7 +77,7 @@ impl Daemon {
                     self.ask_reader(ReaderRequest::Detach(DeviceId::new(device)));
                 }
                 Output::Want(_) | Output::Unwant(_) | Output::Ended(_) => self.hardware.obey(&output),
-                Output::Record(_) => {}
+                Output::Record(_) | Output::Command(_) => {}
             }
         }
         if all > 0 {

@@ -254,7 +254,7 @@ impl<'a> Judged<'a> {
                     ),
                 }
             }
-            Fact::Connect { pool, by } if !self.entry.counts => {
+            Fact::Connect { pool, by, .. } if !self.entry.counts => {
                 (format!("pool {pool} was connected (by {by})"), "its presses count from here on", false)
             }
             Fact::Disconnect { pool, by } => (

@@ -42,7 +42,7 @@ fn attach(device: u32, name: &str, buzzers: &[u16], max_us: u64) -> Fact {
 }
 
 fn connect() -> Fact {
-    Fact::Connect { pool: "stage".parse().unwrap(), by: "127.0.0.1:40000".into() }
+    Fact::Connect { pool: "stage".parse().unwrap(), by: "127.0.0.1:40000".into(), asked_us: None }
 }
 
 /// A press of buzzer `10 * device + n`.

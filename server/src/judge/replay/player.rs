@@ -90,7 +90,7 @@ impl Player {
     pub fn handle_timeout(&mut self, now: KernelTime) {
         let text =
             "timed out: the recording connects this pool later; connect again, or replay faster (--speed)";
-        self.refuse(text, |pending| pending.deadline <= now);
+        self.refuse(text, |pending| pending.deadline() <= now);
     }
 
     /// A client is gone.
@@ -156,7 +156,7 @@ mod tests {
     }
 
     fn connect() -> Fact {
-        Fact::Connect { pool: "desk".parse().unwrap(), by: String::new() }
+        Fact::Connect { pool: "desk".parse().unwrap(), by: String::new(), asked_us: None }
     }
 
     fn refuse() -> Fact {

@@ -17,8 +17,10 @@ impl Flood {
 
     fn collect(&mut self) {
         while let Some(output) = self.rig.mediator.poll_output() {
-            if let Output::Record(record) = output {
-                self.facts.push(record.fact);
+            match output {
+                Output::Record(record) => self.facts.push(record.fact),
+                Output::Command(command) => self.rig.place(command.id, command.at),
+                _ => {}
             }
         }
     }
