@@ -5,7 +5,7 @@
 use buzzer_core::device::delay::chance::{Odds, middle_permille};
 
 use super::places::Place;
-use super::roster::{DeviceThen, PoolThen};
+use super::roster::{DeviceSeen, PoolThen};
 use super::words::quoted;
 
 /// Two presses of a photo finish and what is known of their devices.
@@ -25,8 +25,9 @@ impl Pair<'_> {
         chance_permille.map_or_else(|| self.unknown(), |chance| Odds::of_permille(chance).to_string())
     }
 
-    fn device(&self, place: &Place) -> Option<&DeviceThen> {
-        self.pools.iter().flat_map(|pool| &pool.devices).find(|device| device.device == place.device)
+    fn device(&self, place: &Place) -> Option<&DeviceSeen> {
+        let mut devices = self.pools.iter().flat_map(|pool| &pool.devices);
+        devices.find(|device| device.device == place.device).map(|device| &device.seen)
     }
 
     /// Why the chance is not known, and what it would be elsewhere.
@@ -45,7 +46,7 @@ impl Pair<'_> {
         let (Some(first), Some(rival)) = (self.device(self.first), self.device(self.rival)) else {
             return "how likely is not known".to_owned();
         };
-        let is_widened = |place: &Place, device: &DeviceThen| {
+        let is_widened = |place: &Place, device: &DeviceSeen| {
             place.delay_us != device.delay.delay_us.map(u64::cast_signed)
         };
         if is_widened(self.first, first) || is_widened(self.rival, rival) {
@@ -55,7 +56,7 @@ impl Pair<'_> {
             let middle = middle();
             return format!("not measured: of two like the middle one of 41 measured devices {middle}");
         }
-        let is_measured = |device: &DeviceThen| device.delay.delay_basis == "model";
+        let is_measured = |device: &DeviceSeen| device.delay.delay_basis == "model";
         let unmeasured = [rival, first].into_iter().find(|device| !is_measured(device));
         match unmeasured.map(|device| (device.delay.delay_basis.as_str(), quoted(&device.name))) {
             Some(("unknown" | "bus", name)) => format!("how likely is not known: {name} is not measured"),

@@ -9,7 +9,7 @@ use super::window::{Began, Entry, Window};
 use super::words::{label, list, ms, quoted};
 use crate::counted::{at_most, counted, more};
 use crate::record::pool_id::PoolId;
-use crate::record::{Fact, Stamps};
+use crate::record::{Fact, Record, Stamps};
 
 /// Presses that a device had not handed over when it went were made at most so long before, µs. The reader takes a press within a
 /// millisecond and the slowest radio hands it over within 40 ms.
@@ -105,9 +105,6 @@ fn up_to_here(at_us: u64, since_us: u64) -> String {
     }
 }
 
-/// Which device, pool or button did what, what that means for the order, and whether it bars a verdict.
-type Said<'a> = (String, &'a str, bool);
-
 const NOT_COUNTING: &str = "its pool was not connected: its presses did not count";
 
 /// A record in its window.
@@ -117,34 +114,15 @@ struct Judged<'a> {
     decisive: Option<&'a Decisive>,
 }
 
-impl<'a> Judged<'a> {
+impl Judged<'_> {
     fn finding(&self) -> Option<Evidence> {
-        let (what, means, bars) = match &self.entry.record.fact {
-            Fact::Press { .. } | Fact::Draw { .. } | Fact::Release { .. } | Fact::Proved { .. } => {
-                return None;
-            }
-            Fact::Anchor { .. } | Fact::Config { .. } | Fact::Roster { .. } | Fact::Expired { .. } => {
-                return None;
-            }
-            Fact::Start { version, .. } => Some(self.start(version)),
-            Fact::Storage { .. } | Fact::Recovered { .. } | Fact::Damage { .. } | Fact::Lost { .. } => {
-                self.log()
-            }
-            Fact::Stop {} | Fact::Degraded { .. } | Fact::HeapFull { .. } | Fact::RingFull { .. } => {
-                self.log()
-            }
-            Fact::Attach { .. } | Fact::Detach { .. } | Fact::Refuse { .. } => self.pool(),
-            Fact::Connect { .. } | Fact::Disconnect { .. } => self.pool(),
-            Fact::Uncounted { .. } | Fact::Held { .. } | Fact::Stuck { .. } => self.button(),
-            Fact::Ignored { .. } | Fact::Chattering { .. } => self.button(),
-            Fact::Gap { .. } | Fact::ReaderStall { .. } => self.reading(),
-            Fact::Late { .. } | Fact::StaleStamp { .. } => self.reading(),
-        }?;
-        let at_us = self.entry.record.at_us;
-        let own = self.decisive.filter(|decisive| decisive.boot == self.entry.boot);
+        let Entry { record, wall_us, boot, .. } = self.entry;
+        let what = self.what()?;
+        let (means, bars) = (self.means().to_owned(), self.bars());
+        let own = self.decisive.filter(|decisive| decisive.boot == *boot);
         let to_first_us =
-            own.map(|decisive| at_us.cast_signed().saturating_sub(decisive.first_us.cast_signed()));
-        let (seq, wall_us, means) = (self.entry.record.seq, self.entry.wall_us, means.to_owned());
+            own.map(|own| record.at_us.cast_signed().saturating_sub(own.first_us.cast_signed()));
+        let (seq, at_us, wall_us) = (record.seq, record.at_us, *wall_us);
         Some(Evidence { seq, at_us, wall_us, to_first_us, what, means, bars })
     }
 
@@ -159,217 +137,183 @@ impl<'a> Judged<'a> {
         self.decisive.is_some_and(|decisive| decisive.touches(self.entry, since_us))
     }
 
-    fn start(&self, version: &str) -> Said<'a> {
+    /// Whether it stands between the first and the last press.
+    fn is_between(&self) -> bool {
         let seq = self.entry.record.seq;
-        let between = self.decisive.is_some_and(|decisive| seq > decisive.seqs.0 && seq < decisive.seqs.1);
-        let before = self.decisive.is_some_and(|decisive| seq < decisive.seqs.0);
-        match self.entry.began {
-            Some(Began::Restart) => {
-                let what = format!("buzzerd was started anew (version {version})");
-                (what, "presses made while it did not run are not in the log", between || before)
+        self.decisive.is_some_and(|decisive| decisive.seqs.0 < seq && seq < decisive.seqs.1)
+    }
+
+    /// Whether nobody can say because of it who was first.
+    fn bars(&self) -> bool {
+        let Record { seq, at_us, fact } = &self.entry.record;
+        match fact {
+            Fact::Damage { .. } | Fact::Lost { .. } => true,
+            Fact::Start { .. } if self.entry.began == Some(Began::Restart) => {
+                self.is_between() || self.decisive.is_some_and(|decisive| *seq < decisive.seqs.0)
             }
-            Some(Began::Again) => (
-                format!("buzzerd {version} was started"),
-                "presses made while it did not run are in no log",
-                between,
-            ),
-            _ if between => {
-                let what = format!("the machine was started anew, and buzzerd {version}");
-                (what, "there are presses of two boots, and their times cannot be compared", true)
+            Fact::Start { .. } => self.is_between(),
+            Fact::Detach { certain: false, .. } => {
+                self.entry.counts && self.touches(at_us.saturating_sub(UNREAD_US))
             }
-            _ => (format!("buzzerd {version} was started"), "what was pressed before it is in no log", false),
+            Fact::Gap { since_us, .. } => self.entry.counts && self.touches(*since_us),
+            _ => false,
         }
     }
 
-    /// Of the log and its daemon.
-    fn log(&self) -> Option<Said<'a>> {
+    /// What happened, a row for each kind. `None`: it has no part in a dispute.
+    fn what(&self) -> Option<String> {
+        let at_us = self.entry.record.at_us;
         Some(match &self.entry.record.fact {
-            Fact::Storage { what, file, done, .. } => {
-                let what = format!("the storage of the log: {}: {}", quoted(file), quoted(what));
-                // `done` is one of our own texts.
-                (what, done, false)
+            Fact::Press { .. } | Fact::Draw { .. } | Fact::Release { .. } | Fact::Proved { .. } => {
+                return None;
+            }
+            Fact::Anchor { .. } | Fact::Config { .. } | Fact::Roster { .. } => return None,
+            Fact::Expired { .. } => return None,
+            Fact::Connect { .. } if self.entry.counts => return None,
+            Fact::Start { version, .. } => match self.entry.began {
+                Some(Began::Restart) => format!("buzzerd was started anew (version {version})"),
+                Some(Began::Boot) | None if self.is_between() => {
+                    format!("the machine was started anew, and buzzerd {version}")
+                }
+                _ => format!("buzzerd {version} was started"),
+            },
+            Fact::Storage { what, file, .. } => {
+                format!("the storage of the log: {}: {}", quoted(file), quoted(what))
             }
             Fact::Recovered { bytes, file, .. } => {
-                let (bytes, file) = (counted(*bytes, "byte"), quoted(file));
-                let what = format!("no lines were at the end of the log, but {bytes}: kept in {file}");
-                (what, "what was told last before the machine lost power may be missing", false)
+                let bytes = counted(*bytes, "byte");
+                format!("no lines were at the end of the log, but {bytes}: kept in {}", quoted(file))
             }
             Fact::Damage { segment, line, why } => {
-                let what = format!("damage in {}, line {line}: {}", quoted(segment), quoted(why));
-                (what, "what the log says before this record is not proved", true)
+                format!("damage in {}, line {line}: {}", quoted(segment), quoted(why))
             }
             Fact::Lost { first_seq, last_seq } => {
-                let what =
-                    format!("records {first_seq} to {last_seq} are lost: neither disk nor memory took them");
-                (what, "presses may be missing", true)
+                format!("records {first_seq} to {last_seq} are lost: neither disk nor memory took them")
             }
-            Fact::Stop {} => ("buzzerd was stopped".into(), "nothing was read from here on", false),
-            Fact::Degraded { what, reason } => {
-                let what = format!("buzzerd had to do without {what}: {reason}");
-                (what, "the order is not touched; more may come late under load", false)
-            }
+            Fact::Stop {} => "buzzerd was stopped".to_owned(),
+            Fact::Degraded { what, reason } => format!("buzzerd had to do without {what}: {reason}"),
             Fact::HeapFull { full_us } => {
-                let what =
-                    format!("the reader could read no faster than the log was written, for {}", ms(*full_us));
-                (
-                    what,
-                    "what came meanwhile may be late; if the kernel had to drop something, a record says so",
-                    false,
-                )
+                format!("the reader could read no faster than the log was written, for {}", ms(*full_us))
             }
             Fact::RingFull { waiting_max } => {
-                let what = format!(
-                    "the way to the log was full; {} waited",
-                    at_most((*waiting_max).into(), "event")
-                );
-                (what, "they waited in order and none was lost", false)
+                let waited = at_most((*waiting_max).into(), "event");
+                format!("the way to the log was full; {waited} waited")
             }
-            _ => return None,
-        })
-    }
-
-    /// Of devices and pools.
-    fn pool(&self) -> Option<Said<'a>> {
-        Some(match &self.entry.record.fact {
             Fact::Attach { pool, buzzers, device, .. } => {
-                let what = format!(
-                    "pool {pool}: {} came, with buzzers {}",
-                    self.device_name(*device),
-                    list(buzzers)
-                );
-                (what, if self.entry.counts { "its presses count from here on" } else { NOT_COUNTING }, false)
+                let name = self.device_name(*device);
+                format!("pool {pool}: {name} came, with buzzers {}", list(buzzers))
             }
-            Fact::Detach { device, pool, reason, certain } => {
-                let what = format!("pool {pool}: {} went: {reason}", self.device_name(*device));
-                match (certain, self.entry.counts) {
-                    (true, _) => (what, "every press that it made was read", false),
-                    (false, false) => (what, NOT_COUNTING, false),
-                    (false, true) if self.touches(self.entry.record.at_us.saturating_sub(UNREAD_US)) => {
-                        (what, "presses that it had not handed over are lost", true)
-                    }
-                    (false, true) => (
-                        what,
-                        "presses that it had not handed over are lost; none of them was before the last press here",
-                        false,
-                    ),
-                }
+            Fact::Detach { device, pool, reason, .. } => {
+                format!("pool {pool}: {} went: {reason}", self.device_name(*device))
             }
-            Fact::Connect { pool, by, .. } if !self.entry.counts => {
-                (format!("pool {pool} was connected (by {by})"), "its presses count from here on", false)
-            }
-            Fact::Disconnect { pool, by } => (
-                format!("pool {pool} was disconnected (by {by})"),
-                "its presses do not count from here on",
-                false,
-            ),
+            Fact::Connect { pool, by, .. } => format!("pool {pool} was connected (by {by})"),
+            Fact::Disconnect { pool, by } => format!("pool {pool} was disconnected (by {by})"),
             Fact::Refuse { pool, by, message, times, .. } => {
                 let often = if *times == 1 { String::new() } else { format!(" ({times} times)") };
-                let what = format!("{by} could not connect pool {}{often}: {message}", quoted(pool));
-                (what, "it changed nothing", false)
+                format!("{by} could not connect pool {}{often}: {message}", quoted(pool))
             }
-            _ => return None,
-        })
-    }
-
-    /// Of a button.
-    fn button(&self) -> Option<Said<'a>> {
-        Some(match &self.entry.record.fact {
             Fact::Uncounted { pool, buzzer, presses, others, .. } => {
-                let whose = buttons(pool, *buzzer, *others);
-                let what = format!(
-                    "{whose}: {} while its pool was not connected",
-                    counted((*presses).into(), "press")
-                );
-                (what, "they did not count", false)
+                let (whose, presses) = (buttons(pool, *buzzer, *others), counted((*presses).into(), "press"));
+                format!("{whose}: {presses} while its pool was not connected")
             }
             Fact::Held { pool, buzzer, .. } => {
-                let what = format!("{} was down already when its device came", label(pool, *buzzer));
-                (what, "it counts only after it was released", false)
+                format!("{} was down already when its device came", label(pool, *buzzer))
             }
             Fact::Stuck { pool, buzzer, .. } => {
-                let what = format!("{} has been down for more than 10 s", label(pool, *buzzer));
-                (what, "stuck, or sat on: it cannot press again before it is released", false)
+                format!("{} has been down for more than 10 s", label(pool, *buzzer))
             }
             Fact::Ignored { pool, buzzer, edges, since_us, others, .. } => {
-                let within = match self.entry.record.at_us.saturating_sub(*since_us) {
-                    0 => String::new(),
-                    _ if *edges == 1 => String::new(),
-                    span_us => format!(" within {}", ms(span_us)),
+                let within = match at_us.saturating_sub(*since_us) {
+                    span_us @ 1.. if *edges != 1 => format!(" within {}", ms(span_us)),
+                    _ => String::new(),
                 };
                 let (whose, edges) = (buttons(pool, *buzzer, *others), counted((*edges).into(), "edge"));
-                let what = format!("{whose}: {edges}{within} did not count");
-                (
-                    what,
-                    "bounce or a flickering contact: by its stamps it had not been open for the debounce time",
-                    false,
-                )
+                format!("{whose}: {edges}{within} did not count")
             }
             Fact::Chattering { pool, buzzer, .. } => {
-                let what =
-                    format!("{} chatters: it makes more edges than a sound contact", label(pool, *buzzer));
-                (what, "a worn button; presses that count are listed above", false)
+                format!("{} chatters: it makes more edges than a sound contact", label(pool, *buzzer))
             }
-            _ => return None,
+            Fact::Gap { device, since_us, .. } => {
+                let within = up_to_here(at_us, *since_us);
+                format!("the kernel dropped events of {}{within}", self.device_name(*device))
+            }
+            Fact::ReaderStall { device, late_us, .. } => {
+                let (late, name) = (ms(*late_us), self.device_name(*device));
+                format!("the reader was kept from running for {late}; it read {name} late")
+            }
+            Fact::Late { press, behind_us, .. } => {
+                format!("the press with seq {press} came {} behind what had been told", ms(*behind_us))
+            }
+            Fact::StaleStamp { device, times: times @ 2.., since_us: Some(since_us), .. } => {
+                let within = up_to_here(at_us, *since_us);
+                format!("{} gave {times} stamps that cannot be true{within}", self.device_name(*device))
+            }
+            Fact::StaleStamp { device, stamp_us, .. } => {
+                let side = if at_us < *stamp_us { "ahead of" } else { "behind" };
+                let (name, off) = (self.device_name(*device), ms(at_us.abs_diff(*stamp_us)));
+                format!("{name} gave a stamp that cannot be true, {off} {side} the time it was read")
+            }
         })
     }
 
-    /// Of how a device was read.
-    fn reading(&self) -> Option<Said<'a>> {
-        Some(match &self.entry.record.fact {
-            Fact::Gap { device, since_us, .. } => {
-                let within = up_to_here(self.entry.record.at_us, *since_us);
-                let what = format!("the kernel dropped events of {}{within}", self.device_name(*device));
-                match self.entry.counts {
-                    false => (what, NOT_COUNTING, false),
-                    true if self.touches(*since_us) => {
-                        (what, "presses made in that time may be missing", true)
-                    }
-                    true => (
-                        what,
-                        "presses made in that time may be missing; all presses here are of another time",
-                        false,
-                    ),
+    /// What it means for the order, a row for each kind.
+    fn means(&self) -> &str {
+        match &self.entry.record.fact {
+            Fact::Press { .. } | Fact::Draw { .. } | Fact::Release { .. } | Fact::Proved { .. } => "",
+            Fact::Anchor { .. } | Fact::Config { .. } | Fact::Roster { .. } | Fact::Expired { .. } => "",
+            Fact::Start { .. } => match self.entry.began {
+                Some(Began::Restart) => "presses made while it did not run are not in the log",
+                Some(Began::Again) => "presses made while it did not run are in no log",
+                _ if self.is_between() => {
+                    "there are presses of two boots, and their times cannot be compared"
                 }
+                _ => "what was pressed before it is in no log",
+            },
+            // One of our own texts.
+            Fact::Storage { done, .. } => done,
+            Fact::Recovered { .. } => "what was told last before the machine lost power may be missing",
+            Fact::Damage { .. } => "what the log says before this record is not proved",
+            Fact::Lost { .. } => "presses may be missing",
+            Fact::Stop {} => "nothing was read from here on",
+            Fact::Degraded { .. } => "the order is not touched; more may come late under load",
+            Fact::HeapFull { .. } => {
+                "what came meanwhile may be late; if the kernel had to drop something, a record says so"
             }
-            Fact::ReaderStall { device, late_us, .. } => {
-                let what = format!(
-                    "the reader was kept from running for {}; it read {} late",
-                    ms(*late_us),
-                    self.device_name(*device)
-                );
-                if self.roster.get(*device).is_some_and(|device| device.stamps == Stamps::Receipt) {
-                    let means =
-                        "its presses have the time of the read; each says between when it can have been made";
-                    return Some((what, means, false));
-                }
-                (
-                    what,
-                    "the stamps are the kernel's and true; a press that came too late for its place is marked late",
-                    false,
-                )
+            Fact::RingFull { .. } => "they waited in order and none was lost",
+            Fact::Detach { certain: true, .. } => "every press that it made was read",
+            Fact::Attach { .. } | Fact::Detach { .. } | Fact::Gap { .. } if !self.entry.counts => {
+                NOT_COUNTING
             }
-            Fact::Late { press, behind_us, .. } => {
-                let what =
-                    format!("the press with seq {press} came {} behind what had been told", ms(*behind_us));
-                (what, "it was told at once and marked late; what had been told stays", false)
+            Fact::Attach { .. } | Fact::Connect { .. } => "its presses count from here on",
+            Fact::Detach { .. } if self.bars() => "presses that it had not handed over are lost",
+            Fact::Detach { .. } => {
+                "presses that it had not handed over are lost; none of them was before the last press here"
             }
-            Fact::StaleStamp { device, times: times @ 2.., since_us: Some(since_us), .. } => {
-                let (device, within) =
-                    (self.device_name(*device), up_to_here(self.entry.record.at_us, *since_us));
-                let what = format!("{device} gave {times} stamps that cannot be true{within}");
-                (what, "what it said then is ordered by the time it was read, and marked", false)
+            Fact::Gap { .. } if self.bars() => "presses made in that time may be missing",
+            Fact::Gap { .. } => {
+                "presses made in that time may be missing; all presses here are of another time"
             }
-            Fact::StaleStamp { device, stamp_us, .. } => {
-                let off_us = self.entry.record.at_us.cast_signed().saturating_sub(stamp_us.cast_signed());
-                let side = if off_us < 0 { "ahead of" } else { "behind" };
-                let what = format!(
-                    "{} gave a stamp that cannot be true, {} {side} the time it was read",
-                    self.device_name(*device),
-                    ms(off_us.unsigned_abs())
-                );
-                (what, "what it said then is ordered by the time it was read, and marked", false)
+            Fact::Disconnect { .. } => "its presses do not count from here on",
+            Fact::Refuse { .. } => "it changed nothing",
+            Fact::Uncounted { .. } => "they did not count",
+            Fact::Held { .. } => "it counts only after it was released",
+            Fact::Stuck { .. } => "stuck, or sat on: it cannot press again before it is released",
+            Fact::Ignored { .. } => {
+                "bounce or a flickering contact: by its stamps it had not been open for the debounce time"
             }
-            _ => return None,
-        })
+            Fact::Chattering { .. } => "a worn button; presses that count are listed above",
+            Fact::ReaderStall { device, .. } if self.is_receipt(*device) => {
+                "its presses have the time of the read; each says between when it can have been made"
+            }
+            Fact::ReaderStall { .. } => {
+                "the stamps are the kernel's and true; a press that came too late for its place is marked late"
+            }
+            Fact::Late { .. } => "it was told at once and marked late; what had been told stays",
+            Fact::StaleStamp { .. } => "what it said then is ordered by the time it was read, and marked",
+        }
+    }
+
+    fn is_receipt(&self, device: u32) -> bool {
+        self.roster.get(device).is_some_and(|device| device.stamps == Stamps::Receipt)
     }
 }

@@ -11,12 +11,12 @@ use jiff::tz::TimeZone;
 use super::chance::Pair;
 use super::evidence::Evidence;
 use super::places::Place;
-use super::roster::DeviceThen;
-use super::story::{Chain, Story, buzzers_of};
+use super::roster::DeviceSeen;
+use super::story::{Chain, Story};
 use super::uncounted::Uncounted;
 use super::verdict::{Ruling, flag_words};
-use super::words::{between, label, ms, quoted, signed, wrap};
-use crate::counted::{self, counted};
+use super::words::{between, label, list, ms, quoted, signed, wrap};
+use crate::counted::{counted, more};
 use crate::record::pool_id::PoolId;
 use crate::record::{Flag, Stamps};
 
@@ -42,13 +42,18 @@ pub fn text(story: &Story, zone: &TimeZone) -> String {
     for tie in story.ties.iter().take(TIES_MAX) {
         tie::write(&mut page, tie, &story.places);
     }
-    if let Some(more @ 1..) = story.ties.len().checked_sub(TIES_MAX) {
-        page.push_str(&format!("         and {}; --json has them\n", counted::more(more as u64, "tie")));
-    }
+    and_more(&mut page, "         ", story.ties.len(), TIES_MAX, "tie");
     pools(&mut page, story);
     happened(&mut page, story, zone);
     log(&mut page, story);
     page
+}
+
+/// What is left out of a list.
+fn and_more(page: &mut String, indent: &str, all: usize, shown: usize, one: &str) {
+    if let Some(left @ 1..) = all.checked_sub(shown) {
+        page.push_str(&format!("{indent}and {}; --json has them\n", more(left as u64, one)));
+    }
 }
 
 fn head(page: &mut String, story: &Story, zone: &TimeZone) {
@@ -80,9 +85,7 @@ fn verdict(page: &mut String, story: &Story) {
     let Some(verdict) = &story.verdict else {
         page.push_str("NO VERDICT. Who was first cannot be said from this log:\n");
         story.why.iter().take(WHY_MAX).for_each(|why| wrap(page, "  - ", why));
-        if let Some(more @ 1..) = story.why.len().checked_sub(WHY_MAX) {
-            page.push_str(&format!("  - and {}; --json has them\n", counted::more(more as u64, "reason")));
-        }
+        and_more(page, "  - ", story.why.len(), WHY_MAX, "reason");
         in_vain(page, "  - ", None, &story.uncounted);
         if !story.places.is_empty() {
             page.push_str("What is known all the same:\n");
@@ -172,9 +175,7 @@ fn order(page: &mut String, story: &Story) {
         wrap(page, &row, &tags(place));
         notes(place, story).iter().for_each(|note| wrap(page, "       - ", note));
     }
-    if let Some(more @ 1..) = story.places.len().checked_sub(PLACES_MAX) {
-        page.push_str(&format!("       and {}; --json has them\n", counted::more(more as u64, "press")));
-    }
+    and_more(page, "       ", story.places.len(), PLACES_MAX, "press");
 }
 
 fn short_label(place: &Place) -> String {
@@ -291,7 +292,7 @@ fn pools(page: &mut String, story: &Story) {
             wrap(page, &format!("  {name}: "), "connected, without a device");
         }
         for device in &pool.devices {
-            wrap(page, &format!("  {name}: "), &serving(device));
+            wrap(page, &format!("  {name}: "), &serving(&device.seen));
             for down in &device.down {
                 let stuck = if down.stuck { ", stuck" } else { "" };
                 let span =
@@ -303,7 +304,7 @@ fn pools(page: &mut String, story: &Story) {
     }
 }
 
-fn serving(device: &DeviceThen) -> String {
+fn serving(device: &DeviceSeen) -> String {
     let stamped = match &device.stamps {
         Stamps::Kernel => "stamped by the kernel",
         Stamps::Receipt => "stamped by buzzerd when it came",
@@ -311,11 +312,16 @@ fn serving(device: &DeviceThen) -> String {
         Stamps::Other(other) => other,
     };
     let older = format!("a press is {}{}", older(device.delay.delay_us.map(u64::cast_signed)), basis(device));
-    format!("{} ({}), buzzers {}; {stamped}, {older}", quoted(&device.name), device.place, buzzers_of(device))
+    format!(
+        "{} ({}), buzzers {}; {stamped}, {older}",
+        quoted(&device.name),
+        device.place,
+        list(&device.buzzers)
+    )
 }
 
 /// What the delay stands on.
-fn basis(device: &DeviceThen) -> &'static str {
+fn basis(device: &DeviceSeen) -> &'static str {
     match device.delay.delay_basis.as_str() {
         "configured" => " (configured)",
         "model" => " (this model was measured)",

@@ -23,16 +23,9 @@ pub struct PoolThen {
 pub struct DeviceThen {
     /// Its number.
     pub device: u32,
-    /// What it calls itself.
-    pub name: String,
-    /// Where it was.
-    pub place: String,
-    /// Who stamps.
-    pub stamps: Stamps,
-    /// Its buzzers.
-    pub buzzers: Vec<u16>,
-    /// How long before its stamp a press was made.
-    pub delay: DeviceDelay,
+    /// What is known of it.
+    #[serde(flatten)]
+    pub seen: DeviceSeen,
     /// Buttons that were down already.
     pub down: Vec<DownThen>,
 }
@@ -53,9 +46,10 @@ pub struct DownThen {
 pub struct Roster(Arc<BTreeMap<u32, DeviceSeen>>);
 
 /// One device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeviceSeen {
     /// The pool it serves.
+    #[serde(skip)]
     pub pool: PoolId,
     /// What it calls itself.
     pub name: String,

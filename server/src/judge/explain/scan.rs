@@ -32,8 +32,9 @@ const DAMAGES_MAX: usize = 16;
 const UNKNOWN_MAX: usize = 4;
 
 /// What is looked for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum Sought {
+    #[default]
     LastRace,
     Around(u64),
     Seqs(u64, u64),
@@ -41,7 +42,7 @@ enum Sought {
 }
 
 /// A pass over the log.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Scan {
     sought: Sought,
     /// What it means that nothing like it is there.
@@ -86,31 +87,7 @@ impl Scan {
             Asked::Seqs(first, last) => Sought::Seqs(first, last),
             Asked::Span(span) => Sought::Span(Spans::new(span)),
         };
-        Self {
-            sought,
-            nothing,
-            gap_us,
-            state: State::default(),
-            roster: Roster::default(),
-            origin: None,
-            boot: 0,
-            wall: WallClock::default(),
-            walls: None,
-            last_press_us: None,
-            stopped_us: None,
-            lead: VecDeque::new(),
-            lead_omitted: 0,
-            window: None,
-            open: false,
-            locked: false,
-            quiet_us: None,
-            damages: Vec::new(),
-            damages_count: 0,
-            damages_since: 0,
-            seqs: None,
-            latest_us: 0,
-            in_vain: None,
-        }
+        Self { sought, nothing, gap_us, ..Self::default() }
     }
 
     /// The next record.

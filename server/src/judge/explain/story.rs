@@ -9,8 +9,7 @@ use super::places::{self, Place, Tie};
 use super::roster::{DeviceThen, DownThen, PoolThen};
 use super::uncounted::{self, Uncounted};
 use super::verdict::{self, Ruling};
-use super::window::{Damage, Found, Window};
-use super::words::list;
+use super::window::{Basis, Damage, Found, Window};
 use crate::record::pool_id::PoolId;
 
 /// What the reader of the log knows of the chain.
@@ -41,7 +40,7 @@ impl Chain {
 }
 
 /// The answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Story {
     /// Who was first.
     pub verdict: Option<Ruling>,
@@ -62,71 +61,26 @@ pub struct Story {
     /// The pools that were connected at the first press, with their devices.
     pub pools: Vec<PoolThen>,
     /// Where it was recorded.
-    pub origin: Option<Recorded>,
+    pub origin: Option<Basis>,
     /// The log.
     pub chain: Chain,
     /// Damage, wherever it is.
-    pub damages: Vec<Damaged>,
+    pub damages: Vec<Damage>,
     /// How much of it there is.
     pub damages_count: u64,
-}
-
-/// Where it was recorded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Recorded {
-    /// The `start` record.
-    pub seq: u64,
-    /// The id of the log that it began.
-    pub log: String,
-    /// The boot.
-    pub boot: String,
-    /// The version of buzzerd.
-    pub version: String,
-    /// The settle window, µs.
-    pub settle_us: u64,
-}
-
-/// Damage.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Damaged {
-    /// File and line.
-    pub place: String,
-    /// What is wrong.
-    pub why: String,
-    /// The last good record before it.
-    pub after_seq: u64,
 }
 
 impl Story {
     /// Tells what was found. `now_us`: the time, if the log's last start is of the boot that runs.
     pub fn tell(found: Found, chain: Chain, now_us: Option<u64>) -> Self {
         let known = (found.latest.0, now_us.unwrap_or(0).max(found.latest.1));
-        let damages = found.damages.iter().map(Damaged::from).collect();
-        let damages_count = found.damages_count;
+        let Found { damages, damages_count, .. } = found;
         let mut story = match &found.window {
             Some(window) => Self::of_window(window, known),
-            None => Self { why: vec![found.nothing], ..Self::empty() },
+            None => Self { why: vec![found.nothing], ..Self::default() },
         };
-        story.origin = story.origin.or_else(|| found.origin.as_deref().map(Recorded::from));
+        story.origin = story.origin.or_else(|| found.origin.as_deref().cloned());
         Self { chain, damages, damages_count, ..story }
-    }
-
-    fn empty() -> Self {
-        Self {
-            verdict: None,
-            why: Vec::new(),
-            seqs: None,
-            places: Vec::new(),
-            ties: Vec::new(),
-            uncounted: Vec::new(),
-            omitted: 0,
-            happened: Vec::new(),
-            pools: Vec::new(),
-            origin: None,
-            chain: Chain::default(),
-            damages: Vec::new(),
-            damages_count: 0,
-        }
     }
 
     fn of_window(window: &Window, known: (u32, u64)) -> Self {
@@ -155,8 +109,8 @@ impl Story {
             omitted: window.omitted,
             happened,
             pools,
-            origin: window.origin.as_deref().map(Recorded::from),
-            ..Self::empty()
+            origin: window.origin.as_deref().cloned(),
+            ..Self::default()
         }
     }
 }
@@ -174,37 +128,10 @@ fn pools(window: &Window, decisive: Option<&Decisive>) -> Vec<PoolThen> {
         let own = window.roster.iter().filter(|(_, device)| device.pool == *pool);
         let then = own.map(|(number, device)| DeviceThen {
             device: number,
-            name: device.name.clone(),
-            place: device.place.clone(),
-            stamps: device.stamps.clone(),
-            buzzers: device.buzzers.clone(),
-            delay: device.delay.clone(),
+            seen: device.clone(),
             down: down(number).collect(),
         });
         then.collect()
     };
     window.connected.iter().map(|pool| PoolThen { pool: pool.clone(), devices: devices(pool) }).collect()
-}
-
-impl From<&super::window::Basis> for Recorded {
-    fn from(origin: &super::window::Basis) -> Self {
-        Self {
-            seq: origin.seq,
-            log: origin.log.clone(),
-            boot: origin.boot.clone(),
-            version: origin.version.clone(),
-            settle_us: origin.settle_us,
-        }
-    }
-}
-
-impl From<&Damage> for Damaged {
-    fn from(damage: &Damage) -> Self {
-        Self { place: damage.place.clone(), why: damage.why.clone(), after_seq: damage.after_seq }
-    }
-}
-
-/// For the text: the buzzers of a device.
-pub fn buzzers_of(device: &DeviceThen) -> String {
-    list(&device.buzzers)
 }

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::roster::Roster;
 use crate::game::button::{Button, ButtonId};
 use crate::judge::span::Span;
@@ -24,11 +26,11 @@ pub enum Asked {
 }
 
 /// A `start` record: where a process began to write.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Basis {
     /// Its `seq`.
     pub seq: u64,
-    /// The id of this log.
+    /// The id of the log that it began.
     pub log: String,
     /// The boot.
     pub boot: String,
@@ -65,7 +67,7 @@ pub enum Began {
 }
 
 /// A place where the log is damaged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Damage {
     /// File and line.
     pub place: String,
