@@ -6,32 +6,24 @@
 mod group;
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fmt;
 
 use group::{Group, Told};
 
 use crate::game::button::STUCK_US;
 use crate::game::draw::Entrant;
-use crate::game::photo;
-use crate::game::photo::Photos;
+use crate::game::photo::{self, Photos};
 use crate::game::state::State;
-use crate::record::Rival;
 use crate::record::pool_id::PoolId;
-use crate::record::{Fact, Flag, Flags, Record};
+use crate::record::{Fact, Flag, Record, Rival, Subject};
 
 /// A claim that does not follow.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("seq {seq}: {what}")]
 pub struct Discrepancy {
     /// The record that claims it.
     pub seq: u64,
     /// What is wrong, in words.
     pub what: String,
-}
-
-impl fmt::Display for Discrepancy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seq {}: {}", self.seq, self.what)
-    }
 }
 
 /// What was derived once more.
@@ -92,20 +84,6 @@ pub struct Audit {
     last_seq: u64,
 }
 
-/// A `press` record's own words.
-struct Press<'a> {
-    pool: &'a PoolId,
-    buzzer: u16,
-    device: u32,
-    delay_us: [i64; 2],
-    final_at_us: u64,
-    flags: &'a Flags,
-    photo: &'a [Rival],
-    photo_more: bool,
-    tie: Option<u64>,
-    frame: u32,
-}
-
 impl Audit {
     /// The state after the last record.
     pub const fn state(&self) -> &State {
@@ -128,13 +106,11 @@ impl Audit {
             return;
         }
         self.derived.take(&record.fact);
-        let is_press = matches!(record.fact, Fact::Press { .. });
-        if !is_press {
+        if !matches!(record.fact, Fact::Press { .. }) {
             let wrong = self.group.end();
             wrong.into_iter().for_each(|(seq, what)| self.say(seq, what));
         }
-        self.check_proved(record);
-        self.check_chattering(record);
+        self.check_marks(record);
         self.check_late(record);
         self.check(record, before);
         self.state.apply(record, |_| {});
@@ -144,93 +120,48 @@ impl Audit {
     /// Checks what one record claims; `before`: the number of the last one.
     fn check(&mut self, record: &Record, before: u64) {
         let seq = record.seq;
+        match record.fact.subject() {
+            // The first begins what the others have, and the sums of the other two may come when it has ended.
+            _ if matches!(
+                record.fact,
+                Fact::Attach { .. } | Fact::Uncounted { .. } | Fact::Chattering { .. }
+            ) => {}
+            Subject::Device(pool, device) => self.check_device(seq, device, pool),
+            Subject::Button(pool, device, buzzer) => self.check_button(seq, device, buzzer, pool),
+            Subject::Whole | Subject::Pool(_) => {}
+        }
         match &record.fact {
-            Fact::Start { boot, .. } => {
-                let state = std::mem::take(&mut self.state);
-                let found = std::mem::take(&mut self.found);
-                // Nobody is connected when another boot begins.
-                let is_other = !state.boot().is_empty() && state.boot() != boot;
-                let is_cut = self.is_cut && !is_other;
-                let (derived, last_seq) = (self.derived, seq);
-                *self =
-                    Self { state, found, derived, last_seq, has_started: true, is_cut, ..Self::default() };
-            }
+            Fact::Start { boot, .. } => self.begin(seq, boot),
             Fact::Expired { boot: Some(boot), connected, part, parts, .. } => {
                 self.check_expired(seq, boot, connected, (*part, *parts));
             }
             Fact::Attach { device, .. } if self.state.pool_of(*device).is_some() => {
                 self.say(seq, format!("device {device} is attached already"));
             }
-            Fact::Detach { device, pool, .. } => self.check_device(seq, *device, pool),
             Fact::Draw { seed, presses } => self.group.begin(seq, seed, *presses),
-            Fact::Press {
-                pool,
-                buzzer,
-                device,
-                delay_us,
-                final_at_us,
-                flags,
-                photo,
-                photo_more,
-                tie,
-                frame,
-            } => {
-                let press = Press {
-                    pool,
-                    buzzer: *buzzer,
-                    device: *device,
-                    delay_us: *delay_us,
-                    final_at_us: *final_at_us,
-                    flags,
-                    photo,
-                    photo_more: *photo_more,
-                    tie: *tie,
-                    frame: *frame,
-                };
-                self.check_press(seq, record.at_us, &press);
-            }
+            Fact::Press { .. } => self.check_press(record),
             Fact::Disconnect { pool, .. } if !self.is_cut && !self.state.is_connected(pool) => {
                 self.say(seq, format!("pool {pool} was not connected"));
             }
-            Fact::Refuse { times, since_us, .. } => self.check_sum(record, *times, *since_us),
             Fact::Connect { asked_us, .. } => self.check_since(record, asked_us.unwrap_or(0)),
-            Fact::Gap { device, pool, since_us } => {
-                self.check_device(seq, *device, pool);
-                self.check_since(record, *since_us);
-            }
+            Fact::Gap { since_us, .. } => self.check_since(record, *since_us),
             Fact::Lost { first_seq, last_seq } => self.check_lost(seq, before, *first_seq, *last_seq),
-            Fact::Late { device, pool, .. } => self.check_device(seq, *device, pool),
-            Fact::StaleStamp { device, pool, times, since_us, .. }
-            | Fact::ReaderStall { device, pool, times, since_us, .. } => {
-                self.check_device(seq, *device, pool);
-                self.check_sum(record, *times, *since_us);
-            }
-            _ => self.check_of_button(record),
-        }
-    }
-
-    fn check_of_button(&mut self, record: &Record) {
-        let seq = record.seq;
-        match &record.fact {
-            Fact::Release { pool, buzzer, device } => {
-                self.check_button(seq, *device, *buzzer, pool);
+            Fact::Refuse { times, since_us, .. }
+            | Fact::StaleStamp { times, since_us, .. }
+            | Fact::ReaderStall { times, since_us, .. } => self.check_sum(record, *times, *since_us),
+            Fact::Release { buzzer, device, .. } => {
                 let button = self.state.buttons().get((*device, *buzzer));
                 let proves = button.is_some_and(|button| !button.proved && button.pressed);
                 self.proves = proves.then_some((*device, *buzzer));
             }
-            Fact::Held { pool, buzzer, device } | Fact::Proved { pool, buzzer, device } => {
-                self.check_button(seq, *device, *buzzer, pool);
-            }
-            Fact::Stuck { pool, buzzer, device } => {
-                self.check_button(seq, *device, *buzzer, pool);
+            Fact::Stuck { buzzer, device, .. } => {
                 let button = self.state.buttons().get((*device, *buzzer));
                 let since = button.and_then(|button| button.held_since_us);
                 if since.is_none_or(|since| since.saturating_add(STUCK_US) > record.at_us) {
                     self.say(seq, "this button has not been down for long enough to be stuck".to_owned());
                 }
             }
-            Fact::Ignored { pool, device, buzzer, edges, since_us, others, .. } => {
-                self.check_button(seq, *device, *buzzer, pool);
+            Fact::Ignored { device, buzzer, edges, since_us, others, .. } => {
                 self.check_since(record, *since_us);
                 let (id, span_us) = ((*device, *buzzer), record.at_us.saturating_sub(*since_us));
                 let is_new = *others == 0 && self.state.buttons().is_new_chatter(id, *edges, span_us);
@@ -238,6 +169,14 @@ impl Audit {
             }
             _ => {}
         }
+    }
+
+    /// Another start. Of what was before only the state counts, and nobody is connected when another boot begins.
+    fn begin(&mut self, seq: u64, boot: &str) {
+        let (state, found) = (std::mem::take(&mut self.state), std::mem::take(&mut self.found));
+        let is_other = !state.boot().is_empty() && state.boot() != boot;
+        let (is_cut, derived) = (self.is_cut && !is_other, self.derived);
+        *self = Self { state, found, derived, last_seq: seq, has_started: true, is_cut, ..Self::default() };
     }
 
     /// A record that is no matter for this: of a kind that is not known, or one that says nothing.
@@ -274,22 +213,28 @@ impl Audit {
         }
     }
 
-    /// `proved` follows the release that showed it, at once, and nothing else.
-    fn check_proved(&mut self, record: &Record) {
-        let expected = self.proves.take();
-        let said = match &record.fact {
-            Fact::Proved { device, buzzer, .. } => Some((*device, *buzzer)),
-            _ => None,
+    /// `proved` follows the release that showed it, and `chattering` the `ignored` record, at once and nothing else.
+    fn check_marks(&mut self, record: &Record) {
+        let seq = record.seq;
+        let (proved, chattering) = match &record.fact {
+            Fact::Proved { device, buzzer, .. } => (Some((*device, *buzzer)), None),
+            Fact::Chattering { device, buzzer, .. } => (None, Some((*device, *buzzer))),
+            _ => (None, None),
         };
-        if expected == said {
-            return;
-        }
-        self.say(record.seq, match (expected, said) {
-            (Some((device, buzzer)), _) => {
-                format!("buzzer {buzzer} of device {device} was proved by the release before, and no record says so")
+        let (proves, chatters) = (self.proves.take(), self.chatters.take());
+        let name = |(device, buzzer)| format!("buzzer {buzzer} of device {device}");
+        match proves.map(name) {
+            _ if proves == proved => {}
+            Some(name) => {
+                self.say(seq, format!("{name} was proved by the release before, and no record says so"));
             }
-            _ => "the record before this one does not prove the button".to_owned(),
-        });
+            None => self.say(seq, "the record before this one does not prove the button".to_owned()),
+        }
+        match (chatters.map(name), chattering.map(name)) {
+            _ if chatters == chattering => {}
+            (Some(name), _) => self.say(seq, format!("{name} chatters, and no record says so")),
+            (None, name) => self.say(seq, format!("{} does not chatter", name.unwrap_or_default())),
+        }
     }
 
     /// A loss names the numbers between the record before and its own, and no other.
@@ -340,21 +285,6 @@ impl Audit {
         self.check_since(record, since_us.unwrap_or(0));
     }
 
-    /// `chattering` follows the `ignored` record that shows it, at once, and nothing else.
-    fn check_chattering(&mut self, record: &Record) {
-        let expected = self.chatters.take();
-        let said = match &record.fact {
-            Fact::Chattering { device, buzzer, .. } => Some((*device, *buzzer)),
-            _ => None,
-        };
-        if expected != said {
-            let (device, buzzer) = expected.or(said).unwrap_or_default();
-            let wrong =
-                if expected.is_some() { "chatters, and no record says so" } else { "does not chatter" };
-            self.say(record.seq, format!("buzzer {buzzer} of device {device} {wrong}"));
-        }
-    }
-
     /// A `late` record for each such press of a group, in their order, behind the group.
     fn check_late(&mut self, record: &Record) {
         match &record.fact {
@@ -380,47 +310,50 @@ impl Audit {
         }
     }
 
-    fn check_press(&mut self, seq: u64, at_us: u64, press: &Press<'_>) {
-        self.check_button(seq, press.device, press.buzzer, press.pool);
-        if !self.is_cut && !self.state.is_connected(press.pool) {
-            self.say(seq, format!("pool {} is not connected, its presses do not count", press.pool));
+    fn check_press(&mut self, record: &Record) {
+        let Record { seq, at_us, ref fact } = *record;
+        let Fact::Press { pool, buzzer, device, delay_us, final_at_us, flags, photo, photo_more, tie, frame } =
+            fact
+        else {
+            return;
+        };
+        let (buzzer, device, frame) = (*buzzer, *device, *frame);
+        if !self.is_cut && !self.state.is_connected(pool) {
+            self.say(seq, format!("pool {pool} is not connected, its presses do not count"));
         }
-        let (is_late, without_stamp) = (press.flags.has(&Flag::Late), press.flags.is_without_stamp());
-        let delay = self.state.delay(press.device);
-        let ([min_us, max_us], own_us) = (press.delay_us, [delay.min_us, delay.max_us]);
+        let (is_late, without_stamp) = (flags.has(&Flag::Late), flags.is_without_stamp());
+        let delay = self.state.delay(device);
+        let ([min_us, max_us], own_us) = (*delay_us, [delay.min_us, delay.max_us]);
         // Without a stamp of its own it may be older, and with a receipt stamp also younger, by a span that the log does not
         // name.
-        let is_receipt = self.state.is_receipt(press.device);
+        let is_receipt = self.state.is_receipt(device);
         let is_wrong = |more_us: i64, may: bool| more_us < 0 || (more_us > 0 && !may);
         if is_wrong(delay.min_us.saturating_sub(min_us), is_receipt && !without_stamp)
             || is_wrong(max_us.saturating_sub(delay.max_us), is_receipt || without_stamp)
         {
-            self.say(seq, format!("a delay of {:?} µs, but its device has {own_us:?} µs", press.delay_us));
+            self.say(seq, format!("a delay of {delay_us:?} µs, but its device has {own_us:?} µs"));
         }
-        let final_at_us = self.state.final_at_us(at_us, press.delay_us);
-        if !self.is_cut && press.final_at_us != final_at_us {
-            let said_us = press.final_at_us;
-            self.say(seq, format!("said to be final at {said_us} µs, but that is {final_at_us} µs"));
+        let due_us = self.state.final_at_us(at_us, *delay_us);
+        if !self.is_cut && *final_at_us != due_us {
+            self.say(seq, format!("said to be final at {final_at_us} µs, but that is {due_us} µs"));
         }
         if at_us < self.latest_us && !is_late {
             self.say(seq, format!("told after a press of {} µs, and not marked late", self.latest_us));
         }
         self.latest_us = self.latest_us.max(at_us);
-        let Press { buzzer, device, tie, frame, .. } = *press;
-        let entrant = Entrant { pool: press.pool.clone(), buzzer, device, frame };
-        let told = Told { seq, at_us, without_stamp, is_late, tie, entrant };
+        let entrant = Entrant { pool: pool.clone(), buzzer, device, frame };
+        let told = Told { seq, at_us, without_stamp, is_late, tie: *tie, entrant };
         if let Some(what) = self.group.take(told) {
             self.say(seq, what);
         }
-        self.check_photo(seq, press, at_us, delay);
+        let press = photo::Press { at_us, device, frame, delay, own_us: *delay_us, curve: None };
+        self.check_photo(seq, press, photo, *photo_more);
         if is_late {
             self.late.push_back(seq);
         }
     }
 
-    fn check_photo(&mut self, seq: u64, said: &Press<'_>, at_us: u64, delay: photo::Delay) {
-        let (device, frame, own_us) = (said.device, said.frame, said.delay_us);
-        let press = photo::Press { at_us, device, frame, delay, own_us, curve: None };
+    fn check_photo(&mut self, seq: u64, press: photo::Press, said: &[Rival], said_more: bool) {
         let expected = self.photos.of(&press);
         // A chance comes from a table that the log does not hold; what is certain, the log proves.
         let fits = |(rival, expected): (&Rival, &Rival)| {
@@ -428,8 +361,8 @@ impl Audit {
             let is_sure = |rival: &Rival| rival.chance_permille == Some(1000);
             rival.seq == expected.seq && is_chance && is_sure(rival) == is_sure(expected)
         };
-        let count = said.photo.len() == expected.rivals.len() && said.photo_more == expected.more;
-        if !count || !said.photo.iter().zip(&expected.rivals).all(fits) {
+        let count = said.len() == expected.rivals.len() && said_more == expected.more;
+        if !count || !said.iter().zip(&expected.rivals).all(fits) {
             let words = |rival: &Rival| match rival.chance_permille {
                 Some(1000) => format!("{} (reversed)", rival.seq),
                 _ => rival.seq.to_string(),
@@ -438,7 +371,7 @@ impl Audit {
                 let list: Vec<String> = rivals.iter().map(words).collect();
                 format!("[{}]{}", list.join(", "), if more { " and more" } else { "" })
             };
-            let (said, expected) = (list(said.photo, said.photo_more), list(&expected.rivals, expected.more));
+            let (said, expected) = (list(said, said_more), list(&expected.rivals, expected.more));
             self.say(seq, format!("said to be in a photo finish with {said}, but that is with {expected}"));
         }
         self.photos.tell(seq, press);

@@ -79,15 +79,9 @@ fn words(fact: &Fact) -> String {
             }
             text
         }
-        Fact::Held { .. } => {
-            format!("{of}  held since before it was connected")
-        }
-        Fact::Proved { .. } => {
-            format!("{of}  works: pressed and released")
-        }
-        Fact::Stuck { .. } => {
-            format!("{of}  stuck: down for 10 s")
-        }
+        Fact::Held { .. } => format!("{of}  held since before it was connected"),
+        Fact::Proved { .. } => format!("{of}  works: pressed and released"),
+        Fact::Stuck { .. } => format!("{of}  stuck: down for 10 s"),
         Fact::Release { .. } => format!("{of}  released"),
         Fact::Ignored { edges, others, .. } => format!(
             "{of}{}  {} of a bouncing contact not counted",
@@ -105,12 +99,10 @@ fn words(fact: &Fact) -> String {
         Fact::RingFull { waiting_max } => {
             format!(
                 "{} had to wait for the server, in order, none lost",
-                counted(u64::from(*waiting_max), "event")
+                counted((*waiting_max).into(), "event")
             )
         }
-        Fact::Chattering { .. } => {
-            format!("{of}  chatters: its contact is bad, have it replaced")
-        }
+        Fact::Chattering { .. } => format!("{of}  chatters: its contact is bad, have it replaced"),
         Fact::Late { device, press, behind_us, .. } => format!(
             "{of}: seq {press} of device {device} came late, its stamp is {} before one that was told already",
             ms(*behind_us)
@@ -142,9 +134,7 @@ fn words(fact: &Fact) -> String {
         Fact::Config { part, parts, settings } => {
             format!("configuration, {part} of {parts}: {}", settings.join("; "))
         }
-        Fact::Roster { name, place, .. } => {
-            format!("{of}: {} is there, at {}", Quoted(name), Quoted(place))
-        }
+        Fact::Roster { name, place, .. } => format!("{of}: {} is there, at {}", Quoted(name), Quoted(place)),
         Fact::Storage { what, file, done, .. } => {
             format!("storage: {}: {}: {}", Quoted(file), Quoted(what), Quoted(done))
         }
