@@ -1,7 +1,6 @@
 //! What the checks look at. In: nothing; these are plain values. Out: [`Facts`]. Guarantee: what may be unreadable (in
 //! a container, for an account without rights) is a [`Read`], so a check cannot overlook that it does not know.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -12,14 +11,9 @@ use buzzer_core::time::Micros;
 pub type Read<T> = Result<T, Missing>;
 
 /// What could not be read, and why: `/proc/version: permission denied`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct Missing(pub String);
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// A machine, a configuration, and the daemon that may be running.
 #[derive(Clone, Debug)]

@@ -32,87 +32,77 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
 
 fn clock(clock: &Read<Clock>) -> Finding {
     const CHECK: &str = "clock source";
-    let clock = match clock {
-        Ok(clock) => clock,
-        Err(missing) => {
-            return Finding::unknown(CHECK, missing, "It tells how fine the times of presses are.");
+    Finding::of(CHECK, clock, "It tells how fine the times of presses are.", |clock| {
+        let current = clock.current.as_str();
+        if GOOD_CLOCKS.contains(&current) {
+            return Finding::ok(CHECK, current, "Fine enough for presses that are 1 µs apart.");
         }
-    };
-    let current = clock.current.as_str();
-    if GOOD_CLOCKS.contains(&current) {
-        return Finding::ok(CHECK, current, "Fine enough for presses that are 1 µs apart.");
-    }
-    let better = GOOD_CLOCKS.iter().find(|good| clock.available.iter().any(|available| available == *good));
-    let cure = match better {
-        Some(better) => {
-            format!(
-                "echo {better} | sudo tee /sys/devices/system/clocksource/clocksource0/current_clocksource"
-            )
-        }
-        None => {
-            "sudo dmesg | grep -i -e clocksource -e tsc    (the kernel says why it has no better one)".into()
-        }
-    };
-    let why = if POOR_CLOCKS.contains(&current) {
-        "The kernel reads this clock slowly or coarsely, which blurs the times of presses."
-    } else {
-        "This clock is not one that buzzerd knows to be fine and equal on every processor."
-    };
-    Finding::warn(CHECK, current, why).cure(cure)
+        let better =
+            GOOD_CLOCKS.iter().find(|good| clock.available.iter().any(|available| available == *good));
+        let cure = match better {
+            Some(better) => {
+                format!(
+                    "echo {better} | sudo tee /sys/devices/system/clocksource/clocksource0/current_clocksource"
+                )
+            }
+            None => {
+                "sudo dmesg | grep -i -e clocksource -e tsc    (the kernel says why it has no better one)"
+                    .into()
+            }
+        };
+        let why = if POOR_CLOCKS.contains(&current) {
+            "The kernel reads this clock slowly or coarsely, which blurs the times of presses."
+        } else {
+            "This clock is not one that buzzerd knows to be fine and equal on every processor."
+        };
+        Finding::warn(CHECK, current, why).cure(cure)
+    })
 }
 
 fn kernel(kernel: &Read<Kernel>, is_virtual: &Read<bool>) -> Finding {
     const CHECK: &str = "kernel";
-    let kernel = match kernel {
-        Ok(kernel) => kernel,
-        Err(missing) => {
-            return Finding::unknown(
-                CHECK,
-                missing,
-                "Stock and real-time kernels need different settle windows.",
-            );
+    const WHY: &str = "Stock and real-time kernels need different settle windows.";
+    Finding::of(CHECK, kernel, WHY, |kernel| {
+        let flavour = if kernel.is_realtime { "real-time (PREEMPT_RT)" } else { "stock" };
+        let found = format!("{}, {flavour}", kernel.release);
+        match is_virtual {
+            Ok(true) => {
+                let why = "A virtual machine can be paused between a press and its stamp; use a real one for a match.";
+                Finding::warn(CHECK, format!("{found}, virtual machine"), why)
+                    .cure("Run buzzerd on the hardware itself")
+            }
+            Ok(false) => Finding::ok(CHECK, found, "buzzerd runs on either kind."),
+            Err(missing) => {
+                let why =
+                    format!("{found}; whether it is a virtual machine, which can be paused, is not known.");
+                Finding::unknown(CHECK, missing, why)
+            }
         }
-    };
-    let flavour = if kernel.is_realtime { "real-time (PREEMPT_RT)" } else { "stock" };
-    let found = format!("{}, {flavour}", kernel.release);
-    match is_virtual {
-        Ok(true) => {
-            let why =
-                "A virtual machine can be paused between a press and its stamp; use a real one for a match.";
-            Finding::warn(CHECK, format!("{found}, virtual machine"), why)
-                .cure("Run buzzerd on the hardware itself")
-        }
-        Ok(false) => Finding::ok(CHECK, found, "buzzerd runs on either kind."),
-        Err(missing) => {
-            let why = format!("{found}; whether it is a virtual machine, which can be paused, is not known.");
-            Finding::unknown(CHECK, missing, why)
-        }
-    }
+    })
 }
 
 fn idle(idle: &Read<Idle>, asked_us: Option<Micros>) -> Finding {
     const CHECK: &str = "processor sleep";
     const WHY: &str = "A sleeping processor must wake before it can stamp a press.";
-    match idle {
-        Err(missing) => Finding::unknown(CHECK, missing, WHY),
-        Ok(Idle { deepest: None }) => Finding::ok(CHECK, "the kernel uses no deep states", WHY),
-        Ok(Idle { deepest: Some((name, wake)) }) => {
-            let found = format!("{name}, wakes within {}", ms(*wake));
-            if let Some(asked) = asked_us.filter(|asked| asked < wake) {
-                let found = format!("{found}; {} while a pool is connected", ms(asked));
-                return Finding::ok(
-                    CHECK,
-                    found,
-                    "server.cpu_dma_latency_us asks for it; the log says if it is refused.",
-                );
-            }
-            if *wake <= WAKE_US_MAX {
-                return Finding::ok(CHECK, found, WHY);
-            }
-            Finding::warn(CHECK, found, WHY)
-                .cure("[server] cpu_dma_latency_us = 200    (then restart the daemon)")
+    Finding::of(CHECK, idle, WHY, |idle| {
+        let Some((name, wake)) = &idle.deepest else {
+            return Finding::ok(CHECK, "the kernel uses no deep states", WHY);
+        };
+        let found = format!("{name}, wakes within {}", ms(*wake));
+        if let Some(asked) = asked_us.filter(|asked| asked < wake) {
+            let found = format!("{found}; {} while a pool is connected", ms(asked));
+            return Finding::ok(
+                CHECK,
+                found,
+                "server.cpu_dma_latency_us asks for it; the log says if it is refused.",
+            );
         }
-    }
+        if *wake <= WAKE_US_MAX {
+            return Finding::ok(CHECK, found, WHY);
+        }
+        Finding::warn(CHECK, found, WHY)
+            .cure("[server] cpu_dma_latency_us = 200    (then restart the daemon)")
+    })
 }
 
 #[cfg(test)]

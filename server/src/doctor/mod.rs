@@ -14,10 +14,13 @@ pub mod page;
 mod realtime;
 mod storage;
 
-use self::facts::{Facts, Missing};
+use serde::Serialize;
+
+use self::facts::{Facts, Missing, Read};
 
 /// How good it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum CheckLevel {
     /// Nothing to do.
     Ok,
@@ -29,20 +32,8 @@ pub enum CheckLevel {
     Fail,
 }
 
-impl CheckLevel {
-    /// The word for a program; people get [`page::Page`]'s.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Unknown => "unknown",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-        }
-    }
-}
-
 /// What one check found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// Which check: the same words in every release, so that a script may look for them.
     pub check: &'static str,
@@ -81,6 +72,11 @@ impl Finding {
     /// `why` says what would have been told, so that a person can judge whether it matters.
     fn unknown(check: &'static str, missing: &Missing, why: impl Into<String>) -> Self {
         Self::new(check, CheckLevel::Unknown, format!("cannot be read: {missing}"), why)
+    }
+
+    /// What `judge` makes of what was read, if it could be.
+    fn of<T>(check: &'static str, read: &Read<T>, why: &'static str, judge: impl FnOnce(&T) -> Self) -> Self {
+        read.as_ref().map_or_else(|missing| Self::unknown(check, missing, why), judge)
     }
 
     #[must_use]

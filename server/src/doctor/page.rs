@@ -80,13 +80,7 @@ fn summary(findings: &[Finding]) -> String {
 
 /// One finding, for programs.
 pub fn json(finding: &Finding) -> Value {
-    json!({
-        "check": finding.check,
-        "verdict": finding.verdict.name(),
-        "found": finding.found,
-        "why": finding.why,
-        "cure": finding.cure,
-    })
+    json!(finding)
 }
 
 #[cfg(test)]

@@ -19,11 +19,7 @@ fn priority(realtime: &Read<Realtime>) -> Finding {
     const CHECK: &str = "real-time priority";
     const WHY: &str = "Without it a busy computer tells buzzes late and may lose some in a flood; their order does \
                        not suffer.";
-    let realtime = match realtime {
-        Ok(realtime) => realtime,
-        Err(missing) => return Finding::unknown(CHECK, missing, WHY),
-    };
-    match realtime.reader {
+    Finding::of(CHECK, realtime, WHY, |realtime| match realtime.reader {
         Some((_, 0)) => {
             let finding = Finding::warn(CHECK, "the running daemon's reader has none", WHY);
             finding.cure("LimitRTPRIO=20 in [Service] of the unit, or `ulimit -r 20` before buzzerd serve")
@@ -41,7 +37,7 @@ fn priority(realtime: &Read<Realtime>) -> Finding {
             let finding = Finding::warn(CHECK, found, WHY);
             finding.cure("LimitRTPRIO=20 in [Service] of the unit, or as root: ulimit -r 20")
         }
-    }
+    })
 }
 
 /// On PREEMPT_RT a press is stamped and shown by threads (50 unless changed) that may be interrupted in between by

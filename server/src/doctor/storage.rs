@@ -52,17 +52,15 @@ fn directory(log: &LogDir, daemon: &DaemonFacts) -> Finding {
 fn space(log: &LogDir) -> Finding {
     const CHECK: &str = "disk space";
     const WHY: &str = "16 MiB are set aside for the match at hand; beyond, on a full disk, presses are told but no longer kept.";
-    let free = match log.free_bytes {
-        Ok(free) => free,
-        Err(ref missing) => return Finding::unknown(CHECK, missing, WHY),
-    };
-    let found = format!("{} free", bytes(free));
-    let cure = format!("df -h {0}    (make room, or set log.dir to a larger disk)", log.path.display());
-    match free {
-        ..FREE_FAIL => Finding::fail(CHECK, found, WHY).cure(cure),
-        FREE_FAIL..FREE_WARN => Finding::warn(CHECK, found, WHY).cure(cure),
-        _ => Finding::ok(CHECK, found, WHY),
-    }
+    Finding::of(CHECK, &log.free_bytes, WHY, |free| {
+        let found = format!("{} free", bytes(*free));
+        let cure = format!("df -h {0}    (make room, or set log.dir to a larger disk)", log.path.display());
+        match free {
+            ..FREE_FAIL => Finding::fail(CHECK, found, WHY).cure(cure),
+            FREE_FAIL..FREE_WARN => Finding::warn(CHECK, found, WHY).cure(cure),
+            _ => Finding::ok(CHECK, found, WHY),
+        }
+    })
 }
 
 fn bytes(bytes: u64) -> String {
@@ -75,22 +73,19 @@ fn bytes(bytes: u64) -> String {
 
 fn file_system(log: &LogDir) -> Finding {
     const CHECK: &str = "file system";
-    let kind = match &log.kind {
-        Ok(kind) => kind.as_str(),
-        Err(missing) => {
-            return Finding::unknown(CHECK, missing, "Some kinds lose the log at a power cut.");
-        }
-    };
-    let why = match kind {
-        "tmpfs" | "ramfs" => "This is memory: the log is gone when the power is.",
-        "overlay" | "aufs" => "This is a container's own layer: the log is gone with the container.",
-        "vfat" | "exfat" | "msdos" => "This kind keeps no journal: a power cut may damage the log.",
-        "nfs" | "nfs4" | "cifs" | "smb3" | "9p" | "ceph" | "fuse.sshfs" => {
-            "This is another computer's disk: when the network goes, so does the log."
-        }
-        _ => return Finding::ok(CHECK, kind, "On a local disk the log outlasts a power cut."),
-    };
-    Finding::warn(CHECK, kind, why).cure("[log] dir = \"/var/lib/buzzerd\"    (a directory on a local disk)")
+    Finding::of(CHECK, &log.kind, "Some kinds lose the log at a power cut.", |kind| {
+        let why = match kind.as_str() {
+            "tmpfs" | "ramfs" => "This is memory: the log is gone when the power is.",
+            "overlay" | "aufs" => "This is a container's own layer: the log is gone with the container.",
+            "vfat" | "exfat" | "msdos" => "This kind keeps no journal: a power cut may damage the log.",
+            "nfs" | "nfs4" | "cifs" | "smb3" | "9p" | "ceph" | "fuse.sshfs" => {
+                "This is another computer's disk: when the network goes, so does the log."
+            }
+            kind => return Finding::ok(CHECK, kind, "On a local disk the log outlasts a power cut."),
+        };
+        Finding::warn(CHECK, kind, why)
+            .cure("[log] dir = \"/var/lib/buzzerd\"    (a directory on a local disk)")
+    })
 }
 
 fn sync(syncs: &Read<Vec<Micros>>) -> Finding {
