@@ -409,6 +409,14 @@ pub enum Fact {
     },
 }
 
+impl Fact {
+    /// A `storage` record that is about no records in particular, and not of what the kernel answered.
+    pub fn storage(what: impl Into<String>, file: impl Into<String>, done: impl Into<String>) -> Self {
+        let (what, file, done) = (what.into(), file.into(), done.into());
+        Self::Storage { what, errno: None, file, first_seq: 0, last_seq: 0, done }
+    }
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 const fn is_false(flag: &bool) -> bool {
     !*flag

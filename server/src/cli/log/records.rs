@@ -211,7 +211,7 @@ enum RawPlace {
 
 /// A segment whose name says another number than its first line.
 fn misnamed(file: &Path, seq: u64) -> Option<String> {
-    let name: SegmentName = file.file_name()?.to_str()?.parse().ok()?;
+    let name = SegmentName::of(file)?;
     (name.first_seq != seq)
         .then(|| format!("{}: line 1: it has seq {seq}, and its file is called otherwise", file.display()))
 }

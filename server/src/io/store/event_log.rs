@@ -239,14 +239,12 @@ impl EventLog {
 
     /// What the log has to say of its own storage; it is said on stderr already.
     pub fn news(&mut self) -> Vec<Fact> {
-        let mut news = Vec::new();
-        for report in self.writer.take_reports() {
-            // Each says another thing: one does not stand for the next.
-            let target = format!("buzzerd: {}", report.what);
-            ::log::error!(target: &target, "log: {}: {}: {}", report.file, report.what, report.done);
-            let (what, errno, file) = (report.what, report.errno, report.file);
-            let (first_seq, last_seq, done) = (report.first_seq, report.last_seq, report.done);
-            news.push(Fact::Storage { what, errno, file, first_seq, last_seq, done });
+        let mut news: Vec<Fact> = self.writer.take_reports().into();
+        for report in &news {
+            if let Fact::Storage { what, file, done, .. } = report {
+                // Each says another thing: one does not stand for the next.
+                ::log::error!(target: &format!("buzzerd: {what}"), "log: {file}: {what}: {done}");
+            }
         }
         let why = self.journal.suspended();
         if why.is_some() != self.was_suspended {
@@ -336,8 +334,7 @@ fn strange_files(dir: &Path) -> Vec<Fact> {
         let file = Quoted(&name.to_string_lossy()).to_string();
         let done = "the log goes on without it; move it out of the directory: `log verify` fails as long as it is there";
         ::log::error!(target: &format!("buzzerd: {file}"), "{}: {file}: {why}; {done}", dir.display());
-        let (what, done) = (format!("strange file: {why}"), done.to_owned());
-        Fact::Storage { what, errno: None, file, first_seq: 0, last_seq: 0, done }
+        Fact::storage(format!("strange file: {why}"), file, done)
     };
     let more = refused.len().saturating_sub(FOUND_MAX);
     if more > 0 {
@@ -362,9 +359,8 @@ fn removed(dir: &Path, first_seq: u64, last_seq: u64) -> Fact {
 /// The record of a key that does not fit.
 fn doubt(why: String) -> Fact {
     ::log::error!("{why}");
-    let (what, file) = (format!("key: {why}"), log_proof::KEY_NAME.to_owned());
-    let done = "the chain of the log can be checked all the same".to_owned();
-    Fact::Storage { what, errno: None, file, first_seq: 0, last_seq: 0, done }
+    let done = "the chain of the log can be checked all the same";
+    Fact::storage(format!("key: {why}"), log_proof::KEY_NAME, done)
 }
 
 /// The most findings that `/healthz` lists; all are records.

@@ -15,9 +15,9 @@ use sha2::{Digest, Sha256};
 
 use super::regular;
 use crate::io::machine::paths;
-use crate::log::ChainHash;
 use crate::log::form::names;
 use crate::log::form::names::Others;
+use crate::log::{ChainHash, SegmentName};
 
 /// The lock's name in the log directory.
 pub const LOCK_NAME: &str = "lock";
@@ -69,6 +69,33 @@ pub fn others(dir: &Path) -> io::Result<Others> {
         entries.push((entry.file_name(), found.is_file() && found.len() > 0));
     }
     Ok(names::judge(entries))
+}
+
+/// The names of the files in a directory. What is no file, a link too, might never end, or never begin; what is not UTF-8 is
+/// none of ours.
+///
+/// # Errors
+/// What the kernel answered.
+pub(crate) fn files(dir: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            names.extend(entry.file_name().into_string());
+        }
+    }
+    Ok(names)
+}
+
+/// The segments of a log, in their order.
+///
+/// # Errors
+/// What the kernel answered.
+pub(crate) fn segments(dir: &Path) -> io::Result<Vec<(SegmentName, PathBuf)>> {
+    let names = files(dir)?.into_iter();
+    let mut segments: Vec<_> = names.filter_map(|name| Some((name.parse().ok()?, dir.join(name)))).collect();
+    segments.sort_unstable();
+    Ok(segments)
 }
 
 /// The name under which everything of a log directory lies elsewhere.

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use ssh_key::private::Ed25519Keypair;
 use ssh_key::{LineEnding, PrivateKey, PublicKey};
 
-use super::regular;
+use super::{log_dir, regular};
 use crate::io::machine::host;
 use crate::log::form::checkpoint::{BadCheckpoint, Checkpoint, NAMESPACE, SIGNER};
 use crate::log::form::line::SEQ_MAX;
-use crate::log::{ChainHash, Fingerprint, SegmentName};
+use crate::log::store::storage::{StorageFault, fault};
+use crate::log::{ChainHash, Fingerprint};
 
 /// The private key.
 pub const KEY_NAME: &str = "key";
@@ -29,15 +30,8 @@ pub const CHECKPOINTS_NAME: &str = "checkpoints";
 #[derive(Debug, thiserror::Error)]
 pub enum ProofError {
     /// The file system said no.
-    #[error("{path}: cannot {action}: {error}")]
-    Io {
-        /// What was touched.
-        path: PathBuf,
-        /// What was tried.
-        action: &'static str,
-        /// What the kernel answered.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] StorageFault),
     /// The file is no key.
     #[error("{path}: not a key that can be used here: {error}")]
     Key {
@@ -78,9 +72,8 @@ pub enum ProofError {
     },
 }
 
-fn fail(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> ProofError {
-    let path = path.to_owned();
-    move |error| ProofError::Io { path, action, error }
+fn fail(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> StorageFault + use<> {
+    fault(action, path.display().to_string())
 }
 
 /// What is wrong with the key of a directory that has checkpoints or a public key already. No key is made.
@@ -117,16 +110,8 @@ pub fn checkpoint(dir: &Path, log: &str, seq: u64, head: ChainHash) {
 /// # Errors
 /// [`ProofError`].
 pub fn keep_segments(dir: &Path) -> Result<(), ProofError> {
-    for entry in fs::read_dir(dir).map_err(fail(dir, "read"))? {
-        let entry = entry.map_err(fail(dir, "read"))?;
-        let path = entry.path();
-        if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            continue;
-        }
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.parse::<SegmentName>().is_ok() {
-            fs::File::open(&path).and_then(|file| file.sync_data()).map_err(fail(&path, "sync"))?;
-        }
+    for (_, path) in log_dir::segments(dir).map_err(fail(dir, "read"))? {
+        fs::File::open(&path).and_then(|file| file.sync_data()).map_err(fail(&path, "sync"))?;
     }
     keep_names(dir)
 }
@@ -253,7 +238,7 @@ fn key(dir: &Path) -> Result<PrivateKey, ProofError> {
             is_new = true;
             key
         }
-        Err(error) => return Err(fail(&path, "read the key")(error)),
+        Err(error) => return Err(fail(&path, "read the key")(error).into()),
     };
     if let Ok(public) = public_key(&dir.join(PUBLIC_KEY_NAME))
         && public.key_data() != key.public_key().key_data()
@@ -287,13 +272,13 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ProofError> {
     let file = options.write(true).create_new(true).mode(mode).open(&new);
     let mut file = file.map_err(fail(&new, "write"))?;
     file.write_all(bytes).and_then(|()| file.sync_data()).map_err(fail(&new, "write"))?;
-    fs::rename(&new, path).map_err(fail(path, "write"))
+    Ok(fs::rename(&new, path).map_err(fail(path, "write"))?)
 }
 
 fn keep_names(dir: &Path) -> Result<(), ProofError> {
-    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(fail(dir, "sync"))
+    Ok(fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(fail(dir, "sync"))?)
 }
 
 fn read(path: &Path) -> Result<String, ProofError> {
-    regular::read_text(path, true).map_err(fail(path, "read"))
+    Ok(regular::read_text(path, true).map_err(fail(path, "read"))?)
 }

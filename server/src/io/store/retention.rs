@@ -11,10 +11,9 @@ use std::path::Path;
 
 use buzzer_core::io::sys;
 
-use super::wall_clock;
+use super::{log_dir, wall_clock};
 use crate::config::LogConfig;
 use crate::io::machine::host;
-use crate::log::SegmentName;
 use crate::log::store::expiry::{History, Now, RetentionLimits, Segment};
 use crate::record::Fact;
 
@@ -45,17 +44,9 @@ pub(crate) fn expired(config: &LogConfig, dir: &Path, boot: &str) -> Expired {
 }
 
 fn history(dir: &Path) -> io::Result<History> {
-    let mut names: Vec<SegmentName> = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            names.extend(entry.file_name().to_str().and_then(|name| name.parse::<SegmentName>().ok()));
-        }
-    }
-    names.sort_unstable();
     let mut history = History::default();
-    for name in names {
-        history.take(name, &fs::read(dir.join(name.to_string()))?);
+    for (name, path) in log_dir::segments(dir)? {
+        history.take(name, &fs::read(path)?);
     }
     Ok(history)
 }

@@ -22,7 +22,8 @@ use super::log_proof;
 use crate::log::ChainHash;
 use crate::log::store::expiry;
 use crate::log::store::storage::Directory;
-use crate::log::store::writer::{Report, StorageHealth, Turn, Writer};
+use crate::log::store::writer::{StorageHealth, Turn, Writer};
+use crate::record::Fact;
 
 /// Reports that nobody has fetched: an outage makes a handful.
 const REPORTS_MAX: usize = 64;
@@ -38,7 +39,7 @@ const LOCK_LOOK_US: Micros = Micros::from_ms(2_000);
 struct Told {
     durable_seq: AtomicU64,
     has_reports: AtomicBool,
-    reports: Mutex<VecDeque<Report>>,
+    reports: Mutex<VecDeque<Fact>>,
     health: Mutex<StorageHealth>,
     dir: Mutex<String>,
     waker: Mutex<Option<Arc<Waker>>>,
@@ -216,7 +217,7 @@ impl WriterThread {
     }
 
     /// What there is to tell.
-    pub fn take_reports(&self) -> VecDeque<Report> {
+    pub fn take_reports(&self) -> VecDeque<Fact> {
         if !self.told.has_reports.swap(false, Ordering::Acquire) {
             return VecDeque::new();
         }

@@ -2,6 +2,7 @@
 //! `cat *.jsonl` is the log; what is not named like this is no part of it.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use super::line::SEQ_MAX;
@@ -13,6 +14,13 @@ pub struct SegmentName {
     pub number: u32,
     /// The seq of its first record.
     pub first_seq: u64,
+}
+
+impl SegmentName {
+    /// The segment at this path, if it is called like one.
+    pub fn of(path: &Path) -> Option<Self> {
+        path.file_name()?.to_str()?.parse().ok()
+    }
 }
 
 /// The most that six digits say.

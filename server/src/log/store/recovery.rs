@@ -38,7 +38,7 @@ use self::walk::{BadPlace, Tail, Walk, walk};
 use self::ways::Evidence;
 use super::journal::Resumed;
 use super::segments::Resume;
-use super::storage::{self, Directory, File};
+use super::storage::{self, Directory, File, StorageFault, fault};
 use crate::game::state::State;
 use crate::log::form::line::{BadLine, seq_of};
 use crate::log::{ChainHash, SegmentName};
@@ -55,15 +55,8 @@ const PEEK_BYTES: usize = crate::log::form::line::LINE_BYTES_MAX;
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
     /// The file system said no.
-    #[error("{file}: cannot {action}: {error}")]
-    Io {
-        /// What was touched.
-        file: String,
-        /// What was tried.
-        action: &'static str,
-        /// What the kernel answered.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] StorageFault),
     /// Written by a newer buzzerd.
     #[error(
         "{segment}: line {line}: {error}; the log is left as it is: use that one, or name another log.dir"
@@ -92,11 +85,6 @@ pub type Signed<'a> = &'a dyn Fn() -> Vec<(u64, ChainHash)>;
 fn newer(segment: &SegmentName, line: u64) -> impl FnOnce(BadLine) -> RecoveryError {
     let segment = segment.to_string();
     move |error| RecoveryError::Newer { segment, line, error }
-}
-
-fn fail(action: &'static str, file: impl Into<String>) -> impl FnOnce(io::Error) -> RecoveryError {
-    let file = file.into();
-    move |error| RecoveryError::Io { file, action, error }
 }
 
 /// What was found, and how to go on.
@@ -281,9 +269,9 @@ fn go_on<D: Directory, F>(
     let done = decide(ENDS, &(segment, has));
     let Some(Last { name, is_open, .. }) = last.filter(|_| done != GoOn::Begin) else { return Ok(None) };
     let text = name.to_string();
-    let file = dir.open(&text).map_err(fail("open", &text))?;
+    let file = dir.open(&text).map_err(fault("open", &text))?;
     let mut len = lines.len();
-    let write_all = || storage::write_all(&file, 0, lines).map_err(fail("write", &text));
+    let write_all = || storage::write_all(&file, 0, lines).map_err(fault("write", &text));
     match done {
         GoOn::Resume => len = again.map_or(len, |piece| piece.start),
         GoOn::Refill => match refill(&merged.resumed) {
@@ -309,7 +297,7 @@ fn go_on<D: Directory, F>(
 /// Writes a segment over itself, durably.
 fn rewrite<D: Directory>(dir: &D, name: &SegmentName) -> Result<(), RecoveryError> {
     let (text, bytes) = (name.to_string(), read(dir, name)?);
-    let file = dir.open(&text).map_err(fail("open", &text))?;
-    storage::write_all(&file, 0, &bytes).map_err(fail("write", &text))?;
-    file.sync().map_err(fail("sync", text))
+    let file = dir.open(&text).map_err(fault("open", &text))?;
+    storage::write_all(&file, 0, &bytes).map_err(fault("write", &text))?;
+    Ok(file.sync().map_err(fault("sync", text))?)
 }

@@ -17,11 +17,10 @@
 //! its first seq, has as well. The next start sets an overhang aside ([`super::recovery`]).
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::io;
 
 use super::kept::{Kept, Lost};
-use super::storage::{self, Directory, File};
+use super::storage::{self, Directory, File, StorageFault, fault};
 use crate::log::SegmentName;
 use crate::log::form::line::seq_of;
 
@@ -29,28 +28,6 @@ use crate::log::form::line::seq_of;
 pub const SEGMENT_BYTES_MAX: u64 = 8 << 20;
 /// The segment that is made ahead of need.
 pub const SPARE_NAME: &str = "spare";
-
-/// What went wrong, where.
-#[derive(Debug)]
-pub struct StorageFault {
-    /// What was tried.
-    pub action: &'static str,
-    /// With which file or directory.
-    pub file: String,
-    /// What the kernel answered.
-    pub error: io::Error,
-}
-
-impl fmt::Display for StorageFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: cannot {}: {}", self.file, self.action, self.error)
-    }
-}
-
-fn fault(action: &'static str, file: impl Into<String>) -> impl FnOnce(io::Error) -> StorageFault {
-    let file = file.into();
-    move |error| StorageFault { action, file, error }
-}
 
 /// The segment that is appended to.
 #[derive(Debug)]

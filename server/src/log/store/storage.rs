@@ -5,6 +5,24 @@
 use std::fmt;
 use std::io;
 
+/// What went wrong, where.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}: cannot {action}: {error}")]
+pub struct StorageFault {
+    /// What was tried.
+    pub action: &'static str,
+    /// With which file or directory.
+    pub file: String,
+    /// What the kernel answered.
+    pub error: io::Error,
+}
+
+/// Says of an error what was tried, and with what.
+pub fn fault(action: &'static str, file: impl Into<String>) -> impl FnOnce(io::Error) -> StorageFault {
+    let file = file.into();
+    move |error| StorageFault { action, file, error }
+}
+
 /// A directory.
 pub trait Directory: fmt::Debug {
     /// An open file of it.

@@ -1,4 +1,4 @@
-//! The writer: from the journal to the disk. In: a [`Feed`], the time. Out: `durable_seq`, and [`Report`]s on what went
+//! The writer: from the journal to the disk. In: a [`Feed`], the time. Out: `durable_seq`, and records of what went
 //! wrong. Guarantee: `durable_seq` says only what the disk has kept; under every failure of the disk, every line that the feed has is
 //! tried again until it is durable.
 //!
@@ -12,9 +12,10 @@ use std::collections::VecDeque;
 use buzzer_core::time::{KernelTime, Micros};
 
 use super::journal::Feed;
-use super::segments::{Segments, StorageFault};
-use super::storage::Directory;
+use super::segments::Segments;
+use super::storage::{Directory, StorageFault, fault};
 use crate::log::form::line::seq_of;
+use crate::record::Fact;
 
 /// Read from the journal at once.
 const READ_BYTES: usize = 256 << 10;
@@ -49,23 +50,6 @@ pub enum Turn {
     Wait(KernelTime),
 }
 
-/// Something that people, and the log itself, should know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// What was tried, or found: `sync`, `write`, `free space`.
-    pub what: String,
-    /// What the kernel answered.
-    pub errno: Option<i32>,
-    /// Which file or directory.
-    pub file: String,
-    /// The first record that is not durable because of it; 0: none.
-    pub first_seq: u64,
-    /// The last one that was tried.
-    pub last_seq: u64,
-    /// What is done about it.
-    pub done: String,
-}
-
 /// How it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StorageHealth {
@@ -96,7 +80,7 @@ pub struct Writer<J: Directory, D: Directory> {
     /// Faults since the last commit.
     faults: u32,
     wait_until: Option<KernelTime>,
-    reports: VecDeque<Report>,
+    reports: VecDeque<Fact>,
     free_asked: Option<KernelTime>,
     /// There was no room for a spare segment then.
     has_no_room: bool,
@@ -142,7 +126,7 @@ impl<J: Directory, D: Directory> Writer<J, D> {
     }
 
     /// The next thing to tell.
-    pub fn poll_report(&mut self) -> Option<Report> {
+    pub fn poll_report(&mut self) -> Option<Fact> {
         self.reports.pop_front()
     }
 
@@ -206,7 +190,7 @@ impl<J: Directory, D: Directory> Writer<J, D> {
             let and = if self.lost.is_empty() { "" } else { "; " };
             self.lost = format!("{}{and}{dir}: {text}: {done}", self.lost);
         }
-        self.reports.push_back(Report {
+        self.reports.push_back(Fact::Storage {
             what: format!("lost: {text}"),
             errno: None,
             file: dir,
@@ -227,7 +211,7 @@ impl<J: Directory, D: Directory> Writer<J, D> {
         while taken < COMMIT_BYTES {
             self.lines.clear();
             let read = self.feed.read(&mut self.lines, READ_BYTES);
-            read.map_err(|error| StorageFault { action: "read", file: "the journal".to_owned(), error })?;
+            read.map_err(fault("read", "the journal"))?;
             if self.lines.is_empty() {
                 break;
             }
@@ -256,7 +240,7 @@ impl<J: Directory, D: Directory> Writer<J, D> {
         };
         self.failing = Some(fault.to_string());
         if self.faults <= FAULTS_SAID {
-            self.reports.push_back(Report {
+            self.reports.push_back(Fact::Storage {
                 what: fault.action.to_owned(),
                 errno: fault.error.raw_os_error(),
                 file: fault.file,
@@ -277,7 +261,7 @@ impl<J: Directory, D: Directory> Writer<J, D> {
     fn recovered(&mut self) {
         if std::mem::take(&mut self.faults) > 0 {
             self.failing = None;
-            self.reports.push_back(Report {
+            self.reports.push_back(Fact::Storage {
                 what: "recovered".to_owned(),
                 errno: None,
                 file: format!("{}/{}", self.segments.dir().name(), self.segments.file_name()),
@@ -312,7 +296,7 @@ impl<J: Directory, D: Directory> Writer<J, D> {
         };
         if level > self.room.0 {
             let errno = spare.as_ref().err().and_then(|fault| fault.error.raw_os_error());
-            self.reports.push_back(Report {
+            self.reports.push_back(Fact::Storage {
                 what: "free space".to_owned(),
                 errno,
                 file: dir,

@@ -21,6 +21,7 @@ use self::journal::{Journal, Last, Misfit};
 use self::piece::Piece;
 use self::segments::Found;
 use self::watch::Watch;
+use crate::log::store::storage::{StorageFault, fault};
 use crate::log::{ChainHash, Line, SegmentName};
 
 /// A line of the journal that does not follow is looked at so often before it is believed.
@@ -30,13 +31,8 @@ const MISFIT_TIMES: u32 = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The file system said no.
-    #[error("{path}: cannot be read: {error}")]
-    Io {
-        /// What was touched.
-        path: PathBuf,
-        /// What the kernel answered.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] StorageFault),
     /// The directory holds no log.
     #[error(
         "{0}: no log is here (a log is files like 000001-1.jsonl); name its directory, or its .jsonl files in order"
@@ -58,7 +54,7 @@ pub struct RawLine<'a> {
 }
 
 /// Reads a log.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct LogReader {
     /// The log directory, if it was not files that were named.
     dir: Option<PathBuf>,
@@ -88,9 +84,10 @@ pub struct LogReader {
     remark: Option<String>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum Stage {
     /// The segments come first.
+    #[default]
     Segments,
     /// What the journal has beyond them.
     Journal(Box<Journal>),
@@ -98,9 +95,8 @@ enum Stage {
     OnceMore,
 }
 
-fn fail(path: &Path) -> impl FnOnce(io::Error) -> ReadError {
-    let path = path.to_owned();
-    move |error| ReadError::Io { path, error }
+fn fail(path: &Path) -> impl FnOnce(io::Error) -> StorageFault + use<> {
+    fault("be read", path.display().to_string())
 }
 
 impl LogReader {
@@ -109,26 +105,7 @@ impl LogReader {
     /// # Errors
     /// [`ReadError`].
     pub fn open(paths: &[PathBuf]) -> Result<Self, ReadError> {
-        let mut reader = Self {
-            dir: None,
-            queue: VecDeque::new(),
-            newest: None,
-            opened_seq: 1,
-            file: None,
-            incoming: Vec::new(),
-            given: Vec::new(),
-            given_next: Vec::new(),
-            given_place: None,
-            stage: Stage::Segments,
-            owed: 0,
-            copied: None,
-            cut: None,
-            is_held: false,
-            without_journal: false,
-            misfit: None,
-            watch: None,
-            remark: None,
-        };
+        let mut reader = Self::default();
         match paths {
             [dir] if std::fs::metadata(dir).map_err(fail(dir))?.is_dir() => {
                 reader.dir = Some(dir.clone());
@@ -154,14 +131,12 @@ impl LogReader {
 
     /// Whether what comes first is called like a segment, so that it is a log even if its first lines are damaged.
     pub fn is_named_as_log(&self) -> bool {
-        self.queue.front().is_some_and(|path| place::segment_name(path).is_some())
+        self.queue.front().is_some_and(|path| SegmentName::of(path).is_some())
     }
 
     /// The seq that the log begins with, as the name of the first segment says; 1 if it says nothing.
     pub fn first_seq(&self) -> u64 {
-        let first =
-            self.queue.front().and_then(|path| path.file_name()?.to_str()?.parse::<SegmentName>().ok());
-        first.map_or(1, |name| name.first_seq)
+        self.queue.front().and_then(|path| SegmentName::of(path)).map_or(1, |name| name.first_seq)
     }
 
     /// What [`LogReader::first_seq`] was when this was opened.

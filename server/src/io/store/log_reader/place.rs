@@ -7,36 +7,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{ReadError, fail};
-use crate::io::store::log_dir;
-use crate::io::store::log_dir::{FALLBACK_NAME, LOCK_NAME, Lock};
-use crate::log::SegmentName;
+use crate::io::store::log_dir::{self, FALLBACK_NAME, LOCK_NAME, Lock};
 use crate::log::store::journal::FILE_NAMES;
-
-pub(super) fn segment_name(path: &Path) -> Option<SegmentName> {
-    path.file_name()?.to_str()?.parse().ok()
-}
-
-pub(super) fn segments_in(dir: &Path) -> Result<Vec<(SegmentName, PathBuf)>, ReadError> {
-    let names = names_in(dir)?.into_iter();
-    Ok(names.filter_map(|name| Some((name.parse().ok()?, dir.join(name)))).collect())
-}
-
-/// The files.
-fn names_in(dir: &Path) -> Result<Vec<String>, ReadError> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(dir).map_err(fail(dir))? {
-        let entry = entry.map_err(fail(dir))?;
-        // What is no file, a link too, might never end, or never begin. What is not UTF-8 is none of ours.
-        if entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            names.extend(entry.file_name().into_string());
-        }
-    }
-    Ok(names)
-}
 
 /// The .jsonl files of a directory without segments, by name: what an export has, and what the first buzzerds wrote.
 pub(super) fn other_files(dir: &Path) -> Result<Vec<PathBuf>, ReadError> {
-    let mut names = names_in(dir)?;
+    let mut names = log_dir::files(dir).map_err(fail(dir))?;
     names.retain(|name| name.ends_with(".jsonl"));
     names.sort_unstable();
     Ok(names.iter().map(|name| dir.join(name)).collect())

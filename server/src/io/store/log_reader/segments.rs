@@ -3,7 +3,8 @@
 //! is given twice; a file is left only when a later one is there and this one was looked at after that.
 
 use super::piece::Piece;
-use super::{LogReader, ReadError, note, place};
+use super::{LogReader, ReadError, fail, note};
+use crate::io::store::log_dir;
 use crate::log::Line;
 
 /// What reading on in the segments gave.
@@ -89,9 +90,8 @@ impl LogReader {
 
     pub(super) fn look_for_segments(&mut self) -> Result<(), ReadError> {
         let Some(dir) = self.dir.as_deref() else { return Ok(()) };
-        let mut found = place::segments_in(dir)?;
+        let mut found = log_dir::segments(dir).map_err(fail(dir))?;
         found.retain(|(name, _)| self.newest.is_none_or(|newest| *name > newest));
-        found.sort_unstable();
         self.newest = found.last().map(|(name, _)| *name).or(self.newest);
         self.queue.extend(found.into_iter().map(|(_, path)| path));
         Ok(())

@@ -6,12 +6,11 @@ use std::io;
 
 use sha2::{Digest, Sha256};
 
+use super::RecoveryError;
 use super::segment_files::read;
 use super::table::{Bytes, Clear, Part, RESTS, decide};
-use super::{RecoveryError, fail};
 use crate::counted::counted;
-use crate::log::store::storage;
-use crate::log::store::storage::{Directory, File};
+use crate::log::store::storage::{self, Directory, File, fault};
 use crate::log::{ChainHash, SegmentName};
 use crate::record::Fact;
 
@@ -37,8 +36,8 @@ pub(super) fn clear<D: Directory>(
     let file = match done {
         Clear::Leave => return Ok(None),
         Clear::Remove => {
-            dir.remove(&text).map_err(fail("remove", &text))?;
-            dir.sync().map_err(fail("sync", dir.name()))?;
+            dir.remove(&text).map_err(fault("remove", &text))?;
+            dir.sync().map_err(fault("sync", dir.name()))?;
             return Ok(None);
         }
         // It is an editor's, and says nothing.
@@ -61,9 +60,9 @@ pub(super) fn clear<D: Directory>(
         }
     };
     if done != Clear::Rename {
-        let file = dir.open(&text).map_err(fail("open", &text))?;
-        file.set_len(from as u64).map_err(fail("cut", &text))?;
-        file.sync().map_err(fail("sync", &text))?;
+        let file = dir.open(&text).map_err(fault("open", &text))?;
+        file.set_len(from as u64).map_err(fault("cut", &text))?;
+        file.sync().map_err(fault("sync", &text))?;
     }
     Ok(file.map(|file| Fact::Recovered {
         segment: text,
@@ -76,11 +75,11 @@ pub(super) fn clear<D: Directory>(
 
 /// Gives a file the first name `<text>.aside-<n>` that is free.
 fn rename<D: Directory>(dir: &D, text: &str) -> Result<String, RecoveryError> {
-    let names = dir.list().map_err(fail("list", dir.name()))?;
+    let names = dir.list().map_err(fault("list", dir.name()))?;
     let free = (1..).map(|n| format!("{text}.aside-{n}")).find(|name| !names.contains(name));
     let aside = free.unwrap_or_default();
-    dir.rename(text, &aside).map_err(fail("rename", text))?;
-    dir.sync().map_err(fail("sync", dir.name()))?;
+    dir.rename(text, &aside).map_err(fault("rename", text))?;
+    dir.sync().map_err(fault("sync", dir.name()))?;
     Ok(aside)
 }
 
@@ -91,19 +90,19 @@ fn keep_copy<D: Directory>(dir: &D, stem: &str, bytes: &[u8]) -> Result<String, 
         let file = match dir.create(&name) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let file = dir.open(&name).map_err(fail("open", &name))?;
-                let kept = storage::read_all(&file).map_err(fail("read", &name))?;
+                let file = dir.open(&name).map_err(fault("open", &name))?;
+                let kept = storage::read_all(&file).map_err(fault("read", &name))?;
                 if kept != bytes {
                     continue;
                 }
                 // By a try that was cut off, perhaps before the sync.
                 file
             }
-            Err(error) => return Err(fail("make", name)(error)),
+            Err(error) => return Err(fault("make", name)(error).into()),
         };
-        storage::write_all(&file, 0, bytes).map_err(fail("write", &name))?;
-        file.sync().map_err(fail("sync", &name))?;
-        dir.sync().map_err(fail("sync", dir.name()))?;
+        storage::write_all(&file, 0, bytes).map_err(fault("write", &name))?;
+        file.sync().map_err(fault("sync", &name))?;
+        dir.sync().map_err(fault("sync", dir.name()))?;
         return Ok(name);
     }
     unreachable!("a directory has fewer files than there are numbers")
@@ -118,12 +117,6 @@ pub(super) fn reject<D: Directory>(
 ) -> Result<Fact, RecoveryError> {
     let file = keep_copy(log, &format!("{name}.aside"), bytes)?;
     ::log::warn!("{name}: {why}; it is in {file} now, and is no part of the log");
-    Ok(Fact::Storage {
-        what: format!("journal set aside: {why}"),
-        errno: None,
-        file,
-        first_seq: 0,
-        last_seq: 0,
-        done: "its lines are no part of the log".to_owned(),
-    })
+    let what = format!("journal set aside: {why}");
+    Ok(Fact::storage(what, file, "its lines are no part of the log"))
 }

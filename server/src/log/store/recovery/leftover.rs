@@ -39,15 +39,9 @@ pub fn unread(file: &str, why: &str) -> Fact {
     ::log::error!(
         "{file}: the journal cannot be read: {why}; records that were told and are in no segment are missing"
     );
-    Fact::Storage {
-        what: format!("journal not read: {why}"),
-        errno: None,
-        file: file.to_owned(),
-        first_seq: 0,
-        last_seq: 0,
-        done: "records that were told and are in no segment are missing; the log id of this start is another"
-            .to_owned(),
-    }
+    let done =
+        "records that were told and are in no segment are missing; the log id of this start is another";
+    Fact::storage(format!("journal not read: {why}"), file, done)
 }
 
 /// What was taken of a journal.

@@ -2,17 +2,16 @@
 //! numbers never run out: a segment that somebody gave a number far beyond the others gets the one that is due. What is called
 //! like a segment and is no file is neither opened nor touched; the start names it ([`crate::log::form::names`]).
 
-use super::{FILE_BYTES_MAX, PEEK_BYTES, RecoveryError, fail};
+use super::{FILE_BYTES_MAX, PEEK_BYTES, RecoveryError};
 use crate::log::SegmentName;
-use crate::log::store::storage;
-use crate::log::store::storage::{Directory, File};
+use crate::log::store::storage::{self, Directory, File, fault};
 
 /// No log comes to this number by itself: it would have 7 TiB.
 const NUMBER_FAR: u32 = 900_000;
 
 /// All segments in the order of the log, and the highest number that is taken by what is none.
 pub(super) fn list<D: Directory>(dir: &D) -> Result<(Vec<SegmentName>, u32), RecoveryError> {
-    let names = dir.list().map_err(fail("list", dir.name()))?;
+    let names = dir.list().map_err(fault("list", dir.name()))?;
     let names = names.iter().filter_map(|name| name.parse::<SegmentName>().ok());
     // Of what cannot be looked at the opening says why.
     let is_file = |name: &SegmentName| dir.stat(&name.to_string()).map_or(true, |found| found.is_file);
@@ -24,7 +23,7 @@ pub(super) fn list<D: Directory>(dir: &D) -> Result<(Vec<SegmentName>, u32), Rec
         let due = SegmentName { number: before + 1, ..*name };
         if name.number > NUMBER_FAR && name.number > due.number {
             let (from, to) = (name.to_string(), due.to_string());
-            dir.rename(&from, &to).map_err(fail("rename", &from))?;
+            dir.rename(&from, &to).map_err(fault("rename", &from))?;
             ::log::warn!("{from}: its number is none that a log comes to; it is called {to} now");
             *name = due;
         }
@@ -35,19 +34,19 @@ pub(super) fn list<D: Directory>(dir: &D) -> Result<(Vec<SegmentName>, u32), Rec
 
 pub(super) fn read<D: Directory>(dir: &D, name: &SegmentName) -> Result<Vec<u8>, RecoveryError> {
     let text = name.to_string();
-    let file = dir.open(&text).map_err(fail("open", &text))?;
-    let bytes = file.len().map_err(fail("read", &text))?;
+    let file = dir.open(&text).map_err(fault("open", &text))?;
+    let bytes = file.len().map_err(fault("read", &text))?;
     if bytes > FILE_BYTES_MAX {
         return Err(RecoveryError::Large { segment: text, bytes });
     }
-    storage::read_all(&file).map_err(fail("read", text))
+    Ok(storage::read_all(&file).map_err(fault("read", text))?)
 }
 
 pub(super) fn peek<D: Directory>(dir: &D, name: &SegmentName) -> Result<Vec<u8>, RecoveryError> {
     let text = name.to_string();
-    let file = dir.open(&text).map_err(fail("open", &text))?;
+    let file = dir.open(&text).map_err(fault("open", &text))?;
     let mut start = vec![0; PEEK_BYTES];
-    let read = storage::read_full(&file, 0, &mut start).map_err(fail("read", text))?;
+    let read = storage::read_full(&file, 0, &mut start).map_err(fault("read", text))?;
     start.truncate(read);
     Ok(start)
 }
