@@ -66,7 +66,7 @@ pub(super) fn take(
         return Err(in_use(&path, &format!("by buzzerd (pid {pid})")));
     }
     let node = open().map_err(|error| match error {
-        OpenError::Grabbed { path } => in_use(&path, "by buzzerd (or another program)"),
+        OpenError::Grabbed(path) => in_use(&path, "by buzzerd (or another program)"),
         error => error.into(),
     })?;
     if !node.grabbed {

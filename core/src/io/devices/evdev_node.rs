@@ -36,32 +36,20 @@ pub struct Node {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// ENOENT.
-    #[error("{}", permission::absent(path))]
-    Absent {
-        /// The node.
-        path: PathBuf,
-    },
+    #[error("{}", permission::absent(.0))]
+    Absent(PathBuf),
     /// EACCES.
-    #[error("{}", permission::denied(path))]
-    Denied {
-        /// The node.
-        path: PathBuf,
-    },
+    #[error("{}", permission::denied(.0))]
+    Denied(PathBuf),
     /// EPERM: file permissions would do, a device rule forbids it.
     #[error(
-        "{path}: forbidden by a device rule of the service or container: allow it (systemd: \
+        "{0}: forbidden by a device rule of the service or container: allow it (systemd: \
          `DeviceAllow=char-input r`; container: cgroup rule `c 13:* r`)"
     )]
-    Forbidden {
-        /// The node.
-        path: PathBuf,
-    },
+    Forbidden(PathBuf),
     /// ENODEV or ENXIO: the node is a left-over.
-    #[error("{path}: the device behind it is gone: plug it in again")]
-    Gone {
-        /// The node.
-        path: PathBuf,
-    },
+    #[error("{0}: the device behind it is gone: plug it in again")]
+    Gone(PathBuf),
     /// EVIOCSCLOCKID failed.
     #[error(
         "{path}: the clock cannot be set to CLOCK_MONOTONIC ({source}): refused, its order would be a guess; \
@@ -83,13 +71,10 @@ pub enum OpenError {
     },
     /// EBUSY at EVIOCGRAB.
     #[error(
-        "{path}: another program has taken it for itself: find it with `sudo fuser -v {path}` and stop it (a second \
+        "{0}: another program has taken it for itself: find it with `sudo fuser -v {0}` and stop it (a second \
          buzzerd, a key remapper)"
     )]
-    Grabbed {
-        /// The node.
-        path: PathBuf,
-    },
+    Grabbed(PathBuf),
     /// Anything else.
     #[error("{path}: {operation}: {source}: unplug the device and plug it in again")]
     Failed {
@@ -138,21 +123,21 @@ fn open_with(
     let failed = |operation| {
         let path = path.clone();
         move |source: io::Error| match source.raw_os_error().map(Errno::from_raw_os_error) {
-            Some(Errno::NODEV | Errno::NXIO) => OpenError::Gone { path },
+            Some(Errno::NODEV | Errno::NXIO) => OpenError::Gone(path),
             _ => OpenError::Failed { path, operation, source },
         }
     };
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let fd = rustix::fs::open(&path, flags, Mode::empty()).map_err(|errno| match errno {
-        Errno::NOENT => OpenError::Absent { path: path.clone() },
-        Errno::ACCESS => OpenError::Denied { path: path.clone() },
-        Errno::PERM => OpenError::Forbidden { path: path.clone() },
+        Errno::NOENT => OpenError::Absent(path.clone()),
+        Errno::ACCESS => OpenError::Denied(path.clone()),
+        Errno::PERM => OpenError::Forbidden(path.clone()),
         errno => failed("open")(errno.into()),
     })?;
     // First of all: on a queue that is not empty, setting the clock would flush it and leave the device's next
     // stamp stale for every reader (`evdev_set_clk_type`, `__evdev_queue_syn_dropped`).
     sys::set_clock_monotonic(&fd).map_err(|source| match Errno::from_io_error(&source) {
-        Some(Errno::NODEV) => OpenError::Gone { path: path.clone() },
+        Some(Errno::NODEV) => OpenError::Gone(path.clone()),
         _ => OpenError::Clock { path: path.clone(), source },
     })?;
     if !is_expected(&fd, sysfs_root, expected).map_err(failed("look at it"))? {
@@ -166,7 +151,7 @@ fn open_with(
     let held = sys::key_state(&fd).map_err(failed("ask for its held keys"))?;
     if held.is_empty() {
         sys::grab(&fd, true).map_err(|source| match Errno::from_io_error(&source) {
-            Some(Errno::BUSY) => OpenError::Grabbed { path: path.clone() },
+            Some(Errno::BUSY) => OpenError::Grabbed(path.clone()),
             _ => failed("grab")(source),
         })?;
         // To be refused is the only sign that another program has it, and not one press would come from it.

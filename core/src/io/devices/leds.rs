@@ -82,47 +82,29 @@ pub enum LightError {
         has: String,
     },
     /// EACCES.
-    #[error("{}", permission::denied(path))]
-    Denied {
-        /// The file.
-        path: PathBuf,
-    },
+    #[error("{}", permission::denied(.0))]
+    Denied(PathBuf),
     /// EPERM: file permissions would do, a device rule forbids it.
     #[error(
-        "{path}: forbidden by a device rule of the service or container: allow it (systemd: \
+        "{0}: forbidden by a device rule of the service or container: allow it (systemd: \
          `DeviceAllow=char-hidraw rw`; container: a cgroup rule for it)"
     )]
-    Forbidden {
-        /// The file.
-        path: PathBuf,
-    },
+    Forbidden(PathBuf),
     /// EROFS: sysfs is mounted without writing for this process.
     #[error(
-        "{path}: sysfs cannot be written by this service or container: allow it (systemd: \
+        "{0}: sysfs cannot be written by this service or container: allow it (systemd: \
          `ReadWritePaths=/sys/devices`)"
     )]
-    ReadOnly {
-        /// The file.
-        path: PathBuf,
-    },
+    ReadOnly(PathBuf),
     /// ENOENT, though sysfs has the device.
-    #[error("{}", permission::absent(path))]
-    Absent {
-        /// The node.
-        path: PathBuf,
-    },
+    #[error("{}", permission::absent(.0))]
+    Absent(PathBuf),
     /// ENOENT, ENODEV or ENXIO, or another device has its name.
-    #[error("{path}: the device behind it is gone: plug it in again")]
-    Gone {
-        /// The file.
-        path: PathBuf,
-    },
+    #[error("{0}: the device behind it is gone: plug it in again")]
+    Gone(PathBuf),
     /// Nothing leads past hid-sony.
-    #[error("{device}: its handsets will fall asleep: this kernel has no hidraw (CONFIG_HIDRAW)")]
-    NoHidraw {
-        /// The device.
-        device: String,
-    },
+    #[error("{0}: its handsets will fall asleep: this kernel has no hidraw (CONFIG_HIDRAW)")]
+    NoHidraw(String),
     /// Anything else.
     #[error("{path}: {source}: unplug the device and plug it in again")]
     Failed {
@@ -137,10 +119,10 @@ impl LightError {
     fn new(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match Errno::from_io_error(&source) {
-            Some(Errno::ACCESS) => Self::Denied { path },
-            Some(Errno::PERM) => Self::Forbidden { path },
-            Some(Errno::ROFS) => Self::ReadOnly { path },
-            Some(Errno::NOENT | Errno::NODEV | Errno::NXIO) => Self::Gone { path },
+            Some(Errno::ACCESS) => Self::Denied(path),
+            Some(Errno::PERM) => Self::Forbidden(path),
+            Some(Errno::ROFS) => Self::ReadOnly(path),
+            Some(Errno::NOENT | Errno::NODEV | Errno::NXIO) => Self::Gone(path),
             _ => Self::Failed { path, source },
         }
     }
@@ -218,7 +200,7 @@ impl Leds {
     /// [`LightError`]
     pub fn write_bank(&self) -> Result<(), LightError> {
         let Some(hidraw) = &self.hidraw else {
-            return Err(LightError::NoHidraw { device: self.device.clone() });
+            return Err(LightError::NoHidraw(self.device.clone()));
         };
         hidraw.write(&report((1..).map(|light| self.is_lit(light) == Some(true))))
     }
@@ -265,12 +247,12 @@ impl Node {
         let failed = |error| LightError::new(&self.path, error);
         let mut file =
             OpenOptions::new().write(true).open(&self.path).map_err(|error| match failed(error) {
-                LightError::Gone { path } if self.dev.exists() => LightError::Absent { path },
+                LightError::Gone(path) if self.dev.exists() => LightError::Absent(path),
                 error => error,
             })?;
         // Asked after opening: while the file in sysfs exists, nobody else has its number.
         if !self.is_behind(&file) {
-            return Err(LightError::Gone { path: self.path.clone() });
+            return Err(LightError::Gone(self.path.clone()));
         }
         file.write_all(bytes).map_err(failed)
     }

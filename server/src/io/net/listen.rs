@@ -25,23 +25,14 @@ const SEND_BUFFER_BYTES: usize = 16 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// Another program has the address.
-    #[error("{address} is taken by another program; `ss -ltnp 'sport = :{}'` shows which", address.port())]
-    Taken {
-        /// The address.
-        address: SocketAddr,
-    },
+    #[error("{0} is taken by another program; `ss -ltnp 'sport = :{port}'` shows which", port = .0.port())]
+    Taken(SocketAddr),
     /// Another program listens on the socket.
-    #[error("{path}: another program listens here; `ss -lxp src {path}` shows which")]
-    SocketTaken {
-        /// The socket.
-        path: PathBuf,
-    },
+    #[error("{0}: another program listens here; `ss -lxp src {0}` shows which")]
+    SocketTaken(PathBuf),
     /// Something that is no socket is in the way.
-    #[error("{path}: is there and is no socket; move it away or name another path")]
-    NoSocket {
-        /// The path.
-        path: PathBuf,
-    },
+    #[error("{0}: is there and is no socket; move it away or name another path")]
+    NoSocket(PathBuf),
     /// The kernel said no.
     #[error("{what}: cannot listen: {why}")]
     Io {
@@ -71,7 +62,7 @@ pub fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
     };
     match bind() {
         Ok(listener) => Ok(TcpListener::from_std(listener)),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(ListenError::Taken { address }),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(ListenError::Taken(address)),
         Err(error) => Err(ListenError::Io { what: address.to_string(), why: why(address, &error) }),
     }
 }
@@ -103,10 +94,10 @@ pub fn unix(path: &Path) -> Result<UnixListener, ListenError> {
         |error| ListenError::Io { what: path.display().to_string(), why: obstacle::of(path, &error) };
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
-            return Err(ListenError::NoSocket { path: path.to_owned() });
+            return Err(ListenError::NoSocket(path.to_owned()));
         }
         Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
-            return Err(ListenError::SocketTaken { path: path.to_owned() });
+            return Err(ListenError::SocketTaken(path.to_owned()));
         }
         Ok(_) => std::fs::remove_file(path).map_err(io_error)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
