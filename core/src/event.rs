@@ -88,61 +88,47 @@ impl Flags {
 }
 
 /// Why a device is no longer read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Gone {
     /// Unplugged, or revoked: the kernel answered ENODEV. Presses it had not handed over are lost
     /// (`evdev_read` tests `exist` before its queue), so the order around this time is not certain.
+    #[error("unplugged")]
     Unplugged,
     /// The other end of a virtual attachment closed it between two records.
+    #[error("closed by its sender")]
     Closed,
     /// The other end of a virtual attachment sent something that is no input event.
+    #[error("garbage: {0}")]
     Garbage(Garbage),
     /// Reading failed with this `errno`.
+    #[error("reading failed: errno {0}")]
     Failed(i32),
     /// The mediator let go of it.
+    #[error("released")]
     Released,
 }
 
 /// What was wrong with the bytes of a virtual attachment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Garbage {
     /// An event type above 0x1f.
+    #[error("event type {0:#x} is above 0x1f")]
     Type(u16),
     /// A key code above 0x2ff.
+    #[error("key code {0:#x} is above 0x2ff")]
     Code(u16),
     /// A key value outside 0, 1, 2.
+    #[error("key value {0} is not 0, 1 or 2")]
     Value(i32),
     /// Microseconds outside 0..=999 999, or seconds before the clock's start.
+    #[error("the record's time is no time (microseconds must be 0 to 999999)")]
     Time,
     /// More than 64 events without a SYN_REPORT.
+    #[error("more than 64 events without a SYN_REPORT")]
     EndlessFrame,
     /// The stream ended inside a record.
+    #[error("the stream ended inside a 24-byte record")]
     PartialRecord,
-}
-
-impl fmt::Display for Garbage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Type(kind) => write!(f, "event type {kind:#x} is above 0x1f"),
-            Self::Code(code) => write!(f, "key code {code:#x} is above 0x2ff"),
-            Self::Value(value) => write!(f, "key value {value} is not 0, 1 or 2"),
-            Self::Time => f.write_str("the record's time is no time (microseconds must be 0 to 999999)"),
-            Self::EndlessFrame => f.write_str("more than 64 events without a SYN_REPORT"),
-            Self::PartialRecord => f.write_str("the stream ended inside a 24-byte record"),
-        }
-    }
-}
-
-impl fmt::Display for Gone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unplugged => f.write_str("unplugged"),
-            Self::Closed => f.write_str("closed by its sender"),
-            Self::Garbage(garbage) => write!(f, "garbage: {garbage}"),
-            Self::Failed(errno) => write!(f, "reading failed: errno {errno}"),
-            Self::Released => f.write_str("released"),
-        }
-    }
 }
 
 /// What happened.

@@ -16,11 +16,8 @@ use std::fmt;
 use models::{Curve, Model};
 
 use crate::device::catalogue;
-use crate::device::identity::{BUS_USB, BUS_VIRTUAL, Identity};
+use crate::device::identity::{BUS_BLUETOOTH, BUS_USB, BUS_VIRTUAL, Identity};
 use crate::time::Micros;
-
-/// `BUS_BLUETOOTH` of `include/uapi/linux/input.h`.
-const BUS_BLUETOOTH: u16 = 0x05;
 
 /// The longest delay of a device that nobody has measured: the slowest of the 41 takes 71.2 ms at most
 /// ([`models::SLOWEST_MEASURED_US`]), and a model slower than all of these may exist.
@@ -52,8 +49,8 @@ pub struct Configured {
     pub scan_us: Option<Micros>,
 }
 
-/// How long before its stamp a press was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How long before its stamp a press was made; by default it is as old as its stamp.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delay {
     /// The interval.
     pub us: Span,
@@ -76,7 +73,7 @@ pub struct Delay {
 }
 
 /// What a delay stands on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Basis {
     /// The configuration says it.
     Configured,
@@ -89,6 +86,7 @@ pub enum Basis {
     /// The mediator stamps what comes.
     Receipt,
     /// A program makes the presses and says what its stamps are.
+    #[default]
     Program,
 }
 
@@ -120,33 +118,18 @@ impl Delay {
             us: Span::new(Micros::ZERO, more(UNKNOWN_US_MAX)),
             width_us: more(UNKNOWN_WIDTH_US),
             basis: if wireless { Basis::Bus } else { Basis::Unknown },
-            scan_us: None,
             poll_us,
             model: Some((device.vendor, device.product)),
-            measured: None,
-            curve: None,
             wireless,
+            ..Self::default()
         };
         unknown.measured(device).configured(configured)
     }
 
-    /// Nothing: a press is as old as its stamp.
-    const NONE: Self = Self {
-        us: Span { min_us: Micros::ZERO, max_us: Micros::ZERO },
-        width_us: Micros::ZERO,
-        basis: Basis::Program,
-        scan_us: None,
-        poll_us: None,
-        model: None,
-        measured: None,
-        curve: None,
-        wireless: false,
-    };
-
     /// That of what a program stamps, or of what is stamped when it comes from a program: it says its own order.
-    pub const fn of_program(basis: Basis, us: Span) -> Self {
+    pub fn of_program(basis: Basis, us: Span) -> Self {
         let scan_us = Some(Micros::ZERO);
-        Self { us, width_us: us.width_us(), basis, scan_us, poll_us: None, ..Self::NONE }
+        Self { us, width_us: us.width_us(), basis, scan_us, ..Self::default() }
     }
 
     /// With what was measured of the model, on the bus on which it was measured.

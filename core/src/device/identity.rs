@@ -10,6 +10,8 @@ use crate::quote::Toml;
 
 /// `BUS_USB` of `include/uapi/linux/input.h`.
 pub const BUS_USB: u16 = 0x03;
+/// `BUS_BLUETOOTH`.
+pub const BUS_BLUETOOTH: u16 = 0x05;
 /// `BUS_VIRTUAL`: made by a program through uinput.
 pub const BUS_VIRTUAL: u16 = 0x06;
 

@@ -39,7 +39,11 @@ pub fn watch(
     poll.registry().register(&mut SourceFd(&sys::raw(fd)), Token(0), Interest::READABLE)?;
     let mut events = Events::with_capacity(1);
     loop {
-        drain(fd, since, watch)?;
+        drain(fd, |bytes| {
+            let (records, _) = bytes.as_chunks::<RECORD_BYTES>();
+            records.iter().for_each(|record| note(Record::from_bytes(record), since, watch));
+            Ok(())
+        })?;
         let left = end.since(sys::now());
         if left.as_us() == 0 {
             return Ok(());
@@ -51,24 +55,24 @@ pub fn watch(
     }
 }
 
-/// Reads until there is nothing left. Bounded: a device that is faster than its reader must not hold up the end.
-fn drain(fd: &OwnedFd, since: KernelTime, watch: &mut Watch) -> Result<(), MeasureError> {
+/// Reads what there is, and gives it away piece by piece. `true`: there may be more, for a device that is faster than its
+/// reader must hold up nothing else.
+pub(super) fn drain(
+    fd: &OwnedFd,
+    mut give: impl FnMut(&[u8]) -> Result<(), MeasureError>,
+) -> Result<bool, MeasureError> {
     const READS_MAX: usize = 64;
     let mut buffer = [0u8; 64 * RECORD_BYTES];
     for _ in 0..READS_MAX {
-        let len = match rustix::io::read(fd, &mut buffer) {
+        match rustix::io::read(fd, &mut buffer) {
             Ok(0) | Err(Errno::NODEV) => return Err(MeasureError::Vanished),
-            Err(Errno::AGAIN) => break,
-            Err(Errno::INTR) => continue,
+            Err(Errno::AGAIN) => return Ok(false),
+            Err(Errno::INTR) => {}
             Err(errno) => return Err(io::Error::from(errno).into()),
-            Ok(len) => len,
-        };
-        let (records, _) = buffer[..len].as_chunks::<RECORD_BYTES>();
-        for record in records.iter().map(Record::from_bytes) {
-            note(record, since, watch);
+            Ok(len) => give(&buffer[..len])?,
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn note(record: Record, since: KernelTime, watch: &mut Watch) {

@@ -10,23 +10,18 @@ use std::time::Duration;
 use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use rustix::io::Errno;
 
 use super::evdev_node::Node;
-use super::measure::MeasureError;
+use super::measure::{MeasureError, drain};
 use crate::event::{Buzzer, DeviceId, Event, EventKind, Flags};
 use crate::io::reader::run_delay::RunDelay;
 use crate::io::sys;
 use crate::merge::pass::Clock;
-use crate::press::decode::RECORD_BYTES;
 use crate::press::keys::KeyMap;
 use crate::press::stamp::Stamps;
 use crate::press::stream::{Stream, StreamOptions};
 use crate::press::waits::Waits;
 use crate::time::{KernelTime, Micros};
-
-/// What a device can say at once; one that is faster than its reader must not hold up the other.
-const READS_MAX: usize = 64;
 
 /// A device that is watched.
 #[derive(Debug)]
@@ -64,26 +59,16 @@ impl Watched {
 
     /// Reads what there is. `true`: there may be more.
     fn drain(&mut self, run_delay: &RunDelay, seen: &mut Vec<Seen>) -> Result<bool, MeasureError> {
-        let mut bytes = [0; 64 * RECORD_BYTES];
         let pass = sys::now();
-        let mut has_more = true;
-        for _ in 0..READS_MAX {
-            let len = match rustix::io::read(&self.fd, &mut bytes) {
-                Ok(0) | Err(Errno::NODEV) => return Err(MeasureError::Vanished),
-                Err(Errno::AGAIN) => {
-                    self.stream.set_drained(pass);
-                    has_more = false;
-                    break;
-                }
-                Err(Errno::INTR) => continue,
-                Err(errno) => return Err(io::Error::from(errno).into()),
-                Ok(len) => len,
-            };
+        let has_more = drain(&self.fd, |bytes| {
             // No stamp here is the reader's, so nothing asks what its waits prove.
             let (read, late) = (sys::now(), || run_delay.since_mark());
             let clock = Clock { pass, read, waits: &Waits::default(), late };
-            let fed = self.stream.feed(&bytes[..len], &clock, &mut |event| seen.extend(of(event)));
-            fed.map_err(|garbage| io::Error::new(io::ErrorKind::InvalidData, garbage.to_string()))?;
+            let fed = self.stream.feed(bytes, &clock, &mut |event| seen.extend(of(event)));
+            Ok(fed.map_err(|garbage| io::Error::new(io::ErrorKind::InvalidData, garbage))?)
+        })?;
+        if !has_more {
+            self.stream.set_drained(pass);
         }
         if self.stream.needs_resync() {
             let actual = sys::key_state(&self.fd)?;

@@ -2,7 +2,8 @@
 //! of others, and which slots are served. Guarantee: it is core's survey that decides, the same that a daemon makes.
 
 use buzzer_core::device::assign::Assignment;
-use buzzer_core::device::identity::{BUS_USB, Identity};
+use buzzer_core::device::identity::{BUS_BLUETOOTH, BUS_USB, Identity};
+use buzzer_core::device::kind;
 use buzzer_core::io::devices::survey::{Row, Survey, survey};
 use buzzer_core::time::Micros;
 
@@ -10,11 +11,6 @@ use super::{Places, usb};
 use crate::config::Config;
 use crate::doctor::facts::{DeviceFacts, Missing, Read};
 use crate::io::machine::hardware;
-
-/// `BUS_BLUETOOTH` of include/uapi/linux/input.h.
-const BUS_BLUETOOTH: u16 = 0x05;
-/// What makes a keyboard one: more of the keys 1 to 83 than any button box has.
-const TYPING_KEYS_MIN: usize = 20;
 
 pub(super) struct Found {
     pub(super) devices: Vec<DeviceFacts>,
@@ -66,8 +62,7 @@ fn device(places: &Places, row: Row, pool: String) -> DeviceFacts {
 
 /// An encoder that poses as a keyboard has a wire for each button: nothing there hides anything.
 fn is_keyboard(identity: &Identity, profile: Option<&str>) -> bool {
-    let typing = identity.keys.iter().filter(|key| (1..=83).contains(&key.get())).count();
-    typing >= TYPING_KEYS_MIN && profile != Some("ipac-keyboard")
+    kind::types(identity) && profile != Some("ipac-keyboard")
 }
 
 /// What makes it a device with a radio.
