@@ -157,8 +157,7 @@ impl Attachments {
     }
 
     fn advance(&mut self, key: usize, now: KernelTime) -> Option<Attached> {
-        let (arrival, pool) = self.arrivals.try_remove(key)?;
-        self.greetings_bytes -= arrival.waiting_bytes();
+        let (arrival, pool) = self.take(key)?;
         let pace = &mut self.paces[pool];
         let may = |greeting: &Greeting| {
             let may = pace.take(now);
@@ -190,6 +189,12 @@ impl Attachments {
         }
     }
 
+    fn take(&mut self, key: usize) -> Option<(Arrival, usize)> {
+        let taken = self.arrivals.try_remove(key)?;
+        self.greetings_bytes -= taken.0.waiting_bytes();
+        Some(taken)
+    }
+
     fn refused(&mut self, key: usize, pool: usize, message: &str) {
         ::log::warn!("pool {}: an attachment was refused: {message}", self.pools[pool].1.id);
         self.forget(key);
@@ -215,8 +220,7 @@ impl Attachments {
     }
 
     fn give_up(&mut self, key: usize, message: &str) {
-        if let Some((arrival, pool)) = self.arrivals.try_remove(key) {
-            self.greetings_bytes -= arrival.waiting_bytes();
+        if let Some((arrival, pool)) = self.take(key) {
             let _ = arrival.refuse(message);
             self.refused(key, pool, message);
         }
@@ -264,8 +268,7 @@ impl Attachments {
             if self.to_advance.contains(&key) {
                 // What it sent in time was not looked at yet.
                 self.deadlines.insert((asked + AGAIN_US, key));
-            } else if let Some((arrival, _)) = self.arrivals.try_remove(key) {
-                self.greetings_bytes -= arrival.waiting_bytes();
+            } else if let Some((arrival, _)) = self.take(key) {
                 self.forget_one();
                 let _ = arrival.refuse("the greeting must come within 5 s");
             }

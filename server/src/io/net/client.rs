@@ -66,15 +66,6 @@ enum State {
     Shut,
 }
 
-/// What a client sent.
-#[derive(Debug)]
-pub enum Received {
-    /// A request. It is to be answered.
-    Request(Request),
-    /// Nothing for now; how the client stands.
-    Nothing(Standing),
-}
-
 /// How a client stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -149,10 +140,18 @@ impl Client {
         self.decoder.waiting_bytes() + taken + self.session.waiting_bytes()
     }
 
-    /// Its next request, at most one frame's bytes being read.
-    pub fn hear(&mut self, outbox: &Outbox, scratch: &mut Scratch, now: KernelTime) -> Received {
+    /// Its next request, at most one frame's bytes being read. It is to be answered.
+    ///
+    /// # Errors
+    /// There is none for now; how the client stands.
+    pub fn hear(
+        &mut self,
+        outbox: &Outbox,
+        scratch: &mut Scratch,
+        now: KernelTime,
+    ) -> Result<Request, Standing> {
         if matches!(self.state, State::Draining | State::Shut) {
-            return Received::Nothing(match discard(&mut self.stream) {
+            return Err(match discard(&mut self.stream) {
                 Discarded::Waiting => Standing::Idle,
                 Discarded::More => Standing::More,
                 Discarded::Ended if self.state == State::Draining && !self.blocked => Standing::Unsent,
@@ -160,67 +159,57 @@ impl Client {
             });
         }
         if self.is_unsent() {
-            return Received::Nothing(Standing::Idle);
+            return Err(Standing::Idle);
         }
         if let Some(heard) = self.session.hear_parked(outbox) {
             return self.heard(heard);
         }
         if self.state == State::Leaving {
-            let is_answered = self.session.is_answered();
-            return Received::Nothing(if is_answered { Standing::Unsent } else { Standing::Idle });
+            return Err(if self.session.is_answered() { Standing::Unsent } else { Standing::Idle });
         }
         self.decode(outbox, scratch, now)
     }
 
-    fn heard(&mut self, heard: session::Heard) -> Received {
-        Received::Nothing(match heard {
-            session::Heard::Request(request) => return Received::Request(request),
-            session::Heard::Complaint => Standing::Unsent,
-            session::Heard::Parked => Standing::More,
+    fn heard(&mut self, heard: session::Heard) -> Result<Request, Standing> {
+        match heard {
+            session::Heard::Request(request) => Ok(request),
+            session::Heard::Complaint => Err(Standing::Unsent),
+            session::Heard::Parked => Err(Standing::More),
             session::Heard::Full => {
-                self.close_deaf(CloseCode::Policy, "too many requests behind a connect".into())
+                Err(self.close_deaf(CloseCode::Policy, "too many requests behind a connect".into()))
             }
-        })
+        }
     }
 
-    fn decode(&mut self, outbox: &Outbox, scratch: &mut Scratch, now: KernelTime) -> Received {
+    fn decode(
+        &mut self,
+        outbox: &Outbox,
+        scratch: &mut Scratch,
+        now: KernelTime,
+    ) -> Result<Request, Standing> {
         let mut has_read = false;
         loop {
             let item = match self.decoder.next_item() {
                 Ok(Some(item)) => item,
                 // One read a turn: what comes of it, somebody else may have to wait for.
-                Ok(None) if has_read => return Received::Nothing(Standing::More),
-                Ok(None) if !self.readable => return Received::Nothing(Standing::Idle),
-                Ok(None) => match self.read(scratch) {
-                    None => {
-                        has_read = true;
-                        continue;
-                    }
-                    Some(standing) => return Received::Nothing(standing),
-                },
-                Err(fault) => {
-                    return Received::Nothing(self.end(
-                        State::Draining,
-                        fault.code(),
-                        fault.to_string().into(),
-                    ));
+                Ok(None) if has_read => return Err(Standing::More),
+                Ok(None) if !self.readable => return Err(Standing::Idle),
+                Ok(None) => {
+                    self.read(scratch)?;
+                    has_read = true;
+                    continue;
                 }
+                Err(fault) => return Err(self.close_deaf(fault.code(), fault.to_string().into())),
             };
             match item {
                 Item::Close(_) if self.state == State::Closing => {
-                    return Received::Nothing(if self.taken.is_empty() {
-                        Standing::Gone
-                    } else {
-                        Standing::Idle
-                    });
+                    return Err(if self.taken.is_empty() { Standing::Gone } else { Standing::Idle });
                 }
-                Item::Close(code) => {
-                    return Received::Nothing(self.leave(Outgoing::CloseBack(code)));
-                }
+                Item::Close(code) => return Err(self.leave(Outgoing::CloseBack(code))),
                 _ if self.state == State::Closing => {}
                 _ if !self.session.may_ask(now) => {
                     let reason = format!("at most {REQUESTS_PER_SECOND} requests a second");
-                    return Received::Nothing(self.leave(Outgoing::Close(CloseCode::Policy, reason.into())));
+                    return Err(self.leave(Outgoing::Close(CloseCode::Policy, reason.into())));
                 }
                 Item::Message(message) => {
                     let heard = self.session.hear(message, outbox);
@@ -228,31 +217,34 @@ impl Client {
                 }
                 Item::Ping(payload) => {
                     self.taken.push_back(Outgoing::Pong(payload));
-                    return Received::Nothing(Standing::Unsent);
+                    return Err(Standing::Unsent);
                 }
                 Item::Pong => {}
             }
         }
     }
 
-    /// Feeds the decoder once; how the client stands if there was nothing to read.
-    fn read(&mut self, scratch: &mut Scratch) -> Option<Standing> {
+    /// Feeds the decoder once.
+    ///
+    /// # Errors
+    /// There was nothing to read; how the client stands.
+    fn read(&mut self, scratch: &mut Scratch) -> Result<(), Standing> {
         match self.stream.read(&mut scratch.input) {
             // It sends no more, and may still read the answers.
             Ok(0) if self.state == State::Open && !self.session.is_answered() => {
-                Some(self.leave(Outgoing::CloseBack(None)))
+                Err(self.leave(Outgoing::CloseBack(None)))
             }
-            Ok(0) => Some(Standing::Gone),
+            Ok(0) => Err(Standing::Gone),
             Ok(read) => {
                 self.decoder.feed(&scratch.input[..read]);
-                None
+                Ok(())
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 self.readable = false;
-                Some(Standing::Idle)
+                Err(Standing::Idle)
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted => Some(Standing::More),
-            Err(_) => Some(Standing::Gone),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Err(Standing::More),
+            Err(_) => Err(Standing::Gone),
         }
     }
 

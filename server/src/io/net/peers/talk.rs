@@ -8,7 +8,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use super::{Peers, Speaks};
 use crate::game::state::News;
 use crate::game::{Answer, ClientId, Request};
-use crate::io::net::client::{Received, Standing};
+use crate::io::net::client::Standing;
 use crate::io::share::Share;
 
 /// Requests of one client in one go; then the others have their turn.
@@ -44,8 +44,8 @@ impl Peers {
                 break;
             }
             match client.hear(&self.outbox, &mut self.scratch, now) {
-                Received::Request(request) => asked(*id, client.peer(), request),
-                Received::Nothing(found) => {
+                Ok(request) => asked(*id, client.peer(), request),
+                Err(found) => {
                     standing = found;
                     break;
                 }
