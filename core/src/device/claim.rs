@@ -58,6 +58,11 @@ impl Glob {
         Self { pattern: pattern.to_owned(), compiled: WildMatch::new(pattern) }
     }
 
+    /// As it is written.
+    pub fn pattern(&self) -> &str {
+        &self.pattern
+    }
+
     /// Whether all of `text` fits.
     pub fn matches(&self, text: &str) -> bool {
         self.compiled.matches(text)

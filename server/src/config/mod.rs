@@ -15,6 +15,7 @@ mod tests;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
+use buzzer_core::device::claim::Match;
 use buzzer_core::device::delay;
 use buzzer_core::device::delay::{Basis, Delay, Span};
 use buzzer_core::event::Buzzer;
@@ -51,7 +52,7 @@ const NUMBER_MAX: u64 = i64::MAX.cast_unsigned();
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// A valid configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The network.
     pub server: ServerConfig,
@@ -102,7 +103,7 @@ pub struct OrderConfig {
 }
 
 /// One `[[pool]]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PoolConfig {
     /// Its name, unique.
     pub id: PoolId,
@@ -115,7 +116,7 @@ pub struct PoolConfig {
 }
 
 /// Where the buzzers of a pool come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum PoolSource {
     /// Devices of this machine, never none: one for `match`, as many as listed for `device`.
     Hardware(Vec<DeviceEntry>),
@@ -160,31 +161,16 @@ impl VirtualStamps {
 }
 
 /// One physical device of a hardware pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DeviceEntry {
-    /// Which one.
-    pub matcher: MatchConfig,
+    /// Which one; something is asked for.
+    pub matcher: Match,
     /// Its keys and their buzzers, by number: no key twice, no number twice in the pool. `None`: the profile of known
     /// hardware, else every key; only where it is the pool's one device.
     pub buzzers: Option<Vec<(KeyCode, Buzzer)>>,
     /// How long before its stamp a press was made, at most [`DELAY_US_MAX`]: its own or, where it sets none, that of the
     /// pool; nothing: as the hardware tells.
     pub delay: delay::Configured,
-}
-
-/// What a device must look like. All that is given must fit, and something is given.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MatchConfig {
-    /// USB vendor.
-    pub vendor: Option<u16>,
-    /// USB product.
-    pub product: Option<u16>,
-    /// Glob (`*`, `?`) on the name.
-    pub name: Option<String>,
-    /// Glob on the physical path.
-    pub phys: Option<String>,
-    /// Glob on the serial number.
-    pub uniq: Option<String>,
 }
 
 /// Why a configuration is refused: every mistake in it, in the order of the file; never none.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use buzzer_core::device::claim::{Glob, Match};
 use buzzer_core::device::delay::{Configured, Delay, Span};
 use buzzer_core::event::Buzzer;
 use buzzer_core::press::keys::{KeyCode, UnknownKey};
@@ -11,7 +12,7 @@ use buzzer_core::time::Micros;
 
 use super::document::{self, Place, Refusal, Table};
 use super::{DEBOUNCE_US_MAX, DELAY_US_MAX, SOCKET_PATH_BYTES_MAX, absolute_path, micros};
-use super::{DeviceEntry, MatchConfig, PoolConfig, PoolId, PoolSource, VirtualStamps};
+use super::{DeviceEntry, PoolConfig, PoolId, PoolSource, VirtualStamps};
 
 /// Every `[[pool]]`; `debounce_us` is for those that set none and whose presses have stamps of their own.
 pub(super) fn pools(place: &Place<'_>, debounce_us: Micros) -> Result<Vec<PoolConfig>, Refusal> {
@@ -178,7 +179,7 @@ fn device(
 ) -> Result<DeviceEntry, Refusal> {
     let table = matcher.table(MATCH)?;
     table.only(&["vendor", "product", "name", "phys", "uniq"])?;
-    let config = MatchConfig {
+    let asked = Match {
         vendor: usb_id(&table, "vendor")?,
         product: usb_id(&table, "product")?,
         name: glob(&table, "name")?,
@@ -186,10 +187,10 @@ fn device(
         uniq: glob(&table, "uniq")?,
     };
     let buzzers = buzzers.map(|place| buzzer_keys(&place, numbers)).transpose()?;
-    if config == MatchConfig::default() {
+    if asked.is_empty() {
         return Err(matcher.expected(MATCH));
     }
-    Ok(DeviceEntry { matcher: config, buzzers, delay })
+    Ok(DeviceEntry { matcher: asked, buzzers, delay })
 }
 
 fn usb_id(table: &Table<'_>, name: &str) -> Result<Option<u16>, Refusal> {
@@ -201,9 +202,9 @@ fn usb_id(table: &Table<'_>, name: &str) -> Result<Option<u16>, Refusal> {
     table.get(name).map(|place| place.parsed(r#"four hex digits in quotes, such as "054c""#, id)).transpose()
 }
 
-fn glob(table: &Table<'_>, name: &str) -> Result<Option<String>, Refusal> {
+fn glob(table: &Table<'_>, name: &str) -> Result<Option<Glob>, Refusal> {
     // An empty one would fit just the devices that have no such text, which are most.
-    let glob = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let glob = |text: &str| (!text.is_empty()).then(|| Glob::new(text));
     let expected = "a text that is not empty, in which * and ? stand for anything";
     table.get(name).map(|place| place.parsed(expected, glob)).transpose()
 }

@@ -2,10 +2,11 @@
 //! on, with the values that hold. Guarantee: no text is longer than [`SETTING_CHARS_MAX`] characters, so that the code that puts them
 //! into records can keep lines short.
 
+use buzzer_core::device::claim::Match;
 use buzzer_core::device::delay::Span;
 use buzzer_core::quote::Toml;
 
-use super::{Config, DeviceEntry, MatchConfig, PoolSource, VirtualStamps};
+use super::{Config, DeviceEntry, PoolSource, VirtualStamps};
 
 /// Longer texts are cut, and end in `…`.
 pub const SETTING_CHARS_MAX: usize = 500;
@@ -46,7 +47,7 @@ pub fn settings(config: &Config) -> Vec<String> {
 
 fn device(key: &str, entry: &DeviceEntry, set: &mut impl FnMut(String, String)) {
     let DeviceEntry { matcher, buzzers, delay } = entry;
-    let MatchConfig { vendor, product, name, phys, uniq } = matcher;
+    let Match { vendor, product, name, phys, uniq } = matcher;
     for (part, id) in [("vendor", vendor), ("product", product)] {
         if let Some(id) = id {
             set(format!("{key}.match.{part}"), format!("\"{id:04x}\""));
@@ -54,7 +55,7 @@ fn device(key: &str, entry: &DeviceEntry, set: &mut impl FnMut(String, String)) 
     }
     for (part, text) in [("name", name), ("phys", phys), ("uniq", uniq)] {
         if let Some(text) = text {
-            set(format!("{key}.match.{part}"), Toml(text).to_string());
+            set(format!("{key}.match.{part}"), Toml(text.pattern()).to_string());
         }
     }
     for (code, buzzer) in buzzers.iter().flatten() {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
+use buzzer_core::device::claim::Glob;
 use buzzer_core::device::delay::Configured;
 
 use super::*;
@@ -35,7 +36,7 @@ fn pairs(pairs: &[(&str, u16)]) -> Option<Vec<(KeyCode, Buzzer)>> {
 #[test]
 fn the_example_parses() {
     let desk = |phys: &str, number| DeviceEntry {
-        matcher: MatchConfig { phys: Some(phys.to_owned()), ..MatchConfig::default() },
+        matcher: Match { phys: Some(Glob::new(phys)), ..Match::default() },
         buzzers: pairs(&[("KEY_ENTER", number)]),
         delay: Configured::default(),
     };
@@ -47,7 +48,7 @@ fn the_example_parses() {
         source,
     };
     let stage = DeviceEntry {
-        matcher: MatchConfig { vendor: Some(0x054c), product: Some(2), ..MatchConfig::default() },
+        matcher: Match { vendor: Some(0x054c), product: Some(2), ..Match::default() },
         buzzers: pairs(&[("BTN_TRIGGER_HAPPY1", 1), ("BTN_TRIGGER_HAPPY6", 2)]),
         delay: Configured::default(),
     };
@@ -128,12 +129,12 @@ match.uniq = "?"
 "#,
     );
     let PoolSource::Hardware(devices) = &config.pools[0].source else { panic!("{config:?}") };
-    let matcher = MatchConfig {
+    let matcher = Match {
         vendor: Some(0xabcd),
         product: Some(0),
-        name: Some("Buzz*".to_owned()),
+        name: Some(Glob::new("Buzz*")),
         phys: None,
-        uniq: Some("?".to_owned()),
+        uniq: Some(Glob::new("?")),
     };
     assert_eq!(*devices, [DeviceEntry { matcher, buzzers: None, delay: Configured::default() }]);
     assert_eq!(config.pools[0].debounce_us, Micros::ZERO);
@@ -693,7 +694,7 @@ fn assert_valid(config: &Config) {
         };
         assert!(devices.iter().flat_map(|device| device.delay.delay_us).all(|us| us.max_us <= DELAY_US_MAX));
         assert!(!devices.is_empty());
-        assert!(devices.iter().all(|device| device.matcher != MatchConfig::default()));
+        assert!(devices.iter().all(|device| device.matcher != Match::default()));
         assert!(devices.len() == 1 || devices.iter().all(|device| device.buzzers.is_some()));
         assert!(unique(
             devices.iter().filter_map(|d| d.buzzers.as_ref()).flatten().map(|(_, number)| number)

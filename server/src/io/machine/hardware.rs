@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use buzzer_core::device::assign::Found;
-use buzzer_core::device::claim::{Claim, Claims, Glob, Match, SlotId};
+use buzzer_core::device::claim::{Claim, Claims, Match, SlotId};
 use buzzer_core::device::lights::Light;
 use buzzer_core::event::{Buzzer, DeviceId};
 use buzzer_core::io::devices::{self, Devices, Options, Report, Request};
@@ -21,7 +21,7 @@ use buzzer_core::io::reader::source::ReaderRequest;
 use buzzer_core::time::KernelTime;
 use mio::Waker;
 
-use crate::config::{Config, MatchConfig, PoolSource};
+use crate::config::{Config, PoolSource};
 use crate::game::mediator::{Announced, Mediator, Output};
 use crate::game::pool::PoolSpec;
 use crate::judge::explain::words::list;
@@ -67,7 +67,7 @@ pub fn claims(config: &Config) -> Claims {
                     1 => format!("pool {:?}", pool.id.as_str()),
                     _ => format!("pool {:?}, device {number}", pool.id.as_str()),
                 },
-                matcher: matcher(&entry.matcher),
+                matcher: entry.matcher.clone(),
                 buzzers: entry.buzzers.clone(),
                 debounce_us: pool.debounce_us,
                 delay: entry.delay,
@@ -75,17 +75,6 @@ pub fn claims(config: &Config) -> Claims {
             .collect(),
     });
     Claims::Listed(claims.collect())
-}
-
-fn matcher(config: &MatchConfig) -> Match {
-    let glob = |text: &Option<String>| text.as_deref().map(Glob::new);
-    Match {
-        vendor: config.vendor,
-        product: config.product,
-        name: glob(&config.name),
-        phys: glob(&config.phys),
-        uniq: glob(&config.uniq),
-    }
 }
 
 /// The pools of the configuration, with the slots that [`claims`] numbers.
