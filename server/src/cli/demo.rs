@@ -105,9 +105,8 @@ fn socket(dir: &Path) -> PathBuf {
 }
 
 fn play(dir: &Path, address: SocketAddr, seconds: Option<Duration>) -> Result<(), Failure> {
-    let (done, over) = mpsc::channel();
-    let lines = watch(dir, address, done)?;
-    let mut pad = Pads::attach(&socket(dir))?;
+    let (lines, over) = watch(dir, address)?;
+    let pads = [attach(&socket(dir), "left", 1)?, attach(&socket(dir), "right", 3)?];
     let keyboard = std::io::stdin().is_terminal();
     stdout::print_more(&format!(
         "buzzerd demo: pool \"demo\", buzzers 1 and 2 on one device, 3 and 4 on another\n  \
@@ -120,10 +119,11 @@ fn play(dir: &Path, address: SocketAddr, seconds: Option<Duration>) -> Result<()
         dir.display()
     ))?;
     let until = seconds.map(|seconds| sys::now() + Micros::from_us(seconds.as_micros() as u64));
+    let mut game = Game { pads, until, lines, over };
     if keyboard {
         stdout::print_more("Press 1, 2, 3, 4; t: 1 and 2 in one report; p: 1, then 3 at once; q ends.\n\n")?;
         terminal::enable_raw_mode().context("the terminal")?;
-        let played = keys(&mut pad, until, &lines, &over);
+        let played = game.keys();
         terminal::disable_raw_mode().context("the terminal")?;
         stdout::print_more("\n")?;
         played
@@ -131,32 +131,7 @@ fn play(dir: &Path, address: SocketAddr, seconds: Option<Duration>) -> Result<()
         stdout::print_more(
             "No terminal on stdin: four random players, some of them at once. Ctrl-C ends.\n\n",
         )?;
-        chance(&mut pad, until, &lines, &over)
-    }
-}
-
-/// Two devices with two buttons each, attached like any other program's: so there can be ties within a device, and photo
-/// finishes between them.
-struct Pads([UnixStream; 2]);
-
-impl Pads {
-    fn attach(socket: &Path) -> Result<Self> {
-        Ok(Self([attach(socket, "left", 1)?, attach(socket, "right", 3)?]))
-    }
-
-    /// These buttons of one device in one report.
-    fn press(&mut self, buzzers: &[u16]) -> Result<()> {
-        let now = sys::now();
-        let mut bytes = Vec::new();
-        for down in [true, false] {
-            for buzzer in buzzers {
-                let key = KeyCode::new(FIRST_KEY + buzzer - 1).context("a key")?;
-                bytes.extend(InputRecord::key(now, key, down).to_bytes());
-            }
-            bytes.extend(InputRecord::report(now).to_bytes());
-        }
-        let is_right = buzzers.first().is_some_and(|buzzer| *buzzer > 2);
-        self.0[usize::from(is_right)].write_all(&bytes).context("the daemon closed the attachment")
+        game.chance()
     }
 }
 
@@ -171,8 +146,10 @@ fn attach(socket: &Path, name: &str, first: u16) -> Result<UnixStream> {
     if answer.trim() == r#"{"ok":true}"# { Ok(stream) } else { Err(anyhow!("attaching: {answer}")) }
 }
 
-/// Follows the frames; for each buzz the log, written before it, has the time. Gives lines to print.
-fn watch(dir: &Path, address: SocketAddr, done: mpsc::Sender<()>) -> Result<Receiver<String>> {
+/// Follows the frames; for each buzz the log, written before it, has the time. Gives lines to print, and what is closed at the
+/// end.
+fn watch(dir: &Path, address: SocketAddr) -> Result<(Receiver<String>, Receiver<()>)> {
+    let (done, over) = mpsc::channel();
     let stream = TcpStream::connect(address).context("connecting")?;
     let (mut socket, _) = tungstenite::client(format!("ws://{address}/"), stream).context("WebSocket")?;
     let mut log = LogReader::open(&[dir.to_owned()]).context("reading the log")?;
@@ -190,95 +167,117 @@ fn watch(dir: &Path, address: SocketAddr, done: mpsc::Sender<()>) -> Result<Rece
         }
         drop(done);
     })?;
-    Ok(lines)
+    Ok((lines, over))
 }
 
-fn print(lines: &Receiver<String>) -> Result<(), Failure> {
-    // A raw terminal wants the carriage return.
-    let text: String = lines.try_iter().map(|line| format!("{line}\r\n")).collect();
-    if text.is_empty() { Ok(()) } else { stdout::print_more(&text) }
-}
-
-fn is_over(until: Option<KernelTime>) -> bool {
-    until.is_some_and(|until| until <= sys::now())
-}
-
-fn keys(
-    pad: &mut Pads,
+/// What is played, and until when.
+struct Game {
+    /// Two devices with two buttons each, attached like any other program's: so there can be ties within a device, and photo
+    /// finishes between them.
+    pads: [UnixStream; 2],
     until: Option<KernelTime>,
-    lines: &Receiver<String>,
-    over: &Receiver<()>,
-) -> Result<(), Failure> {
-    // Nobody sends there: it is closed when the daemon has ended.
-    while !is_over(until) && over.try_recv() == Err(TryRecvError::Empty) {
-        print(lines)?;
-        // Both the keyboard and the frames are waited for; a person does not see 20 ms.
-        if !crossterm::event::poll(Duration::from_millis(20)).context("the keyboard")? {
-            continue;
+    lines: Receiver<String>,
+    /// Nobody sends there: it is closed when the daemon has ended.
+    over: Receiver<()>,
+}
+
+impl Game {
+    /// These buttons of one device in one report.
+    fn press(&mut self, buzzers: &[u16]) -> Result<()> {
+        let now = sys::now();
+        let mut bytes = Vec::new();
+        for down in [true, false] {
+            for buzzer in buzzers {
+                let key = KeyCode::new(FIRST_KEY + buzzer - 1).context("a key")?;
+                bytes.extend(InputRecord::key(now, key, down).to_bytes());
+            }
+            bytes.extend(InputRecord::report(now).to_bytes());
         }
-        let Event::Key(key) = crossterm::event::read().context("the keyboard")? else { continue };
-        if key.kind != KeyEventKind::Press {
-            continue;
-        }
-        match key.code {
-            Key::Char('q') | Key::Esc => return Ok(()),
-            Key::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return Ok(()),
-            Key::Char('t') => pad.press(&[1, 2])?,
-            Key::Char('p') => [1, 3].iter().try_for_each(|buzzer| pad.press(&[*buzzer]))?,
-            Key::Char(digit) => match digit.to_digit(10) {
-                Some(buzzer) if (1..=u32::from(BUZZERS)).contains(&buzzer) => pad.press(&[buzzer as u16])?,
+        let is_right = buzzers.first().is_some_and(|buzzer| *buzzer > 2);
+        self.pads[usize::from(is_right)].write_all(&bytes).context("the daemon closed the attachment")
+    }
+
+    /// One behind the other, on two devices.
+    fn press_close(&mut self) -> Result<()> {
+        [1, 3].iter().try_for_each(|buzzer| self.press(&[*buzzer]))
+    }
+
+    fn print(&self) -> Result<(), Failure> {
+        // A raw terminal wants the carriage return.
+        let text: String = self.lines.try_iter().map(|line| format!("{line}\r\n")).collect();
+        if text.is_empty() { Ok(()) } else { stdout::print_more(&text) }
+    }
+
+    fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| until <= sys::now())
+    }
+
+    fn keys(&mut self) -> Result<(), Failure> {
+        while !self.is_over() && self.over.try_recv() == Err(TryRecvError::Empty) {
+            self.print()?;
+            // Both the keyboard and the frames are waited for; a person does not see 20 ms.
+            if !crossterm::event::poll(Duration::from_millis(20)).context("the keyboard")? {
+                continue;
+            }
+            let Event::Key(key) = crossterm::event::read().context("the keyboard")? else { continue };
+            if key.kind != KeyEventKind::Press {
+                continue;
+            }
+            match key.code {
+                Key::Char('q') | Key::Esc => return Ok(()),
+                Key::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return Ok(()),
+                Key::Char('t') => self.press(&[1, 2])?,
+                Key::Char('p') => self.press_close()?,
+                Key::Char(digit) => match digit.to_digit(10) {
+                    Some(buzzer) if (1..=u32::from(BUZZERS)).contains(&buzzer) => {
+                        self.press(&[buzzer as u16])?;
+                    }
+                    _ => {}
+                },
                 _ => {}
-            },
-            _ => {}
+            }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Races at human pace: somebody is first, the others follow within about 0.4 s, then the next question is read. In every
-/// third race or so two are so close that their order is not certain.
-fn chance(
-    pad: &mut Pads,
-    until: Option<KernelTime>,
-    lines: &Receiver<String>,
-    over: &Receiver<()>,
-) -> Result<(), Failure> {
-    let random = |below: u64| u64::from_le_bytes(host::random()) % below;
-    let pause = |ms: u64| -> Result<bool, Failure> {
-        let left = until.map_or(u64::MAX, |until| until.since(sys::now()).as_us());
-        let wait = Duration::from_micros(left.min(ms * 1000));
-        // Nobody sends here: it ends when the daemon does.
-        let alive = matches!(over.recv_timeout(wait), Err(RecvTimeoutError::Timeout));
-        print(lines)?;
-        Ok(alive && !is_over(until))
-    };
-    if !pause(500)? {
-        return Ok(());
+    /// Races at human pace: somebody is first, the others follow within about 0.4 s, then the next question is read. In every
+    /// third race or so two are so close that their order is not certain.
+    fn chance(&mut self) -> Result<(), Failure> {
+        let random = |below: u64| u64::from_le_bytes(host::random()) % below;
+        let mut goes_on = self.pause(500)?;
+        while goes_on {
+            let mut players: Vec<u16> = (1..=BUZZERS).collect();
+            match random(6) {
+                0 => {
+                    self.press(&[1, 2])?;
+                    players.retain(|player| *player > 2);
+                }
+                1 => {
+                    self.press_close()?;
+                    players.retain(|player| *player % 2 == 0);
+                }
+                _ => {}
+            }
+            for _ in 0..=random(u64::from(BUZZERS)) {
+                if players.is_empty() {
+                    break;
+                }
+                self.press(&[players.remove(random(players.len() as u64) as usize)])?;
+                if !self.pause(20 + random(180))? {
+                    return Ok(());
+                }
+            }
+            goes_on = self.pause(GAP_US / 1000 + random(1500))?;
+        }
+        Ok(())
     }
-    loop {
-        let mut players: Vec<u16> = (1..=BUZZERS).collect();
-        match random(6) {
-            0 => {
-                pad.press(&[1, 2])?;
-                players.retain(|player| *player > 2);
-            }
-            1 => {
-                [1, 3].iter().try_for_each(|buzzer| pad.press(&[*buzzer]))?;
-                players.retain(|player| *player % 2 == 0);
-            }
-            _ => {}
-        }
-        for _ in 0..=random(u64::from(BUZZERS)) {
-            if players.is_empty() {
-                break;
-            }
-            pad.press(&[players.remove(random(players.len() as u64) as usize)])?;
-            if !pause(20 + random(180))? {
-                return Ok(());
-            }
-        }
-        if !pause(GAP_US / 1000 + random(1500))? {
-            return Ok(());
-        }
+
+    /// Waits so long at the most. False: it is over.
+    fn pause(&self, ms: u64) -> Result<bool, Failure> {
+        let left = self.until.map_or(u64::MAX, |until| until.since(sys::now()).as_us());
+        let wait = Duration::from_micros(left.min(ms * 1000));
+        let alive = matches!(self.over.recv_timeout(wait), Err(RecvTimeoutError::Timeout));
+        self.print()?;
+        Ok(alive && !self.is_over())
     }
 }

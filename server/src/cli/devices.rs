@@ -14,8 +14,7 @@ use buzzer_core::io::devices::survey::{Survey, survey};
 use buzzer_core::quote::{Plain, Toml};
 use buzzer_core::time::Micros;
 use buzzer_server::config::Config;
-use buzzer_server::io::machine::hardware;
-use buzzer_server::io::machine::hardware::{INPUT_DIR, SYSFS_ROOT};
+use buzzer_server::io::machine::hardware::{self, INPUT_DIR, SYSFS_ROOT};
 use clap::Args;
 use serde_json::json;
 
@@ -74,12 +73,8 @@ impl Devices {
         let Survey { rows, shared } =
             seen.context("the devices cannot be listed: check that sysfs is mounted and readable")?;
         let specs = hardware::pools(config);
-        let pool_of = |row: &Row| {
-            let Assignment::Slot(slot) = row.verdict else { return None };
-            let spec = specs.iter().find(|spec| spec.slots.iter().flatten().any(|own| *own == slot));
-            spec.map(|spec| spec.id.to_string()).or_else(|| row.label.clone())
-        };
-        let devices: Vec<_> = rows.into_iter().map(|row| Device { pool: pool_of(&row), row }).collect();
+        let devices: Vec<_> =
+            rows.into_iter().map(|row| Device { pool: hardware::pool_of(&specs, &row), row }).collect();
         if let Some(target) = self.measure {
             return measure::run(config, &devices, target.as_deref(), self.seconds.unwrap_or(10), self.json);
         }

@@ -11,10 +11,11 @@ use std::sync::atomic::AtomicU32;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use buzzer_core::device::assign::Found;
+use buzzer_core::device::assign::{Assignment, Found};
 use buzzer_core::device::claim::{Claim, Claims, Match, SlotId};
 use buzzer_core::device::lights::Light;
 use buzzer_core::event::{Buzzer, DeviceId};
+use buzzer_core::io::devices::survey::Row;
 use buzzer_core::io::devices::{self, Devices, Options, Report, Request};
 use buzzer_core::io::mailbox::Mailbox;
 use buzzer_core::io::reader::source::ReaderRequest;
@@ -89,6 +90,13 @@ pub fn pools(config: &Config) -> Vec<PoolSpec> {
         },
     };
     config.pools.iter().map(spec).collect()
+}
+
+/// The pool that the device of a row serves, if it serves one: the configuration's, or the one that it makes.
+pub fn pool_of(specs: &[PoolSpec], row: &Row) -> Option<String> {
+    let Assignment::Slot(slot) = row.verdict else { return None };
+    let spec = specs.iter().find(|spec| spec.slots.iter().flatten().any(|own| *own == slot));
+    spec.map(|spec| spec.id.to_string()).or_else(|| row.label.clone())
 }
 
 impl Hardware {

@@ -33,8 +33,7 @@ pub(super) fn look(config: &Config, places: &Places) -> Read<Found> {
             found.strays.extend(row.trouble);
             continue;
         };
-        let pool = pools.iter().find(|pool| pool.slots.iter().flatten().any(|own| *own == slot));
-        let pool = pool.map(|pool| pool.id.to_string()).or_else(|| row.label.clone());
+        let pool = hardware::pool_of(&pools, &row);
         found.served.push(slot.get() as usize);
         found.devices.push(device(places, row, pool.unwrap_or_else(|| "no pool".to_owned())));
     }
