@@ -3,11 +3,10 @@
 //! without control or direction characters; what is left out is counted and the count is told; once repeats are limited, a
 //! warning or an error of one kind leaves at most once in [`REPEAT_US`], and the sum of what was like it follows by itself.
 
-use buzzer_core::quote::kernel_words;
+use buzzer_core::quote::{Plain, kernel_words};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
-use buzzer_core::quote::Plain;
 use buzzer_core::time::{KernelTime, Micros};
 use log::Level;
 

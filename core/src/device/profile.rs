@@ -5,8 +5,7 @@
 //! Where neither configuration nor profile says which key is which buzzer, **every key** but modifiers and locks is one:
 //! buzzers 1 to n in ascending key code ([`every_key`]).
 
-use crate::device::catalogue;
-use crate::device::catalogue::{BUZZ_WIRELESS, CATALOGUE, Layout, Needs, Profile};
+use crate::device::catalogue::{self, BUZZ_WIRELESS, CATALOGUE, Layout, Needs, Profile};
 use crate::device::identity::{BUS_VIRTUAL, Identity};
 use crate::device::kind;
 use crate::event::Buzzer;

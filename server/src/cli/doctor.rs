@@ -4,8 +4,7 @@
 use buzzer_server::config::Config;
 use buzzer_server::doctor::page::{self, Page};
 use buzzer_server::doctor::{self, CheckLevel};
-use buzzer_server::io::machine::facts;
-use buzzer_server::io::machine::facts::Places;
+use buzzer_server::io::machine::facts::{self, Places};
 use clap::Args;
 
 use super::{Failure, stdout};

@@ -17,8 +17,7 @@ use buzzer_core::io::devices::sysfs;
 use buzzer_core::io::sys;
 use buzzer_core::time::Micros;
 use buzzer_server::config::{Config, PoolSource};
-use buzzer_server::io::machine::hardware;
-use buzzer_server::io::machine::hardware::SYSFS_ROOT;
+use buzzer_server::io::machine::hardware::{self, SYSFS_ROOT};
 use buzzer_server::io::machine::signals;
 use mio::{Events, Interest, Poll, Token};
 

@@ -20,8 +20,7 @@ use buzzer_core::press::keys::KeyMap;
 use buzzer_core::time::Micros;
 use buzzer_server::config::Config;
 use buzzer_server::counted::counted;
-use buzzer_server::io::machine::hardware;
-use buzzer_server::io::machine::hardware::{INPUT_DIR, SYSFS_ROOT};
+use buzzer_server::io::machine::hardware::{self, INPUT_DIR, SYSFS_ROOT};
 use buzzer_server::io::machine::signals;
 
 use self::page::Measured;

@@ -3,13 +3,12 @@
 //! no terminal, pipe, disk or journald, however these behave; neither does the end of the process, beyond [`END`].
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::fmt;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
-use std::thread;
 use std::time::Duration;
+use std::{fmt, thread};
 
 use buzzer_core::io::sys;
 use buzzer_core::quote::Quoted;

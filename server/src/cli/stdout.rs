@@ -2,11 +2,10 @@
 //! command goes this way, and [`print()`] and [`print_json`] let nothing through that a terminal takes for more than text. Who stops reading, as `head` does, ends the command without a complaint; any other failure to write
 //! is a sentence and exit code 1.
 
-use buzzer_core::quote::kernel_words;
+use buzzer_core::quote::{Json, Plain, kernel_words};
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use anyhow::anyhow;
-use buzzer_core::quote::{Json, Plain};
 
 use super::Failure;
 use super::stderr::write_all;

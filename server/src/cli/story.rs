@@ -6,8 +6,7 @@ use std::collections::VecDeque;
 
 use buzzer_core::time::Micros;
 use buzzer_server::judge::explain::GAP_US;
-use buzzer_server::record::Rival;
-use buzzer_server::record::{Fact, Flag, Record};
+use buzzer_server::record::{Fact, Flag, Record, Rival};
 
 /// Presses that a photo finish can still be with.
 const REMEMBERED: usize = 64;

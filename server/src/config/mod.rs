@@ -16,8 +16,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 use buzzer_core::device::claim::Match;
-use buzzer_core::device::delay;
-use buzzer_core::device::delay::{Basis, Delay, Span};
+use buzzer_core::device::delay::{self, Basis, Delay, Span};
 use buzzer_core::event::Buzzer;
 use buzzer_core::press::keys::KeyCode;
 use buzzer_core::time::Micros;

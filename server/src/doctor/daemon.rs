@@ -7,8 +7,7 @@ use buzzer_core::time::Micros;
 use super::facts::{ButtonFacts, DaemonFacts, Facts, HealthFacts, Missing, Pool};
 use super::fairness::ms;
 use super::{CheckLevel, Finding};
-use crate::game::settle;
-use crate::game::settle::FIT_US_MAX;
+use crate::game::settle::{self, FIT_US_MAX};
 
 /// Windows by kind of kernel. Stock: stamp and publication are one section with interrupts off, µs. PREEMPT_RT: that
 /// section can be preempted. Virtual: the processor itself can be taken away; 9 to 15 ms were seen under emulation.

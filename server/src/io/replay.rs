@@ -3,10 +3,9 @@
 //! speed nobody is dropped for being slow: the next record waits until all have the last; the log is only read.
 
 use std::collections::VecDeque;
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
+use std::{fmt, io};
 
 use buzzer_core::io::sys;
 use buzzer_core::time::{KernelTime, Micros};
@@ -16,11 +15,9 @@ use signal_hook_mio::v1_0::Signals;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::game::mediator::Output;
-use crate::io::machine::host;
-use crate::io::machine::signals;
+use crate::io::machine::{host, signals};
 use crate::io::net::handshake::HttpPage;
-use crate::io::net::listen;
-use crate::io::net::listen::ListenError;
+use crate::io::net::listen::{self, ListenError};
 use crate::io::net::peers::Peers;
 use crate::judge::replay::{Player, ReplayClock, Speed};
 use crate::record::Record;

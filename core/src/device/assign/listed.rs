@@ -7,8 +7,7 @@ use std::cmp::Reverse;
 use super::{Assignment, Rank, ranks};
 use crate::device::claim::{Claim, SlotId};
 use crate::device::identity::Identity;
-use crate::device::kind;
-use crate::device::kind::DeviceKind;
+use crate::device::kind::{self, DeviceKind};
 
 /// Puts devices at the claims that ask for them: each takes the first device (in the order of nodes) that fits and is
 /// free, and of that device's unit the likeliest node. `held` is who serves each claim now, one entry per claim.

@@ -8,8 +8,7 @@ mod tests;
 use std::fmt;
 
 use super::{Assignment, Slots, listed};
-use crate::device::advice;
-use crate::device::advice::Aim;
+use crate::device::advice::{self, Aim};
 use crate::device::claim::{Claim, Claims, SlotId};
 use crate::device::identity::Identity;
 

@@ -1,10 +1,9 @@
 //! May this process read a node, and if not, what would change that. In: the node's path. Out: a sentence for the
 //! person at the console: what is wrong and the cure, by command or by rule. Guarantee: nothing is opened.
 
-use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::{fs, io};
 
 use rustix::fs::{Access, access};
 

@@ -2,9 +2,8 @@
 //! Out: one [`Identity`] per evdev node. Guarantee: no device is opened, so none is woken, and a device that
 //! vanishes while it is read is left out, never half told.
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 use super::endpoint;
 use crate::device::identity::{Identity, number_of, parse_dev, parse_id, parse_key_bits};

@@ -6,8 +6,7 @@ use std::fmt::{self, Write};
 
 use buzzer_core::device::delay::fairness::UNEQUAL;
 use buzzer_core::device::delay::{Delay, Span};
-use buzzer_core::device::pair::lines;
-use buzzer_core::device::pair::lines::{GAP_US_MIN, NoLine};
+use buzzer_core::device::pair::lines::{self, GAP_US_MIN, NoLine};
 use buzzer_core::device::pair::{PAIRS_MIN, PERCENTS, Pairing, Presses, Side, Spread};
 use buzzer_core::time::Micros;
 use buzzer_server::config::DELAY_US_MAX;

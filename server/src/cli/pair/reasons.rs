@@ -1,7 +1,6 @@
 //! Why `buzzerd devices --measure-pair` has no line. In: the reason, the seats. Out: words, with what to do. Guarantee: pure.
 
-use buzzer_core::device::pair::lines;
-use buzzer_core::device::pair::lines::{GAP_US_MIN, NoLine};
+use buzzer_core::device::pair::lines::{self, GAP_US_MIN, NoLine};
 use buzzer_core::device::pair::{PAIRS_MIN, Spread};
 use buzzer_server::config::DELAY_US_MAX;
 

@@ -17,8 +17,7 @@ use super::virtual_pool::{Arrival, Greeting, GreetingStep};
 use crate::config::{PoolConfig, PoolSource};
 use crate::game::pace::Pace;
 use crate::io::net::accepting::{AGAIN_US, Accepting, Who};
-use crate::io::net::listen;
-use crate::io::net::listen::ListenError;
+use crate::io::net::listen::{self, ListenError};
 use crate::io::share::Share;
 
 /// Attachments at once, greeting ones included.

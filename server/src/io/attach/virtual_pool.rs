@@ -2,13 +2,12 @@
 //! JSON. Out: a checked [`Greeting`] and the stream behind it, ready for the reader. Guarantee: a line of at most 64 KiB,
 //! answered by one short line that says `ok` or what is wrong; a bad one ends that attachment only.
 
-use buzzer_core::quote::kernel_words;
+use buzzer_core::quote::{Quoted, kernel_words};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 
 use buzzer_core::event::Buzzer;
 use buzzer_core::press::keys::{KeyCode, KeyMap};
-use buzzer_core::quote::Quoted;
 use buzzer_core::time::KernelTime;
 use mio::net::UnixStream;
 use serde_json::Value;

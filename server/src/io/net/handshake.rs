@@ -7,8 +7,7 @@ use std::net::Shutdown;
 
 use mio::net::TcpStream;
 
-use crate::wire::http;
-use crate::wire::http::{Access, HEAD_BYTES_MAX, Refusal, Route};
+use crate::wire::http::{self, Access, HEAD_BYTES_MAX, Refusal, Route};
 
 /// Reads of what nobody listens to, in one go.
 const DISCARDS_MAX: usize = 16;

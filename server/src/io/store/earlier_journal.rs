@@ -12,10 +12,8 @@ use buzzer_core::io::sys;
 
 use super::disk::Disk;
 use super::log_proof;
-use crate::log::store::journal;
-use crate::log::store::journal::{FILE_NAMES, JournalLimits};
-use crate::log::store::recovery;
-use crate::log::store::recovery::{RecoveryError, unread};
+use crate::log::store::journal::{self, FILE_NAMES, JournalLimits};
+use crate::log::store::recovery::{self, RecoveryError, unread};
 use crate::log::store::segments::{SEGMENT_BYTES_MAX, Segments};
 use crate::log::store::writer::{Turn, Writer};
 use crate::record::Fact;

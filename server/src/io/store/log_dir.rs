@@ -15,8 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::regular;
 use crate::io::machine::paths;
-use crate::log::form::names;
-use crate::log::form::names::Others;
+use crate::log::form::names::{self, Others};
 use crate::log::{ChainHash, SegmentName};
 
 /// The lock's name in the log directory.

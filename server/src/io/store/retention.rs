@@ -5,9 +5,8 @@
 //! Each segment that goes has a record of its own, with the hash that what is left follows from: they are removed one by
 //! one, the oldest first, when the last of these records is durable, and what is left is a whole log at any time.
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 use buzzer_core::io::sys;
 

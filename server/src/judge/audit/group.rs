@@ -3,8 +3,7 @@
 //! draw and had none are found.
 
 use crate::counted::counted;
-use crate::game::draw;
-use crate::game::draw::Entrant;
+use crate::game::draw::{self, Entrant};
 
 /// A press, as far as its place among those of its stamp is concerned.
 #[derive(Clone, Debug)]

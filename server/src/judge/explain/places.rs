@@ -7,11 +7,9 @@ use serde::Serialize;
 
 use super::roster::DeviceSeen;
 use super::window::{Entry, Window};
-use crate::game::draw;
-use crate::game::draw::Entrant;
-use crate::record::Rival;
+use crate::game::draw::{self, Entrant};
 use crate::record::pool_id::PoolId;
-use crate::record::{Fact, Flag, Flags, Stamps};
+use crate::record::{Fact, Flag, Flags, Rival, Stamps};
 
 /// A press of the window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

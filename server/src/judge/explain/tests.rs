@@ -7,8 +7,7 @@ use jiff::tz::TimeZone;
 use super::*;
 use crate::judge::explain::page;
 use crate::judge::span::Span;
-use crate::record::Rival;
-use crate::record::{DeviceDelay, Fact, Flag, Flags, Record, Stamps};
+use crate::record::{DeviceDelay, Fact, Flag, Flags, Record, Rival, Stamps};
 
 /// 22 November 2026, 13:03:00 UTC.
 const WALL_US: u64 = 1_795_352_580_000_000;

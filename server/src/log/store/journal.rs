@@ -15,10 +15,9 @@ mod feed;
 
 use buzzer_core::quote::kernel_words;
 use std::collections::VecDeque;
-use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::{fmt, io};
 
 use buzzer_core::time::{KernelTime, Micros};
 use parking_lot::Mutex;

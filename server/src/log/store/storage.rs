@@ -2,8 +2,7 @@
 //! log does to a disk goes through these two traits, so that the policies above them run the same on a real directory
 //! ([`crate::io::store::disk`]) and on a simulated one that loses what was not synced.
 
-use std::fmt;
-use std::io;
+use std::{fmt, io};
 
 /// What went wrong, where.
 #[derive(Debug, thiserror::Error)]

@@ -9,10 +9,9 @@ mod processes;
 mod storage;
 mod usb;
 
-use std::fs;
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::paths;
 use crate::config::{Config, PoolSource, VirtualStamps};

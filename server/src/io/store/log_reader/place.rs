@@ -1,10 +1,9 @@
 //! Where the files of a log are, and whether somebody writes it. In: a log directory. Out: paths, a yes or no. Guarantee:
 //! nothing is locked or made, so a daemon that starts at this moment is not disturbed.
 
-use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::{ReadError, fail};
 use crate::io::store::log_dir::{self, FALLBACK_NAME, LOCK_NAME, Lock};

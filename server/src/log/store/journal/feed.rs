@@ -10,8 +10,7 @@ use buzzer_core::time::KernelTime;
 
 use super::{FILE_NAMES, JournalFile, RETRY_US, Shared, Span};
 use crate::log::form::line::LINE_BYTES_MAX;
-use crate::log::store::storage;
-use crate::log::store::storage::{Directory, File};
+use crate::log::store::storage::{self, Directory, File};
 
 /// A place in the queue: the span's number, and the byte in its file or since its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

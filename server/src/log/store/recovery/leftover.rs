@@ -13,8 +13,7 @@ use super::tip::{Piece, Tip, pieces};
 use crate::log::ChainHash;
 use crate::log::form::line::{Line, seq_of};
 use crate::log::store::journal::{FILE_NAMES, Resumed};
-use crate::log::store::storage;
-use crate::log::store::storage::{Directory, File};
+use crate::log::store::storage::{self, Directory, File};
 use crate::record::Fact;
 
 /// Has the journal hold lines of the last segment once more, in a file that is not in use. `None`: there is none.
