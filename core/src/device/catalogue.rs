@@ -92,15 +92,21 @@ impl Hardware {
         self
     }
 
-    const fn measured(
-        mut self,
-        name: &'static str,
-        standing: Standing,
-        asked_us: Option<u32>,
-        curves: &'static [Curve],
-    ) -> Self {
-        self.model = Some(Model { name, standing, asked_us, curves });
+    const fn measured(mut self, model: Model) -> Self {
+        self.model = Some(model);
         self
+    }
+
+    const fn own(self, name: &'static str, asked_us: u32, curves: &'static [Curve]) -> Self {
+        self.measured(Model { name, standing: Standing::Own, asked_us: Some(asked_us), curves })
+    }
+
+    const fn shared(self, name: &'static str, asked_us: u32, curves: &'static [Curve]) -> Self {
+        self.measured(Model { name, standing: Standing::Shared, asked_us: Some(asked_us), curves })
+    }
+
+    const fn radio(self, name: &'static str, curves: &'static [Curve]) -> Self {
+        self.measured(Model { name, standing: Standing::Radio, asked_us: None, curves })
     }
 }
 
@@ -126,11 +132,10 @@ pub static CATALOGUE: &[Hardware] = &[
     Hardware::new(0x054c, 0x1000).profile(Needs::Buttons, BUZZ_WIRELESS, Layout::BuzzReds).by_radio(),
     // 0079:0006: usb.ids "PC TWIN SHOCK Gamepad"; `drivers/hid/hid-dr.c` "DragonRise Inc. Generic USB Joystick", the
     // name by which the measured pads (Speedlink Strike, black and green) and the usual arcade encoder report.
-    Hardware::new(0x0079, 0x0006).profile(Needs::Buttons, "dragonrise", Layout::Buttons).measured(
+    Hardware::new(0x0079, 0x0006).profile(Needs::Buttons, "dragonrise", Layout::Buttons).shared(
         "DragonRise arcade encoder",
-        Standing::Shared,
-        Some(10_000),
-        &[Curve::own(curves::DRAGONRISE), Curve::forced_1ms(curves::DRAGONRISE_1MS)],
+        10_000,
+        curves::DRAGONRISE,
     ),
     Hardware::new(0x0079, 0x0011).profile(Needs::Buttons, "dragonrise-pad", Layout::Buttons),
     Hardware::new(0x16c0, 0x05e1).profile(Needs::Buttons, "xin-mo", Layout::Buttons),
@@ -144,21 +149,19 @@ pub static CATALOGUE: &[Hardware] = &[
     Hardware::new(0x1a86, 0xe026).profile(Needs::Typing, "foot-switch", Layout::EveryKey),
     // 045e:028e: usb.ids "Xbox360 Controller"; `drivers/input/joystick/xpad.c` "Microsoft X-Box 360 pad". Boards with
     // GP2040-CE and many pads of other makers answer by it.
-    Hardware::new(0x045e, 0x028e).profile(Needs::Buttons, "xbox360-pad", Layout::Buttons).measured(
+    Hardware::new(0x045e, 0x028e).profile(Needs::Buttons, "xbox360-pad", Layout::Buttons).shared(
         "Microsoft Xbox 360 pad",
-        Standing::Shared,
-        Some(4_000),
-        &[Curve::own(curves::XBOX360)],
+        4_000,
+        curves::XBOX360,
     ),
     Hardware::new(0x045e, 0x0719).profile(Needs::Buttons, "xbox360-pad", Layout::Buttons).by_radio(),
     Hardware::new(0x045e, 0x0291).by_radio(),
     // 054c:0268: `drivers/hid/hid-ids.h` USB_DEVICE_ID_SONY_PS3_CONTROLLER; usb.ids "PlayStation 3 Controller". It is
     // much imitated (`drivers/hid/hid-sony.c` knows some by their names).
-    Hardware::new(0x054c, 0x0268).profile(Needs::Buttons, "ps3-pad", Layout::Buttons).measured(
+    Hardware::new(0x054c, 0x0268).profile(Needs::Buttons, "ps3-pad", Layout::Buttons).shared(
         "Sony DualShock 3",
-        Standing::Shared,
-        Some(1_000),
-        &[Curve::own(curves::DUALSHOCK3)],
+        1_000,
+        curves::DUALSHOCK3,
     ),
     Hardware::new(0x054c, 0x05c4).profile(Needs::Buttons, "ps4-pad", Layout::Buttons),
     Hardware::new(0x054c, 0x09cc).profile(Needs::Buttons, "ps4-pad", Layout::Buttons),
@@ -168,69 +171,24 @@ pub static CATALOGUE: &[Hardware] = &[
     // The Steam controller.
     Hardware::new(0x28de, 0x1142).by_radio(),
     // 046d:c31c: usb.ids "Keyboard K120".
-    Hardware::new(0x046d, 0xc31c).measured(
-        "Logitech K120",
-        Standing::Own,
-        Some(10_000),
-        &[Curve::own(curves::LOGITECH_K120), Curve::forced_1ms(curves::LOGITECH_K120_1MS)],
-    ),
+    Hardware::new(0x046d, 0xc31c).own("Logitech K120", 10_000, curves::LOGITECH_K120),
     // 1e7d:3264: `drivers/hid/hid-ids.h` USB_DEVICE_ID_ROCCAT_ISKUFX; the notebook says "Roccat ISKU FX".
-    Hardware::new(0x1e7d, 0x3264).measured(
-        "Roccat Isku FX",
-        Standing::Own,
-        Some(1_000),
-        &[Curve::own(curves::ROCCAT_ISKU_FX)],
-    ),
+    Hardware::new(0x1e7d, 0x3264).own("Roccat Isku FX", 1_000, curves::ROCCAT_ISKU_FX),
     // 05ac:0304: usb.ids "Mighty Mouse [Mitsumi, M1152]"; the notebook says "Apple A1152".
-    Hardware::new(0x05ac, 0x0304).measured(
-        "Apple Mighty Mouse A1152",
-        Standing::Own,
-        Some(10_000),
-        &[Curve::own(curves::APPLE_A1152), Curve::forced_1ms(curves::APPLE_A1152_1MS)],
-    ),
+    Hardware::new(0x05ac, 0x0304).own("Apple Mighty Mouse A1152", 10_000, curves::APPLE_A1152),
     // 046d:c03e: usb.ids "Premium Optical Wheel Mouse (M-BT58)"; the notebook says the same of `bt58`.
-    Hardware::new(0x046d, 0xc03e).measured(
-        "Logitech M-BT58",
-        Standing::Own,
-        Some(10_000),
-        &[Curve::own(curves::LOGITECH_BT58), Curve::forced_1ms(curves::LOGITECH_BT58_1MS)],
-    ),
+    Hardware::new(0x046d, 0xc03e).own("Logitech M-BT58", 10_000, curves::LOGITECH_BT58),
     // 046d:c246: usb.ids "Gaming Mouse G300".
-    Hardware::new(0x046d, 0xc246).measured(
-        "Logitech G300",
-        Standing::Own,
-        Some(1_000),
-        &[Curve::own(curves::LOGITECH_G300)],
-    ),
+    Hardware::new(0x046d, 0xc246).own("Logitech G300", 1_000, curves::LOGITECH_G300),
     // 046d:c06b: usb.ids "G700 Wireless Gaming Mouse"; systemd's `70-mouse.hwdb` says "(Wired)".
-    Hardware::new(0x046d, 0xc06b).measured(
-        "Logitech G700",
-        Standing::Own,
-        Some(1_000),
-        &[Curve::own(curves::LOGITECH_G700)],
-    ),
+    Hardware::new(0x046d, 0xc06b).own("Logitech G700", 1_000, curves::LOGITECH_G700),
     // 046d:1023: systemd's `70-mouse.hwdb`, "Logitech G700 Laser Mouse (Wireless)": the number that the kernel gives
     // the mouse behind its receiver. The receiver's own, c531, is other mice's too.
-    Hardware::new(0x046d, 0x1023).measured(
-        "Logitech G700 by radio",
-        Standing::Radio,
-        None,
-        &[Curve::own(curves::LOGITECH_G700_RADIO)],
-    ),
+    Hardware::new(0x046d, 0x1023).radio("Logitech G700 by radio", curves::LOGITECH_G700_RADIO),
     // 046d:c048: usb.ids "G9 Laser Mouse".
-    Hardware::new(0x046d, 0xc048).measured(
-        "Logitech G9",
-        Standing::Own,
-        Some(10_000),
-        &[Curve::own(curves::LOGITECH_G9), Curve::forced_1ms(curves::LOGITECH_G9_1MS)],
-    ),
+    Hardware::new(0x046d, 0xc048).own("Logitech G9", 10_000, curves::LOGITECH_G9),
     // 046d:c050: usb.ids "RX 250 Optical Mouse".
-    Hardware::new(0x046d, 0xc050).measured(
-        "Logitech RX250",
-        Standing::Own,
-        Some(10_000),
-        &[Curve::own(curves::LOGITECH_RX250), Curve::forced_1ms(curves::LOGITECH_RX250_1MS)],
-    ),
+    Hardware::new(0x046d, 0xc050).own("Logitech RX250", 10_000, curves::LOGITECH_RX250),
     // Logitech: F710, the Unifying, Nano, Lightspeed and Bolt receivers; what is paired with them has a number of its
     // own below 0x5000, which no wired product has.
     Hardware::new(0x046d, 0xc219).by_radio(),

@@ -9,7 +9,8 @@
 //! In no figure here, because they are the box's own: the four longest readings of exxter at its own interval (0.2 to
 //! 6.06 s) and the longest of diamondback at 1 ms (177 ms, with 18, 28 and 53 ms behind it).
 
-use super::curves::Quantiles;
+/// A sorted list of delays.
+pub(crate) type Quantiles = [u32; 129];
 
 /// The longest delay of all 41 devices: 6312kw, a PS/2 keyboard behind an adapter.
 pub const SLOWEST_MEASURED_US: u32 = 71_161;
