@@ -43,6 +43,11 @@ pub fn kernel_words(error: &impl Display) -> String {
     words
 }
 
+/// `KEY_A, KEY_B`
+pub fn listed(items: impl IntoIterator<Item = impl Display>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}
+
 /// Whether a character is to be escaped: C0, DEL and C1 controls, line and paragraph separators, what turns the direction
 /// of reading, and what has no width and no use in a name. The joiners U+200C and U+200D are part of words and stay.
 pub fn is_escaped(c: char) -> bool {

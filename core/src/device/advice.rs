@@ -6,7 +6,7 @@ use crate::device::claim::{Claim, Glob, Match, natural_keys};
 use crate::device::identity::Identity;
 use crate::event::Buzzer;
 use crate::press::keys::KeyCode;
-use crate::quote::Toml;
+use crate::quote::{Toml, listed};
 
 /// With more keys a line would be read by nobody.
 const KEYS_MAX: usize = 32;
@@ -91,9 +91,8 @@ pub(crate) fn with_its_keys(claim: &Claim, device: &Identity) -> String {
 
 /// `buzzers = { "1" = "KEY_ENTER" }`
 pub(crate) fn buzzers(pairs: &[(KeyCode, Buzzer)]) -> String {
-    let pairs: Vec<_> =
-        pairs.iter().map(|(key, buzzer)| format!("\"{buzzer}\" = {}", Toml(&key.to_string()))).collect();
-    format!("buzzers = {{ {} }}", pairs.join(", "))
+    let pair = |(key, buzzer): &(KeyCode, Buzzer)| format!("\"{buzzer}\" = {}", Toml(&key.to_string()));
+    format!("buzzers = {{ {} }}", listed(pairs.iter().map(pair)))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::device::identity::Identity;
 use crate::device::profile::{every_key, recognise};
 use crate::event::Buzzer;
 use crate::press::keys::{KeyCode, KeyMap};
-use crate::quote::Toml;
+use crate::quote::{Toml, listed};
 use crate::time::Micros;
 
 /// The place of one device: the index of its claim, or, without configuration, a number given at first sight of
@@ -121,7 +121,7 @@ impl fmt::Display for Match {
         let globs = globs
             .into_iter()
             .filter_map(|(key, glob)| Some(format!("{key} = {}", Toml(&glob.as_ref()?.pattern))));
-        write!(f, "match = {{ {} }}", ids.chain(globs).collect::<Vec<_>>().join(", "))
+        write!(f, "match = {{ {} }}", listed(ids.chain(globs)))
     }
 }
 

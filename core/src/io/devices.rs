@@ -38,7 +38,7 @@ use crate::io::devices::hotplug::{Change, Hotplug};
 use crate::io::devices::lamps::Lamps;
 use crate::io::reader::source::{Attachment, ReaderRequest};
 use crate::press::stamp::Stamps;
-use crate::quote::kernel_words;
+use crate::quote::{kernel_words, listed};
 use crate::time::{KernelTime, Micros};
 
 pub use crate::device::roster::Report;
@@ -321,12 +321,11 @@ impl Pump {
         self.lamps.opened(slot, device, &opening.identity, sys::now());
         (self.to_server)(Report::Opened { slot, device });
         if opening.grab && !node.grabbed {
-            let held: Vec<_> = node.held.iter().map(|key| key.to_string()).collect();
             let text = format!(
                 "{} is shared with the rest of the machine, because {} was down when it was opened: release it and \
                  connect again",
                 opening.identity.describe(),
-                held.join(", ")
+                listed(node.held.iter())
             );
             (self.to_server)(Report::Trouble { slot: Some(slot), text });
         }

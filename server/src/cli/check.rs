@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use buzzer_core::quote::listed;
 use buzzer_server::config::{Config, PoolSource};
 use buzzer_server::counted::counted;
 use clap::Args;
@@ -29,7 +30,6 @@ impl Check {
 }
 
 fn says(config: &Config) -> String {
-    let listen: Vec<String> = config.server.listen.iter().map(ToString::to_string).collect();
     let pools = match config.pools.as_slice() {
         [] => "every recognised buzzer device is a pool".to_owned(),
         pools => {
@@ -39,5 +39,5 @@ fn says(config: &Config) -> String {
         }
     };
     let dir = config.log.dir.as_deref().unwrap_or(Path::new("")).display();
-    format!("listens on {}; log in {dir}; {pools}", listen.join(", "))
+    format!("listens on {}; log in {dir}; {pools}", listed(&config.server.listen))
 }

@@ -15,6 +15,7 @@ use buzzer_core::io::devices::lamps::Lamp;
 use buzzer_core::io::devices::leds::Leds;
 use buzzer_core::io::devices::sysfs;
 use buzzer_core::io::sys;
+use buzzer_core::quote::listed;
 use buzzer_core::time::Micros;
 use buzzer_server::config::{Config, PoolSource};
 use buzzer_server::io::machine::hardware::{self, SYSFS_ROOT};
@@ -90,15 +91,15 @@ pub(super) fn find(config: &Config, sysfs_root: &Path, pool: &str, buzzer: u16) 
     let mut numbers: Vec<u16> =
         of_pool.iter().flat_map(|(_, found)| found.keys.buzzers()).map(|buzzer| buzzer.0).collect();
     numbers.sort_unstable();
-    let numbers: Vec<String> = numbers.iter().map(u16::to_string).collect();
     let has = |(_, found): &(SlotId, Found)| found.keys.buzzers().contains(&Buzzer(buzzer));
-    of_pool.into_iter().find(has).ok_or_else(|| {
-        anyhow!("pool {pool:?} has no buzzer {buzzer} plugged in; it has {}", numbers.join(", "))
-    })
+    of_pool
+        .into_iter()
+        .find(has)
+        .ok_or_else(|| anyhow!("pool {pool:?} has no buzzer {buzzer} plugged in; it has {}", listed(numbers)))
 }
 
 fn list(how: &str, names: &[&str]) -> String {
-    if names.is_empty() { format!("none is {how}") } else { format!("{how}: {}", names.join(", ")) }
+    if names.is_empty() { format!("none is {how}") } else { format!("{how}: {}", listed(names)) }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use buzzer_core::device::identity::{Identity, number_of};
 use buzzer_core::io::devices::evdev_node::{self, Node, OpenError};
 use buzzer_core::io::devices::measure::{self, MeasureError};
 use buzzer_core::io::sys;
+use buzzer_core::quote::listed;
 use buzzer_core::time::Micros;
 use buzzer_server::config::{Config, PoolSource};
 use buzzer_server::counted::counted;
@@ -68,8 +69,7 @@ pub(super) fn take(
         error => error.into(),
     })?;
     if !node.grabbed {
-        let held: Vec<_> = node.held.iter().map(|key| key.to_string()).collect();
-        let held = held.join(", ");
+        let held = listed(node.held.iter());
         return Err(anyhow!("{}: {held} is down: release it, and start again", path.display()));
     }
     Ok(node)
@@ -127,8 +127,8 @@ fn the_only<'a>(devices: impl Iterator<Item = &'a Device>, whose: &str) -> Resul
             "no device that {whose} is plugged in: plug it in, or name another one; `buzzerd devices` lists what is there"
         )),
         several => {
-            let nodes: Vec<_> = several.iter().map(|device| device.row.identity.node.as_str()).collect();
-            Err(anyhow!("more than one device that {whose}: say which one to measure: {}", nodes.join(", ")))
+            let nodes = listed(several.iter().map(|device| &device.row.identity.node));
+            Err(anyhow!("more than one device that {whose}: say which one to measure: {nodes}"))
         }
     }
 }

@@ -4,6 +4,7 @@
 use buzzer_server::counted::counted;
 use std::collections::VecDeque;
 
+use buzzer_core::quote::listed;
 use buzzer_core::time::Micros;
 use buzzer_server::judge::explain::GAP_US;
 use buzzer_server::record::{Fact, Flag, Record, Rival};
@@ -70,11 +71,10 @@ impl Story {
             .map(|(_, buzzer, _)| *buzzer)
             .collect();
         rivals.dedup();
-        let rivals: Vec<String> = rivals.iter().map(u16::to_string).collect();
         (!photo.is_empty()).then(|| {
             format!(
                 "PHOTO FINISH with buzzer {}: its time may be up to {} late, so it may have been earlier; the host decides",
-                rivals.join(", "),
+                listed(rivals),
                 ms(delay_us[1].max(0).cast_unsigned()),
             )
         })

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use buzzer_core::quote::listed;
+
 use super::Finding;
 use super::facts::{DeviceFacts, Facts, Missing, Pool, Processes, Read, Sight};
 use crate::counted::counted;
@@ -80,9 +82,7 @@ fn presence(devices: &Read<Vec<DeviceFacts>>, pools: &[Pool]) -> Vec<Finding> {
 
 /// `event7 (stage), event8 (desk)`.
 pub(super) fn list<'a>(devices: impl IntoIterator<Item = &'a DeviceFacts>) -> String {
-    let names: Vec<_> =
-        devices.into_iter().map(|device| format!("{} ({})", device.node, device.pool)).collect();
-    names.join(", ")
+    listed(devices.into_iter().map(|device| format!("{} ({})", device.node, device.pool)))
 }
 
 fn stray(trouble: &str) -> Finding {
@@ -122,12 +122,12 @@ fn autosuspend(devices: &[DeviceFacts]) -> Option<Finding> {
     }
     let sleepy: Vec<_> = usb.iter().filter(|(_, usb)| usb.may_suspend == Ok(true)).collect();
     if !sleepy.is_empty() {
-        let nodes: Vec<_> = sleepy.iter().map(|(node, _)| *node).collect();
+        let nodes = listed(sleepy.iter().map(|(node, _)| node));
         let paths: Vec<_> = sleepy
             .iter()
             .map(|(_, usb)| format!("/sys/bus/usb/devices/{}/power/control", usb.name))
             .collect();
-        let finding = Finding::warn(CHECK, format!("on for {}", nodes.join(", ")), WHY);
+        let finding = Finding::warn(CHECK, format!("on for {nodes}"), WHY);
         return Some(finding.cure(format!("echo on | sudo tee {}", paths.join(" "))));
     }
     let unread = usb.iter().find_map(|(_, usb)| usb.may_suspend.as_ref().err());
@@ -147,12 +147,9 @@ fn other_programs(devices: &[DeviceFacts], processes: &Read<Processes>) -> Findi
         Err(missing) => return Finding::unknown(CHECK, missing, WHY),
     };
     if !processes.holders.is_empty() {
-        let holders: Vec<_> = processes
-            .holders
-            .iter()
-            .map(|(name, pid, node)| format!("{name} (pid {pid}) has {node} open"))
-            .collect();
-        return Finding::warn(CHECK, holders.join(", "), WHY).cure(rules(devices));
+        let has = |(name, pid, node): &(String, u32, String)| format!("{name} (pid {pid}) has {node} open");
+        let found = listed(processes.holders.iter().map(has));
+        return Finding::warn(CHECK, found, WHY).cure(rules(devices));
     }
     if let Some(desktop) = &processes.desktop {
         let open: Vec<_> = devices.iter().filter(|device| device.is_ignored == Ok(false)).collect();

@@ -2,6 +2,7 @@
 //! kind. Out: findings on both. Guarantee: a daemon that does not run is no failure; a window is recommended from what was
 //! measured on this box or, without that, from the kind of its kernel, and never as certain.
 
+use buzzer_core::quote::listed;
 use buzzer_core::time::Micros;
 
 use super::facts::{ButtonFacts, DaemonFacts, Facts, HealthFacts, Missing, Pool};
@@ -30,7 +31,7 @@ fn pools(health: &HealthFacts, facts: &Facts) -> Vec<Finding> {
     let waits = |pool: &&Pool| health.pools.iter().any(|own| own.id == pool.id && own.is_waiting);
     let (programs, hardware): (Vec<&Pool>, Vec<&Pool>) =
         facts.pools.iter().filter(waits).partition(|pool| pool.is_virtual);
-    let names = |pools: &[&Pool]| pools.iter().map(|pool| pool.id.as_str()).collect::<Vec<_>>().join(", ");
+    let names = |pools: &[&Pool]| listed(pools.iter().map(|pool| &pool.id));
     let mut findings = Vec::new();
     if !programs.is_empty() {
         let why = "A pool with a socket has buzzers only while a program is attached to it.";

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use buzzer_core::device::delay::fairness::{Fairness, UNEQUAL};
+use buzzer_core::quote::listed;
 use buzzer_core::time::Micros;
 
 use super::Finding;
@@ -148,11 +149,11 @@ fn keyboards(devices: &[DeviceFacts]) -> Finding {
     if shared.is_empty() {
         return Finding::ok(CHECK, "none", WHY);
     }
-    let shared: Vec<_> = shared
-        .iter()
-        .map(|device| format!("{} serves {}", list([*device]), counted(device.buzzers as u64, "buzzer")))
-        .collect();
-    Finding::warn(CHECK, shared.join(", "), WHY).cure("Give each player a device, or at most two a keyboard")
+    let serves = |device: &&DeviceFacts| {
+        format!("{} serves {}", list([*device]), counted(device.buzzers as u64, "buzzer"))
+    };
+    Finding::warn(CHECK, listed(shared.iter().map(serves)), WHY)
+        .cure("Give each player a device, or at most two a keyboard")
 }
 
 fn wireless(devices: &[DeviceFacts]) -> Finding {

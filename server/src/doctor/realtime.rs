@@ -2,6 +2,8 @@
 //! threads. Out: findings on real-time priority and on interrupts. Guarantee: the reader of a running daemon is looked at
 //! itself; only without one the rights of this account stand in for it.
 
+use buzzer_core::quote::listed;
+
 use super::Finding;
 use super::facts::{DeviceFacts, Facts, Irq, Kernel, Processes, Read, Realtime};
 
@@ -85,11 +87,9 @@ fn interrupts(
         let found = format!("USB: {}, priority {lowest}, the reader {PRIORITY}", places(&irqs));
         return Some(Finding::ok(CHECK, found, WHY));
     }
-    let found: Vec<_> =
-        low.iter().map(|thread| format!("IRQ {} has priority {}", thread.irq, thread.priority)).collect();
+    let found = listed(low.iter().map(|low| format!("IRQ {} has priority {}", low.irq, low.priority)));
     let cure: Vec<_> = low.iter().map(|thread| format!("sudo chrt -f -p 50 {}", thread.pid)).collect();
-    let found = format!("{}, the reader {PRIORITY}", found.join(", "));
-    Some(Finding::warn(CHECK, found, WHY).cure(cure.join(" && ")))
+    Some(Finding::warn(CHECK, format!("{found}, the reader {PRIORITY}"), WHY).cure(cure.join(" && ")))
 }
 
 /// `IRQ 128 on CPU 2`; a controller may have dozens of lines, of which people want to see a few.

@@ -7,6 +7,7 @@ mod group;
 
 use std::collections::{BTreeSet, VecDeque};
 
+use buzzer_core::quote::listed;
 use group::{Group, Told};
 
 use crate::game::button::STUCK_US;
@@ -368,8 +369,7 @@ impl Audit {
                 _ => rival.seq.to_string(),
             };
             let list = |rivals: &[Rival], more| {
-                let list: Vec<String> = rivals.iter().map(words).collect();
-                format!("[{}]{}", list.join(", "), if more { " and more" } else { "" })
+                format!("[{}]{}", listed(rivals.iter().map(words)), if more { " and more" } else { "" })
             };
             let (said, expected) = (list(said, said_more), list(&expected.rivals, expected.more));
             self.say(seq, format!("said to be in a photo finish with {said}, but that is with {expected}"));

@@ -1,9 +1,9 @@
 //! A record in words. In: a fact. Out: one line for a moderator. Guarantee: every kind has one; texts that others chose are
 //! quoted, and nothing in the line moves the cursor of a terminal or turns its text, also in a forged log.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
-use buzzer_core::quote::{Plain, Quoted};
+use buzzer_core::quote::{Plain, Quoted, listed};
 use buzzer_core::time::Micros;
 
 use crate::counted::{counted, more};
@@ -176,12 +176,8 @@ fn ms(us: u64) -> String {
     format!("{} ms", Micros::from_us(us).in_ms())
 }
 
-fn numbers<T: ToString>(what: &str, numbers: &[T]) -> String {
-    let list: Vec<String> = numbers.iter().map(ToString::to_string).collect();
-    match list.len() {
-        0 => format!("no {what}"),
-        _ => format!("{what} {}", list.join(", ")),
-    }
+fn numbers<T: Display>(what: &str, numbers: &[T]) -> String {
+    if numbers.is_empty() { format!("no {what}") } else { format!("{what} {}", listed(numbers)) }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::{Assignment, Slots, listed};
 use crate::device::advice::{self, Aim};
 use crate::device::claim::{Claim, Claims, SlotId};
 use crate::device::identity::Identity;
+use crate::quote::listed;
 
 /// What to know, and what to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,11 +81,10 @@ impl Slots {
                 Some(Remark { slot: *slot, is_warning: false, text, advice })
             }
             Assignment::Lacks(slot, keys) => {
-                let keys: Vec<_> = keys.iter().map(ToString::to_string).collect();
-                let text =
-                    format!("{} fits {}, but has no {}", device.describe(), entry(*slot)?, keys.join(", "));
+                let (name, entry, keys) = (device.describe(), entry(*slot)?, listed(keys));
+                let text = format!("{name} fits {entry}, but has no {keys}");
                 let advice = Advice {
-                    place: Place::Entry(*slot, entry(*slot)?),
+                    place: Place::Entry(*slot, entry),
                     line: advice::with_its_keys(self.claim(*slot)?, device),
                     effect: "to use keys that it has".to_owned(),
                 };
@@ -139,9 +139,7 @@ impl Slots {
             .certain(&members, devices, None)
             .or_else(|| self.certain(&members, devices, Some(Aim::Node)));
         let advice = advice.unwrap_or_default();
-        let has: Vec<String> =
-            members.iter().map(|(_, claim, device)| format!("{} has {}", claim.entry, device.node)).collect();
-        let has = has.join(", ");
+        let has = listed(members.iter().map(|(_, claim, at)| format!("{} has {}", claim.entry, at.node)));
         let text = if advice.is_empty() {
             format!(
                 "{has}: nothing tells these devices apart, so equal entries share them in the order of their nodes"

@@ -22,6 +22,7 @@ use rustix::io::Errno;
 use super::permission;
 use crate::device::identity::{Identity, number_of, parse_dev, parse_key_bits};
 use crate::press::keys::KeyCode;
+use crate::quote::listed;
 
 /// Names that `drivers/input/input-leds.c` gives to LED codes, from `LED_NUML` = 0.
 const LED_NAMES: [&str; 11] = [
@@ -231,11 +232,9 @@ impl Leds {
     }
 
     fn none(&self, light: u16) -> LightError {
-        let numbers: Vec<_> = self.lights.keys().map(u16::to_string).collect();
-        let has = if numbers.is_empty() {
-            "the kernel shows no light of this device".to_owned()
-        } else {
-            format!("it has {}", numbers.join(", "))
+        let has = match self.lights.is_empty() {
+            true => "the kernel shows no light of this device".to_owned(),
+            false => format!("it has {}", listed(self.lights.keys())),
         };
         LightError::None { device: self.device.clone(), light, has }
     }

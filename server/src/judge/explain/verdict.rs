@@ -1,6 +1,7 @@
 //! Who was first. In: a window of the log, its places, and what else is known of it. Out: why nobody can say ([`bars`]), or a
 //! [`Ruling`] and every doubt about it. Guarantee: *certain* is said only without a doubt.
 
+use buzzer_core::quote::listed;
 use serde::Serialize;
 
 use super::chance::{self, Pair};
@@ -127,7 +128,7 @@ impl Ruling {
 fn names(places: &[&Place]) -> String {
     let mut names: Vec<String> = places.iter().map(|place| label(&place.pool, place.buzzer)).collect();
     names.dedup();
-    names.join(", ")
+    listed(names)
 }
 
 /// Presses that may have been made before the first, or certainly were.
@@ -181,11 +182,8 @@ fn of_window(window: &Window, first: &Place, rivals: &[&Place]) -> Vec<String> {
     let name = label(&first.pool, first.buzzer);
     let mut doubts = Vec::new();
     if !first.photo.is_empty() {
-        let seqs: Vec<String> = first.photo.iter().map(|rival| rival.seq.to_string()).collect();
-        doubts.push(format!(
-            "{name} may in truth have been before seq {}, before this window",
-            seqs.join(", ")
-        ));
+        let seqs = listed(first.photo.iter().map(|rival| rival.seq));
+        doubts.push(format!("{name} may in truth have been before seq {seqs}, before this window"));
     }
     if first.photo_more || rivals.iter().any(|place| place.photo_more) {
         doubts.push("there were more close presses than their records can name".to_owned());

@@ -1,6 +1,8 @@
 //! A draw on the page. In: a tie and the places of the window. Out: who drew what for each place, with the command that checks it.
 //! Guarantee: a command is one line that can be copied, and what a pool is called cannot break out of it.
 
+use buzzer_core::quote::listed;
+
 use super::super::places::{DrawnPlace, Place, Tie};
 use super::super::words::{label, wrap};
 
@@ -11,13 +13,12 @@ const LOTS_MAX: usize = 16;
 pub(super) fn write(page: &mut String, tie: &Tie, places: &[Place]) {
     let of = |seq: u64| places.iter().find(|place| place.seq == seq);
     let tied: Vec<&Place> = tie.presses.iter().filter_map(|seq| of(*seq)).collect();
-    let names: Vec<String> = tied.iter().map(|place| label(&place.pool, place.buzzer)).collect();
+    let names = listed(tied.iter().map(|place| label(&place.pool, place.buzzer)));
     page.push('\n');
     let text = format!(
-        "{} have one stamp; the hardware cannot tell them apart. The draw (seq {}, seed {}) decides, place by place: \
+        "{names} have one stamp; the hardware cannot tell them apart. The draw (seq {}, seed {}) decides, place by place: \
          of those that may come next the smallest SHA-256 of seed, pool, a zero byte, buzzer, a zero byte and \
          place in this tie does.{} To check it:",
-        names.join(", "),
         tie.seq,
         tie.seed,
         precedence(&tied)
@@ -57,13 +58,9 @@ fn precedence(tied: &[&Place]) -> String {
     }
     let later =
         |place: &&&Place| tied.iter().any(|other| other.device == place.device && other.frame < place.frame);
-    let later: Vec<String> =
-        tied.iter().filter(later).map(|place| label(&place.pool, place.buzzer)).collect();
+    let later = listed(tied.iter().filter(later).map(|place| label(&place.pool, place.buzzer)));
     if !later.is_empty() {
-        words.push_str(&format!(
-            " What a device reported later ({}) comes behind what it reported before.",
-            later.join(", ")
-        ));
+        words += &format!(" What a device reported later ({later}) comes behind what it reported before.");
     }
     words
 }
