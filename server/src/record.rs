@@ -14,7 +14,7 @@ mod words;
 pub use device_delay::DeviceDelay;
 pub use kinds::{Class, Subject};
 pub use rival::Rival;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 pub use words::{Flag, Flags, Stamps};
 
 use crate::record::pool_id::PoolId;
@@ -141,7 +141,7 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         photo: Vec<Rival>,
         /// Whether there may be more of them.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         photo_more: bool,
         /// The `seq` of the draw that placed it among presses of the same stamp.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -409,19 +409,6 @@ pub enum Fact {
     },
 }
 
-impl Fact {
-    /// A `storage` record that is about no records in particular, and not of what the kernel answered.
-    pub fn storage(what: impl Into<String>, file: impl Into<String>, done: impl Into<String>) -> Self {
-        let (what, file, done) = (what.into(), file.into(), done.into());
-        Self::Storage { what, errno: None, file, first_seq: 0, last_seq: 0, done }
-    }
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-const fn is_false(flag: &bool) -> bool {
-    !*flag
-}
-
 const fn once() -> u32 {
     1
 }
@@ -434,17 +421,4 @@ const fn is_once(times: &u32) -> bool {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 const fn is_zero(count: &u32) -> bool {
     *count == 0
-}
-
-impl Serialize for PoolId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for PoolId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
 }

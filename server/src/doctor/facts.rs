@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use buzzer_core::device::delay::Delay;
 use buzzer_core::time::Micros;
 
+pub use super::health::{ButtonFacts, HealthFacts, PoolHealth};
+
 /// Something that was read, or what could not be.
 pub type Read<T> = Result<T, Missing>;
 
@@ -233,63 +235,6 @@ pub enum DaemonFacts {
     Odd(SocketAddr, String),
     /// It answered.
     Running(SocketAddr, Box<HealthFacts>),
-}
-
-/// `/healthz`. What an older or newer daemon does not say is `None`.
-#[derive(Clone, Debug, Default)]
-pub struct HealthFacts {
-    /// `ok`, or what is not.
-    pub status: String,
-    /// Its log directory.
-    pub log: Option<PathBuf>,
-    /// `ok`, or what is wrong with the log's storage.
-    pub storage: Option<String>,
-    /// Presses handed over.
-    pub presses: Option<u64>,
-    /// Presses that came later than the settle window allows.
-    pub late: Option<u64>,
-    /// How old the oldest of them was when it was read.
-    pub late_us_max: Option<u64>,
-    /// Presses whose stamp could not be true.
-    pub stale_stamps: Option<u64>,
-    /// Times the kernel lost events.
-    pub gaps: Option<u64>,
-    /// Times the ring was full.
-    pub ring_full: Option<u64>,
-    /// Times the reader stopped reading.
-    pub heap_full: Option<u64>,
-    /// The settle window in use, and the one that would have fitted.
-    pub settle_us: Option<u64>,
-    /// `None`: nothing was late, or it does not say.
-    pub settle_us_advised: Option<u64>,
-    /// Its pools.
-    pub pools: Vec<PoolHealth>,
-    /// Its buttons.
-    pub buttons: ButtonFacts,
-}
-
-/// A pool, as the daemon has it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PoolHealth {
-    /// Its name.
-    pub id: String,
-    /// Devices or attachments that serve it.
-    pub devices: usize,
-    /// Whether it is wanted and nobody serves it.
-    pub is_waiting: bool,
-}
-
-/// Buttons that somebody should look at, as `stage 3`; there may be more than are named.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ButtonFacts {
-    /// All that the daemon has.
-    pub all: usize,
-    /// Down for so long that nobody holds them.
-    pub stuck: Vec<String>,
-    /// Down now.
-    pub held: Vec<String>,
-    /// How many were not pressed since their device was connected.
-    pub unheard: usize,
 }
 
 #[cfg(test)]

@@ -46,6 +46,14 @@ pub enum Class {
     Note,
 }
 
+impl Fact {
+    /// A `storage` record that is about no records in particular, and not of what the kernel answered.
+    pub fn storage(what: impl Into<String>, file: impl Into<String>, done: impl Into<String>) -> Self {
+        let (what, file, done) = (what.into(), file.into(), done.into());
+        Self::Storage { what, errno: None, file, first_seq: 0, last_seq: 0, done }
+    }
+}
+
 macro_rules! subject {
     () => {
         Subject::Whole
