@@ -146,9 +146,7 @@ impl<'a> Line<'a> {
     /// What a `lost` record names. The keys must stand where [`encode`] puts them: a jump is allowed to these bytes only, so that
     /// every verifier sees the same one.
     pub fn loss(&self) -> Option<(u64, u64)> {
-        let (_, rest) = number(self.whole, br#"{"v":"#)?;
-        let (_, rest) = number(rest, br#","seq":"#)?;
-        let (_, rest) = number(rest, br#","at_us":"#)?;
+        let (_, rest) = time(self.whole)?;
         let (first_seq, rest) = number(rest, br#","kind":"lost","first_seq":"#)?;
         let (last_seq, rest) = number(rest, br#","last_seq":"#)?;
         rest.starts_with(b",").then_some((first_seq, last_seq))
@@ -186,9 +184,7 @@ impl<'a> Line<'a> {
 
     /// The time, and everything from the kind to the hash.
     fn at_us_and_kind(&self) -> Option<(u64, &'a [u8])> {
-        let (_, rest) = number(self.body, br#"{"v":"#)?;
-        let (_, rest) = number(rest, br#","seq":"#)?;
-        let (at_us, rest) = number(rest, br#","at_us":"#)?;
+        let (at_us, rest) = time(self.body)?;
         let kind = rest.strip_prefix(b",")?;
         kind.starts_with(KIND_KEY).then_some((at_us, kind))
     }
@@ -219,8 +215,19 @@ fn retyped(whole: &[u8]) -> Option<BadLine> {
 
 /// The number of the first of these lines, without looking further.
 pub fn seq_of(lines: &[u8]) -> Option<u64> {
-    let (_, rest) = number(lines, br#"{"v":"#)?;
-    number(rest, br#","seq":"#).map(|(seq, _)| seq).filter(|seq| *seq <= SEQ_MAX)
+    seq(lines).map(|(seq, _)| seq).filter(|seq| *seq <= SEQ_MAX)
+}
+
+/// The number of a line, and everything behind it.
+fn seq(line: &[u8]) -> Option<(u64, &[u8])> {
+    let (_, rest) = number(line, br#"{"v":"#)?;
+    number(rest, br#","seq":"#)
+}
+
+/// The time of a line, and everything behind it.
+fn time(line: &[u8]) -> Option<(u64, &[u8])> {
+    let (_, rest) = seq(line)?;
+    number(rest, br#","at_us":"#)
 }
 
 /// A number behind `before`, and the rest. One number has one spelling: no sign, no leading zero.
