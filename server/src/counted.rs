@@ -1,13 +1,14 @@
 //! A number with its noun. In: how many of what. Out: words. Guarantee: one is singular, everything else plural.
 
-/// `1 record`, `2 records`, `2 presses`.
+/// `1 record`, `2 records`, `2 presses`, `3 marks of a button`.
 pub fn counted(count: u64, one: &str) -> String {
-    let s = match one {
+    let (noun, rest) = one.split_at(one.find(" of ").unwrap_or(one.len()));
+    let s = match noun {
         _ if count == 1 => "",
-        one if one.ends_with('s') => "es",
+        noun if noun.ends_with(['s', 'h']) => "es",
         _ => "s",
     };
-    format!("{count} {one}{s}")
+    format!("{count} {noun}{s}{rest}")
 }
 
 /// `1 more press`, `2 more presses`.
@@ -31,6 +32,11 @@ mod tests {
             [0, 1, 2].map(|count| counted(count, "record")).join(", "),
             "0 records, 1 record, 2 records"
         );
+        assert_eq!(
+            [1, 2].map(|count| counted(count, "mark of a button")).join(", "),
+            "1 mark of a button, 2 marks of a button"
+        );
+        assert_eq!(counted(2, "photo finish"), "2 photo finishes");
         assert_eq!([1, 2].map(|count| more(count, "tie")).join(", "), "1 more tie, 2 more ties");
         assert_eq!([1, 2].map(|count| at_most(count, "event")).join(", "), "1 event, up to 2 events");
     }

@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use buzzer_core::quote::listed;
 use group::{Group, Told};
+use serde::Serialize;
 
 use crate::game::button::STUCK_US;
 use crate::game::draw::Entrant;
@@ -28,19 +29,21 @@ pub struct Discrepancy {
 }
 
 /// What was derived once more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Derived {
     /// Records behind the first `start`.
     pub records: u64,
     /// Presses: whether they counted, delays, when they are final, photo finishes.
     pub presses: u64,
     /// Those of them that name a press which they may precede.
+    #[serde(rename = "photo_finishes")]
     pub photos: u64,
     /// Draws.
     pub draws: u64,
     /// Late presses.
     pub late: u64,
     /// What was said of a button: proved, stuck, chattering.
+    #[serde(rename = "button_marks")]
     pub marks: u64,
 }
 

@@ -4,10 +4,9 @@
 use buzzer_server::counted::counted;
 use std::fmt;
 
-use buzzer_core::quote::Quoted;
+use buzzer_core::quote::{Quoted, listed};
 use buzzer_server::judge::audit::Derived;
 use buzzer_server::log::form::names::Others;
-use buzzer_server::log::form::verify::LineFault;
 use buzzer_server::log::{ChainHash, Fingerprint, Verifier};
 use serde_json::{Value, json};
 
@@ -15,6 +14,26 @@ use super::claim::Claim;
 
 /// Faults and discrepancies that are told; the rest is counted.
 const TOLD_MAX: usize = 20;
+
+/// How often something was found, and the first of it in words.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) all: u64,
+    first: Vec<String>,
+}
+
+impl Told {
+    pub(super) fn add(&mut self, text: String) {
+        self.all += 1;
+        if self.first.len() < TOLD_MAX {
+            self.first.push(text);
+        }
+    }
+
+    const fn has_more(&self) -> bool {
+        self.all > self.first.len() as u64
+    }
+}
 
 /// The whole of it.
 #[derive(Debug, Default)]
@@ -27,11 +46,8 @@ pub(super) struct Verdict {
     pub(super) last_seq: u64,
     pub(super) head: Option<ChainHash>,
     pub(super) lost: u64,
-    pub(super) faults: u64,
-    /// The first faults and discrepancies, in words.
-    pub(super) told: Vec<String>,
-    pub(super) discrepancies: u64,
-    pub(super) told_discrepancies: Vec<String>,
+    pub(super) faults: Told,
+    pub(super) discrepancies: Told,
     /// Records that were read over, and the first of them.
     pub(super) unknown: u64,
     pub(super) first_unknown: Option<String>,
@@ -60,19 +76,6 @@ impl Verdict {
         self.lost = verifier.lost();
     }
 
-    pub(super) fn fault(&mut self, place: String, fault: &LineFault) {
-        self.faults += 1;
-        if self.told.len() < TOLD_MAX {
-            self.told.push(format!("{place}: {fault}"));
-        }
-    }
-
-    pub(super) fn discrepancy(&mut self, text: String) {
-        if self.told_discrepancies.len() < TOLD_MAX {
-            self.told_discrepancies.push(text);
-        }
-    }
-
     pub(super) fn unknown(&mut self, seq: u64, kind: &str) {
         self.unknown += 1;
         self.first_unknown.get_or_insert_with(|| format!("the first is seq {seq}, {}", Quoted(kind)));
@@ -92,8 +95,8 @@ impl Verdict {
     }
 
     pub(super) fn is_good(&self) -> bool {
-        self.faults == 0
-            && self.discrepancies == 0
+        self.faults.all == 0
+            && self.discrepancies.all == 0
             && self.bad_checkpoints.is_empty()
             && self.unmet().next().is_none()
             && self.others.refused.is_empty()
@@ -133,23 +136,16 @@ impl Verdict {
             "records": self.records,
             "head": self.head.map(|head| head.to_string()),
             "fingerprint": self.head.map(|head| Fingerprint::of(&head).to_string()),
-            "faults": self.faults,
-            "first_faults": self.told,
-            "discrepancies": self.discrepancies,
-            "first_discrepancies": self.told_discrepancies,
+            "faults": self.faults.all,
+            "first_faults": self.faults.first,
+            "discrepancies": self.discrepancies.all,
+            "first_discrepancies": self.discrepancies.first,
             "lost": self.lost,
             "unknown": self.unknown,
             "refused_files": self.others.refused.iter().map(|(name, why)| format!("{}: {why}", name.display())).collect::<Vec<_>>(),
             "misnamed_files": self.misnamed,
             "other_files": self.others.unknown.iter().map(|name| name.to_string_lossy()).collect::<Vec<_>>(),
-            "derived_again": self.derived.map(|derived| json!({
-                "records": derived.records,
-                "presses": derived.presses,
-                "photo_finishes": derived.photos,
-                "draws": derived.draws,
-                "late": derived.late,
-                "button_marks": derived.marks,
-            })),
+            "derived_again": self.derived,
             "key": self.key,
             "checkpoints": claims(&self.checkpoints),
             "bad_checkpoints": self.bad_checkpoints,
@@ -174,17 +170,21 @@ impl fmt::Display for Verdict {
 
 impl Verdict {
     fn lines_wrong(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, fault) in self.told.iter().enumerate() {
+        for (at, fault) in self.faults.first.iter().enumerate() {
             writeln!(f, "NO  {fault}{}", if at == 0 { "  <- the first line that is wrong" } else { "" })?;
         }
-        if self.faults > self.told.len() as u64 {
-            writeln!(f, "NO  in all: {}", counted(self.faults, "wrong line"))?;
+        if self.faults.has_more() {
+            writeln!(f, "NO  in all: {}", counted(self.faults.all, "wrong line"))?;
         }
-        for discrepancy in &self.told_discrepancies {
+        for discrepancy in &self.discrepancies.first {
             writeln!(f, "NO  {discrepancy}")?;
         }
-        if self.discrepancies > self.told_discrepancies.len() as u64 {
-            writeln!(f, "NO  in all: {} without what it follows from", counted(self.discrepancies, "claim"))?;
+        if self.discrepancies.has_more() {
+            writeln!(
+                f,
+                "NO  in all: {} without what it follows from",
+                counted(self.discrepancies.all, "claim")
+            )?;
         }
         Ok(())
     }
@@ -232,11 +232,11 @@ impl Verdict {
 
     fn whole(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (begins, last) = (self.begins, self.last_seq);
-        if self.faults == 0 {
+        if self.faults.all == 0 {
             writeln!(
                 f,
                 "ok  seq {begins} to {last}: {}, each as it was written",
-                count(self.records, "record")
+                counted(self.records, "record")
             )?;
         }
         if self.is_expired {
@@ -246,22 +246,22 @@ impl Verdict {
             )?;
         }
         if self.lost > 0 {
-            let lost = count(self.lost, "record");
+            let lost = counted(self.lost, "record");
             writeln!(f, "    lost when they were made, as the log itself says: {lost}")?;
         }
         if let Some(first) = &self.first_unknown {
-            let unknown = count(self.unknown, "record");
+            let unknown = counted(self.unknown, "record");
             writeln!(f, "    of kinds that this buzzerd does not know: {unknown}; {first}")?;
         }
         match &self.derived {
-            Some(derived) if self.discrepancies == 0 => writeln!(
+            Some(derived) if self.discrepancies.all == 0 => writeln!(
                 f,
                 "ok  derived again: who was connected, and {}, {}, {}, {}, {}; nothing contradicts",
-                count(derived.presses, "press"),
-                count(derived.draws, "draw"),
-                count(derived.photos, "photo finish"),
-                count(derived.late, "late press"),
-                count(derived.marks, "mark of a button"),
+                counted(derived.presses, "press"),
+                counted(derived.draws, "draw"),
+                counted(derived.photos, "photo finish"),
+                counted(derived.late, "late press"),
+                counted(derived.marks, "mark of a button"),
             ),
             _ => Ok(()),
         }
@@ -285,13 +285,8 @@ impl Verdict {
             writeln!(f, "    {place}: a blank line behind everything, which says nothing")?;
         }
         if !self.others.unknown.is_empty() {
-            let names = self
-                .others
-                .unknown
-                .iter()
-                .take(TOLD_MAX)
-                .map(|name| Quoted(&name.to_string_lossy()).to_string());
-            let names = names.collect::<Vec<_>>().join(", ");
+            let names = self.others.unknown.iter().take(TOLD_MAX);
+            let names = listed(names.map(|name| Quoted(&name.to_string_lossy()).to_string()));
             let more = self.others.unknown.len().saturating_sub(TOLD_MAX);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             writeln!(f, "    also here, and no part of the log: {names}{more}")?;
@@ -311,17 +306,4 @@ impl Verdict {
         }
         Ok(())
     }
-}
-
-/// `1 press`, `2 presses`, `3 marks of a button`.
-fn count(number: u64, what: &str) -> String {
-    if number == 1 {
-        return format!("1 {what}");
-    }
-    let (noun, rest) = match what.split_once(" of ") {
-        Some((noun, _)) => what.split_at(noun.len()),
-        None => (what, ""),
-    };
-    let ending = if noun.ends_with(['s', 'h']) { "es" } else { "s" };
-    format!("{number} {noun}{ending}{rest}")
 }

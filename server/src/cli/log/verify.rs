@@ -74,7 +74,7 @@ impl Verify {
         verdict.others = std::mem::take(&mut records.others);
         verdict.remark = records.reader.take_remark();
         verdict.take(&records.verifier);
-        if verdict.records == 0 && verdict.faults == 0 && verdict.partial.is_none() {
+        if verdict.records == 0 && verdict.faults.all == 0 && verdict.partial.is_none() {
             return Err(super::records::empty());
         }
         // What a log without its beginning does not have cannot be compared.
@@ -112,7 +112,7 @@ impl Verify {
             let line = match step {
                 None => break,
                 Some(Step::Fault(raw, fault)) => {
-                    verdict.fault(place(raw.file, raw.number), &fault);
+                    verdict.faults.add(format!("{}: {fault}", place(raw.file, raw.number)));
                     continue;
                 }
                 Some(Step::Record(record, line)) => {
@@ -150,8 +150,7 @@ impl Verify {
                 let about = checkpoints.range_mut(from..=to);
                 about.flat_map(|(_, claims)| claims).for_each(|claim| claim.look(&line));
             }
-            verdict.discrepancies += found.len() as u64;
-            found.drain(..).for_each(|found| verdict.discrepancy(found.to_string()));
+            found.drain(..).for_each(|found| verdict.discrepancies.add(found.to_string()));
             progress.take(line.seq);
         }
         progress.finish();

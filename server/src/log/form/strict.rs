@@ -102,35 +102,29 @@ impl<'de> Visitor<'de> for &mut Outer {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut keys = Keys::default();
-        while let Some(key) = map.next_key::<String>()? {
-            match &*key {
-                "kind" => self.kind = Some(map.next_value()?),
-                "at_us" => {
-                    map.next_value::<u64>()?;
-                    self.has_time = true;
-                }
-                _ => map.next_value_seed(Integers)?,
-            }
-            keys.add(key)?;
-        }
-        Ok(())
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        walk(map, |key, map| match key {
+            "kind" => map.next_value().map(|kind| self.kind = Some(kind)),
+            "at_us" => map.next_value::<u64>().map(|_| self.has_time = true),
+            _ => map.next_value_seed(Integers),
+        })
     }
 }
 
-/// The keys of one object.
-#[derive(Default)]
-struct Keys(Vec<String>);
-
-impl Keys {
-    fn add<E: de::Error>(&mut self, key: String) -> Result<(), E> {
-        if self.0.contains(&key) {
-            return Err(E::custom(format!("the key {} comes twice", Quoted(&key))));
+/// Takes the values of an object, none of whose keys comes twice.
+fn walk<'de, A: MapAccess<'de>>(
+    mut map: A,
+    mut value: impl FnMut(&str, &mut A) -> Result<(), A::Error>,
+) -> Result<(), A::Error> {
+    let mut keys = Vec::new();
+    while let Some(key) = map.next_key::<String>()? {
+        value(&key, &mut map)?;
+        if keys.contains(&key) {
+            return Err(de::Error::custom(format!("the key {} comes twice", Quoted(&key))));
         }
-        self.0.push(key);
-        Ok(())
+        keys.push(key);
     }
+    Ok(())
 }
 
 /// A value whose numbers are integers, at any depth.
@@ -176,13 +170,8 @@ impl<'de> Visitor<'de> for Integers {
         Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut keys = Keys::default();
-        while let Some(key) = map.next_key::<String>()? {
-            map.next_value_seed(Self)?;
-            keys.add(key)?;
-        }
-        Ok(())
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        walk(map, |_, map| map.next_value_seed(Self))
     }
 }
 
