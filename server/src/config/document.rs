@@ -33,6 +33,13 @@ pub(super) struct Refusal {
     pub(super) message: String,
 }
 
+impl Refusal {
+    /// Of what stands at this place.
+    fn new(at: usize, key: &str, message: String) -> Self {
+        Self { at, key: key.to_owned(), within: key.to_owned(), is_of_table: false, message }
+    }
+}
+
 /// Reads a document with `read`, which gives up at the first mistake: what is refused is taken out and the rest is read again,
 /// until nothing is left to refuse.
 ///
@@ -90,7 +97,7 @@ fn parse(text: &str) -> Result<Spanned<DeTable<'_>>, Vec<Refusal>> {
                 },
             };
             let message = format!("{}, found {found}", error.message());
-            Refusal { at: span.start, key: String::new(), within: String::new(), is_of_table: false, message }
+            Refusal::new(span.start, "", message)
         })
         .collect();
     if refusals.is_empty() { Ok(document) } else { Err(refusals) }
@@ -146,13 +153,7 @@ impl<'d> Place<'d> {
 
     /// The refusal of this value for this reason.
     pub(super) fn refuse(&self, message: impl Into<String>) -> Refusal {
-        Refusal {
-            at: self.at,
-            key: self.key.clone(),
-            within: self.key.clone(),
-            is_of_table: false,
-            message: message.into(),
-        }
+        Refusal::new(self.at, &self.key, message.into())
     }
 
     /// The refusal that says what was found here and what was expected.
@@ -281,11 +282,8 @@ impl<'d> Table<'d> {
     /// The value of a key that must be there.
     pub(super) fn need(&self, name: &str, expected: &str) -> Result<Place<'d>, Refusal> {
         self.get(name).ok_or_else(|| Refusal {
-            at: self.at,
             key: self.path(name),
-            within: self.key.clone(),
-            is_of_table: false,
-            message: format!("missing, expected {expected}"),
+            ..Refusal::new(self.at, &self.key, format!("missing, expected {expected}"))
         })
     }
 
@@ -313,13 +311,7 @@ impl<'d> Table<'d> {
 
     /// The refusal of the table as a whole.
     pub(super) fn refuse(&self, message: &str) -> Refusal {
-        Refusal {
-            at: self.at,
-            key: self.key.clone(),
-            within: self.key.clone(),
-            is_of_table: true,
-            message: message.to_owned(),
-        }
+        Refusal { is_of_table: true, ..Refusal::new(self.at, &self.key, message.to_owned()) }
     }
 
     fn path(&self, name: &str) -> String {

@@ -72,11 +72,7 @@ fn buttons(buttons: &ButtonFacts) -> Vec<Finding> {
 
 /// Where the daemon says what is wrong.
 fn what_it_says(facts: &Facts) -> &'static str {
-    if facts.installed.has_unit {
-        "journalctl -u buzzerd -e"
-    } else {
-        "read what the daemon said where it was started"
-    }
+    if facts.has_unit { "journalctl -u buzzerd -e" } else { "read what the daemon said where it was started" }
 }
 
 fn running(daemon: &DaemonFacts, facts: &Facts) -> Vec<Finding> {
@@ -87,8 +83,7 @@ fn running(daemon: &DaemonFacts, facts: &Facts) -> Vec<Finding> {
         DaemonFacts::Absent(address) => {
             let found = format!("not running: nobody listens on {address}");
             let finding = Finding::new(CHECK, CheckLevel::Unknown, found, WHY);
-            let start =
-                if facts.installed.has_unit { "sudo systemctl start buzzerd" } else { "buzzerd serve" };
+            let start = if facts.has_unit { "sudo systemctl start buzzerd" } else { "buzzerd serve" };
             vec![finding.cure(start)]
         }
         DaemonFacts::AnyPort => {

@@ -44,21 +44,14 @@ pub struct Facts {
     pub runtime: Runtime,
     /// Where the configuration has the log; [`Self::log`] is the running daemon's, if one answers.
     pub configured_log: PathBuf,
-    /// What is installed, so that a cure names nothing that is not there.
-    pub installed: Installed,
+    /// systemd runs, and has a unit `buzzerd`: a cure names nothing that is not there.
+    pub has_unit: bool,
     /// The daemon.
     pub daemon: DaemonFacts,
     /// W, as the configuration has it.
     pub settle_us: Micros,
     /// The wake-up that the configuration asks for while a pool is connected.
     pub cpu_dma_latency_us: Option<Micros>,
-}
-
-/// What is installed.
-#[derive(Clone, Copy, Debug)]
-pub struct Installed {
-    /// systemd runs, and has a unit `buzzerd`.
-    pub has_unit: bool,
 }
 
 /// A device that serves buzzers.
@@ -330,7 +323,7 @@ pub(super) mod tests {
                 }),
             ),
             configured_log: "/var/lib/buzzerd".into(),
-            installed: Installed { has_unit: true },
+            has_unit: true,
             settle_us: Micros::from_ms(2),
             cpu_dma_latency_us: None,
         }

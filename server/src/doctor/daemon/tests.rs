@@ -2,7 +2,7 @@
 
 use super::super::CheckLevel::{Fail, Ok as Fine, Unknown, Warn};
 use super::super::facts::tests::{fit as fit_box, hub, missing};
-use super::super::facts::{Installed, Kernel, PoolHealth};
+use super::super::facts::{Kernel, PoolHealth};
 use super::*;
 
 fn health() -> HealthFacts {
@@ -131,9 +131,8 @@ fn what_waits_and_what_is_held_is_told() {
 
 #[test]
 fn a_cure_names_what_is_there() {
-    let bare = Installed { has_unit: false };
     let facts =
-        Facts { installed: bare, daemon: DaemonFacts::Absent("127.0.0.1:1".parse().unwrap()), ..fit_box() };
+        Facts { has_unit: false, daemon: DaemonFacts::Absent("127.0.0.1:1".parse().unwrap()), ..fit_box() };
     assert_eq!(running(&facts.daemon, &facts)[0].cure.as_deref(), Some("buzzerd serve"));
     assert!(!what_it_says(&facts).contains("journalctl"));
 }

@@ -15,7 +15,7 @@ use std::{fs, io};
 
 use super::paths;
 use crate::config::{Config, PoolSource, VirtualStamps};
-use crate::doctor::facts::{DaemonFacts, Facts, Installed, LogDir, Missing, Pool, Read, Runtime};
+use crate::doctor::facts::{DaemonFacts, Facts, LogDir, Missing, Pool, Read, Runtime};
 
 /// Where to look.
 #[derive(Clone, Debug)]
@@ -97,39 +97,32 @@ pub fn gather(config: &Config, places: &Places) -> Facts {
         runtime: runtime(places),
         daemon,
         configured_log,
-        installed: installed(places),
+        has_unit: has_unit(places),
         settle_us: config.order.settle_us,
         cpu_dma_latency_us: config.server.cpu_dma_latency_us,
         devices,
     }
 }
 
-fn installed(places: &Places) -> Installed {
-    let has = |dirs: &[&str], name: &str| dirs.iter().any(|dir| places.root.join(dir).join(name).exists());
+fn has_unit(places: &Places) -> bool {
     const UNITS: [&str; 3] = ["etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
     // systemd runs where this is: sd_booted(3).
     let is_booted = places.root.join("run/systemd/system").exists();
-    Installed { has_unit: is_booted && has(&UNITS, "buzzerd.service") }
+    is_booted && UNITS.iter().any(|dir| places.root.join(dir).join("buzzerd.service").exists())
 }
 
 /// `served`: the slots that have a device. Where devices could not be listed, no pool is accused.
 fn pools(config: &Config, served: Option<&Vec<usize>>) -> Vec<Pool> {
     let mut first = 0;
     let pools = config.pools.iter().map(|pool| {
-        let wanted = match &pool.source {
-            PoolSource::Hardware(entries) => entries.len(),
-            PoolSource::Virtual { .. } => 0,
+        let (wanted, is_virtual, is_stamped) = match &pool.source {
+            PoolSource::Hardware(entries) => (entries.len(), false, true),
+            PoolSource::Virtual { stamps, .. } => (0, true, *stamps == VirtualStamps::Sender),
         };
         let slots = first..first + wanted;
         first += wanted;
         let found = served.map_or(wanted, |served| served.iter().filter(|slot| slots.contains(slot)).count());
-        Pool {
-            id: pool.id.to_string(),
-            is_virtual: matches!(pool.source, PoolSource::Virtual { .. }),
-            is_stamped: !matches!(pool.source, PoolSource::Virtual { stamps: VirtualStamps::Receipt, .. }),
-            wanted,
-            found,
-        }
+        Pool { id: pool.id.to_string(), is_virtual, is_stamped, wanted, found }
     });
     pools.collect()
 }
