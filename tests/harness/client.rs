@@ -26,7 +26,12 @@ pub struct Client {
 impl Client {
     /// Connects to `/`, if the daemon lives.
     pub fn try_open(address: SocketAddr) -> Option<Self> {
-        let stream = TcpStream::connect(address).ok()?;
+        Self::over(TcpStream::connect(address).ok()?)
+    }
+
+    /// Asks for `/` over this connection, if the daemon lives.
+    pub fn over(stream: TcpStream) -> Option<Self> {
+        let address = stream.peer_addr().ok()?;
         stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
         let (socket, _) = tungstenite::client(format!("ws://{address}/"), stream).ok()?;
         Some(Self { socket })

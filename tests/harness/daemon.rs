@@ -128,7 +128,14 @@ impl Home {
         command.args(arguments).arg("--config").arg(self.config());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         // What the test's own environment says is not the configuration under test.
-        for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM", "STATE_DIRECTORY", "BUZZERD_LOG"] {
+        for name in [
+            "NOTIFY_SOCKET",
+            "WATCHDOG_USEC",
+            "JOURNAL_STREAM",
+            "STATE_DIRECTORY",
+            "BUZZERD_LOG",
+            "LISTEN_PID",
+        ] {
             command.env_remove(name);
         }
         command.env("RUNTIME_DIRECTORY", self.path().join("run"));

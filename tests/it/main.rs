@@ -50,6 +50,7 @@ mod receipts;
 mod recordings;
 mod restart;
 mod retention;
+mod service;
 mod signals;
 mod simulation;
 mod slow;

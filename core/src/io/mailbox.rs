@@ -58,6 +58,12 @@ impl<T> Mailbox<T> {
         Ok(())
     }
 
+    /// Wakes the receiver without a letter.
+    pub fn knock(&self) {
+        // See `post`.
+        let _: io::Result<()> = self.shared.waker.wake();
+    }
+
     /// Takes every letter that is there. Only the thread that owns the waker calls this.
     pub fn collect(&self) -> VecDeque<T> {
         std::mem::take(&mut *self.shared.letters.lock())

@@ -155,6 +155,7 @@ impl Reader {
                 }
             }
             let next = self.pass.pass(wait, &mut self.descriptors, &mut self.outlet);
+            self.outlet.stats.passes.fetch_add(1, Ordering::Relaxed);
             if next.is_over || self.outlet.ring.is_abandoned() {
                 return;
             }

@@ -7,7 +7,8 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::ioctl::{self, IntegerSetter, Setter, Updater, opcode};
 use rustix::time::{ClockId, clock_gettime};
@@ -22,6 +23,8 @@ const EVIOCSCLOCKID: ioctl::Opcode = opcode::write::<i32>(b'E', 0xa0);
 const EVIOCGRAB: ioctl::Opcode = opcode::write::<i32>(b'E', 0x90);
 /// `_IOW('E', 0x93, struct input_mask)`
 const EVIOCSMASK: ioctl::Opcode = opcode::write::<InputMask>(b'E', 0x93);
+/// `_IOR('E', 0x92, struct input_mask)`
+const EVIOCGMASK: ioctl::Opcode = opcode::read::<InputMask>(b'E', 0x92);
 /// `_IOR('E', 0x18, len)` with len = 96 bytes, one bit per key code.
 const EVIOCGKEY: ioctl::Opcode = opcode::read::<[u8; KEY_COUNT / 8]>(b'E', 0x18);
 
@@ -144,6 +147,20 @@ fn set_mask(fd: impl AsFd, kind: u32, codes: &[u8]) -> io::Result<()> {
     unsafe { ioctl::ioctl(fd, Setter::<EVIOCSMASK, InputMask>::new(mask)) }.map_err(Into::into)
 }
 
+/// The keys whose events get through to this descriptor. Leaves its queue alone.
+///
+/// # Errors
+/// What the kernel answered.
+pub fn key_mask(fd: impl AsFd) -> io::Result<KeyBits> {
+    let mut bits = KeyBits::NONE;
+    let codes_size = u32::try_from(bits.0.len()).expect("a mask of 96 bytes");
+    let mut mask = InputMask { kind: EV_KEY, codes_size, codes_ptr: bits.0.as_mut_ptr() as u64 };
+    // SAFETY: EVIOCGMASK reads `struct input_mask`, whose layout InputMask repeats, and writes at most `codes_size` bytes to
+    // `codes_ptr`, which are those of `bits`; it is borrowed by nobody else and outlives the call.
+    unsafe { ioctl::ioctl(fd, Updater::<EVIOCGMASK, InputMask>::new(&mut mask)) }?;
+    Ok(bits)
+}
+
 /// Which keys are down. The kernel removes the key events queued for this descriptor in the same step
 /// (`evdev_handle_get_val`), so this is for opening and for resynchronising, never for a look in between.
 ///
@@ -190,6 +207,20 @@ pub fn trim_heap() {
     }
 }
 
+/// The descriptors that this process was started with and that its starter numbered: so many from 3 on (sd_listen_fds(3)).
+/// To be asked once, before anything is opened; asked again, there are none.
+pub fn handed_over(count: usize) -> Vec<OwnedFd> {
+    static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+    const FIRST: i32 = 3;
+    if IS_TAKEN.swap(true, Ordering::Relaxed) {
+        return Vec::new();
+    }
+    let numbers = FIRST..FIRST.saturating_add(i32::try_from(count).unwrap_or(0));
+    // SAFETY: these numbers are what systemd's protocol gives to this process; nothing in it has opened them, so nobody else
+    // owns them, and the swap above gives them out once.
+    numbers.map(|number| unsafe { OwnedFd::from_raw_fd(number) }).collect()
+}
+
 /// The number of a descriptor, for mio's `SourceFd`.
 pub fn raw(fd: &impl AsFd) -> i32 {
     fd.as_fd().as_raw_fd()
@@ -203,8 +234,8 @@ mod tests {
     fn ioctl_numbers_are_those_of_the_header() {
         // Written out by hand from include/uapi/linux/input.h on a 64-bit machine.
         assert_eq!(
-            [EVIOCSCLOCKID, EVIOCGRAB, EVIOCSMASK, EVIOCGKEY, EVIOCGID],
-            [0x4004_45a0, 0x4004_4590, 0x4010_4593, 0x8060_4518, 0x8008_4502]
+            [EVIOCSCLOCKID, EVIOCGRAB, EVIOCSMASK, EVIOCGMASK, EVIOCGKEY, EVIOCGID],
+            [0x4004_45a0, 0x4004_4590, 0x4010_4593, 0x8010_4592, 0x8060_4518, 0x8008_4502]
         );
     }
 

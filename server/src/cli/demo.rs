@@ -19,6 +19,7 @@ use buzzer_core::press::keys::KeyCode;
 use buzzer_core::quote::Toml;
 use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::config::Config;
+use buzzer_server::io::machine::handed::Handed;
 use buzzer_server::io::machine::host;
 use buzzer_server::io::store::log_reader::LogReader;
 use buzzer_server::judge::explain::GAP_US;
@@ -52,7 +53,7 @@ impl Demo {
         if std::env::var_os("BUZZERD_LOG").is_none() {
             ::log::set_max_level(::log::LevelFilter::Error);
         }
-        let daemon = serve::start(&config)?;
+        let daemon = serve::start(&config, Handed::default())?;
         let running = thread::Builder::new().name("server".into()).spawn(move || daemon.run());
         let running = running.context("the server thread")?;
         let played = play(dir, address, self.seconds.map(Duration::from_secs));

@@ -4,10 +4,12 @@
 use anyhow::{Context, anyhow};
 use buzzer_server::config::{Config, PoolSource};
 use buzzer_server::io::daemon::Daemon;
+use buzzer_server::io::machine::handed::Handed;
 use buzzer_server::io::machine::signals;
 use buzzer_server::io::net::addresses;
 use buzzer_server::io::store::event_log::EventLog;
 use clap::Args;
+use rustix::fs::Mode;
 
 use super::{Failure, stderr};
 
@@ -16,18 +18,23 @@ pub(crate) struct Serve {}
 
 impl Serve {
     pub(crate) fn run(self, config: Config) -> Result<(), Failure> {
+        // First of all: nothing else can have these numbers yet.
+        let handed = Handed::take();
         signals::ignore_strays();
-        start(&config)?.run().context("stopped").map_err(Failure::Failed)
+        // The service's group reads the log and attaches to virtual pools, whatever the unit or the shell says: each file has
+        // a mode of its own, of which this takes nothing but what is for everybody and for the group to write.
+        rustix::process::umask(Mode::WGRP | Mode::RWXO);
+        start(&config, handed)?.run().context("stopped").map_err(Failure::Failed)
     }
 }
 
 /// Opens the log and starts the daemon.
-pub(super) fn start(config: &Config) -> Result<Daemon, Failure> {
+pub(super) fn start(config: &Config, handed: Handed) -> Result<Daemon, Failure> {
     raise_descriptor_limit();
     let dir = config.log.dir.as_deref().ok_or_else(|| anyhow!("no log directory"))?;
     let opened = EventLog::open(&config.log, dir).map_err(anyhow::Error::from)?;
     log::info!("log: {} (seq {})", dir.display(), opened.state.seq());
-    let daemon = Daemon::start(config, opened).map_err(anyhow::Error::from)?;
+    let daemon = Daemon::start(config, opened, handed).map_err(anyhow::Error::from)?;
     for address in daemon.addresses() {
         log::info!("listening: ws://{address}/");
     }

@@ -99,6 +99,7 @@ fn running(daemon: &DaemonFacts, facts: &Facts) -> Vec<Finding> {
         }
         DaemonFacts::Running(address, health) => {
             let mut findings = vec![status(&address.to_string(), health, facts)];
+            findings.extend(health.restart_pending.then(|| restart_pending(facts)));
             findings.extend(counters(health));
             findings
         }
@@ -126,6 +127,18 @@ fn status(address: &str, health: &HealthFacts, facts: &Facts) -> Finding {
     let place = elsewhere.map_or(String::new(), |dir| format!(", its log is in {}", dir.display()));
     let presses = health.presses.map_or(String::new(), |presses| format!(", presses: {presses}"));
     Finding::ok(CHECK, format!("{found}{place}{presses}"), "It answers.")
+}
+
+/// An upgrade restarts no running daemon: somebody has to, between two matches.
+fn restart_pending(facts: &Facts) -> Finding {
+    let found = "another version is installed than the one that runs";
+    let why = "An upgrade leaves the running daemon alone; it holds from the next restart on.";
+    let restart = if facts.installed.has_unit {
+        "sudo systemctl restart buzzerd    (while no round is open)"
+    } else {
+        "stop buzzerd and start it again    (while no round is open)"
+    };
+    Finding::warn("restart pending", found, why).cure(restart)
 }
 
 /// In what the daemon's configuration is another one.

@@ -12,6 +12,8 @@ pub struct HealthFacts {
     pub status: String,
     /// Its log directory.
     pub log: Option<PathBuf>,
+    /// Whether another program file lies where its own came from.
+    pub restart_pending: bool,
     /// `ok`, or what is wrong with the log's storage.
     pub storage: Option<String>,
     /// Presses handed over.
@@ -74,6 +76,7 @@ impl HealthFacts {
         Some(Self {
             status: page.get("status")?.as_str()?.to_owned(),
             log: page.get("log").and_then(Value::as_str).map(Into::into),
+            restart_pending: page.get("restart_pending") == Some(&Value::Bool(true)),
             storage: page.get("storage").and_then(Value::as_str).map(Into::into),
             presses: number("presses"),
             late: number("late"),

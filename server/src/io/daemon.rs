@@ -40,6 +40,7 @@ use crate::io::machine::cpu_latency::CpuLatency;
 use crate::io::machine::follow::Follower;
 use crate::io::machine::hardware::Hardware;
 use crate::io::machine::host;
+use crate::io::machine::watchdog::Watchdog;
 use crate::io::net::listen::ListenError;
 use crate::io::net::peers::Peers;
 use crate::io::net::vitals::Vitals;
@@ -110,6 +111,8 @@ pub struct Daemon {
     vitals: Vitals,
     cpu_latency: CpuLatency,
     follower: Option<Follower>,
+    /// None: nobody asks for one, and there is no timeout.
+    watchdog: Option<Watchdog>,
     /// Turns since the writer was woken.
     turns_unwritten: u32,
     stopping: Option<KernelTime>,
@@ -127,12 +130,10 @@ impl Daemon {
     /// [`DaemonError`], if epoll fails or the log's last lines cannot be synced.
     pub fn run(mut self) -> Result<(), DaemonError> {
         let mut events = Events::with_capacity(READY_MAX);
-        // Twice as often as asked for; without a watchdog there is no timeout at all.
-        let watchdog = sd_notify::watchdog_enabled().map(|period| period / 2);
         let _ = sd_notify::notify(&[NotifyState::Ready]);
         loop {
             let asked = sys::now();
-            match self.poll.poll(&mut events, self.timeout(watchdog)) {
+            match self.poll.poll(&mut events, self.timeout()) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
                 _ => self.ring.awake(),
             }
@@ -166,8 +167,10 @@ impl Daemon {
                 self.turns_unwritten += 1;
             }
             self.log.watch(self.peers.clients() > 0 && self.mediator.state().is_played());
-            if watchdog.is_some() {
-                let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+            if let Some(watchdog) = &mut self.watchdog
+                && watchdog.look(self.vitals.passes(), now)
+            {
+                self.reader.knock();
             }
             if let Some(follower) = &mut self.follower {
                 follower.follow();
@@ -218,7 +221,7 @@ impl Daemon {
     }
 
     /// How long there is nothing to do but wait; no time at all if there is work, for ever if there is no deadline.
-    fn timeout(&self, watchdog: Option<Duration>) -> Option<Duration> {
+    fn timeout(&self) -> Option<Duration> {
         // The ring is asked last: from then on the reader knows that it must wake us.
         if self.peers.is_busy()
             || self.attachments.is_busy()
@@ -231,12 +234,12 @@ impl Daemon {
             self.peers.next_deadline(),
             self.attachments.next_deadline(),
             self.mediator.poll_timeout(),
+            self.watchdog.as_ref().map(Watchdog::due),
             self.stopping,
         ];
         let next = deadlines.into_iter().flatten().min();
         next.map(|next| Duration::from_micros(next.since(sys::now()).as_us()))
             .into_iter()
-            .chain(watchdog)
             .chain(self.has_unposted().then_some(FULL_WAIT))
             .min()
     }

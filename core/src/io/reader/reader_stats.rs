@@ -24,6 +24,8 @@ pub struct ReaderStats {
     pub ring_full: AtomicU64,
     /// Times the reader's own memory was full too, and it stopped reading.
     pub heap_full: AtomicU64,
+    /// Passes that are over: the reader makes progress.
+    pub passes: AtomicU64,
     /// The core on which the reader last ran.
     pub core: AtomicU32,
 }

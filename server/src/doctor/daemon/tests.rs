@@ -30,6 +30,10 @@ fn a_daemon_is_asked_how_it_is() {
             vec![("daemon", Fail), ("presses so far", Fine)],
         ),
         (
+            is(HealthFacts { restart_pending: true, ..health() }),
+            vec![("daemon", Fine), ("restart pending", Warn), ("presses so far", Fine)],
+        ),
+        (
             is(HealthFacts { storage: Some("only 12 MiB".to_owned()), ..health() }),
             vec![("daemon", Warn), ("presses so far", Fine)],
         ),

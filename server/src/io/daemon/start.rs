@@ -1,4 +1,4 @@
-//! The start of the daemon. In: the configuration, and the log with the state that it tells. Out: a [`Daemon`] that listens.
+//! The start of the daemon. In: the configuration, the log with the state that it tells, and what systemd hands over. Out: a [`Daemon`] that listens.
 //! Guarantee: its first records say which process this is, what recovery found, the configuration, and what the kernel
 //! refused; they are in the log before anybody is accepted.
 
@@ -23,8 +23,10 @@ use crate::game::mediator::Mediator;
 use crate::io::attach::attachments::Attachments;
 use crate::io::machine::cpu_latency::{CPU_LATENCY_PATH, CpuLatency};
 use crate::io::machine::follow::Follower;
+use crate::io::machine::handed::Handed;
 use crate::io::machine::hardware;
 use crate::io::machine::hardware::Hardware;
+use crate::io::machine::watchdog::Watchdog;
 use crate::io::machine::{host, signals};
 use crate::io::net::listen;
 use crate::io::net::peers::Peers;
@@ -42,15 +44,14 @@ impl Daemon {
     ///
     /// # Errors
     /// [`DaemonError`]; the process should end then.
-    pub fn start(config: &Config, opened: Opened) -> Result<Self, DaemonError> {
+    pub fn start(config: &Config, opened: Opened, handed: Handed) -> Result<Self, DaemonError> {
         let Opened { log, state, notes } = opened;
         let poll = Poll::new()?;
         let registry = poll.registry();
-        let listeners: Result<Vec<_>, _> =
-            config.server.listen.iter().map(|address| listen::tcp(*address)).collect();
+        let listeners = listen::all(&config.server.listen, handed.listening)?;
         let mut access = Access { hosts: host::full_names(), origins: config.server.allowed_origins.clone() };
         access.hosts.extend(config.server.allowed_hosts.iter().cloned());
-        let peers = Peers::new(registry.try_clone()?, PEERS, listeners?, access)?;
+        let peers = Peers::new(registry.try_clone()?, PEERS, listeners, access)?;
         let attachments = Attachments::new(registry.try_clone()?, ATTACHMENTS, &config.pools)?;
         let mut signals = signals::ending()?;
         registry.register(&mut signals, SIGNAL, Interest::READABLE)?;
@@ -94,6 +95,7 @@ impl Daemon {
             records: Vec::new(),
             clock,
             told: VecDeque::new(),
+            watchdog: Watchdog::new(start),
             follower: Follower::new(&reader_stats, lacks.realtime.is_none()),
             vitals: Vitals::new(start, settle_us, reader_stats),
             cpu_latency: CpuLatency::new(Path::new(CPU_LATENCY_PATH), config.server.cpu_dma_latency_us),

@@ -3,8 +3,11 @@
 pub mod cpu_latency;
 pub mod facts;
 pub(crate) mod follow;
+pub mod handed;
 pub mod hardware;
 pub mod holder;
 pub mod host;
 pub mod paths;
+pub mod program;
 pub mod signals;
+pub(crate) mod watchdog;

@@ -1,11 +1,13 @@
-//! Listening sockets. In: addresses and paths from the configuration. Out: bound, non-blocking listeners, and accepted
+//! Listening sockets. In: addresses and paths from the configuration, and sockets that systemd has opened. Out: bound, non-blocking listeners, and accepted
 //! streams with the options that a buzzer wants. Guarantee: an address that is taken is refused with the command
-//! that shows by whom; a Unix socket is taken over only if nobody listens on it any more.
+//! that shows by whom; where systemd has opened sockets, these are listened on and no others, which is said if the
+//! configuration has others; a Unix socket is taken over only if nobody listens on it any more.
 
 use buzzer_core::quote::kernel_words;
 use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -41,6 +43,40 @@ pub enum ListenError {
         /// What the kernel answered, and what it lacks.
         why: String,
     },
+}
+
+/// Listens on the sockets that were handed over; if there is none, on the addresses of the configuration.
+///
+/// # Errors
+/// [`ListenError`].
+pub fn all(
+    configured: &[SocketAddr],
+    handed: Vec<(SocketAddr, OwnedFd)>,
+) -> Result<Vec<TcpListener>, ListenError> {
+    if handed.is_empty() {
+        return configured.iter().map(|address| tcp(*address)).collect();
+    }
+    let given: Vec<SocketAddr> = handed.iter().map(|(address, _)| *address).collect();
+    if !given.iter().all(|address| configured.contains(address)) || given.len() != configured.len() {
+        ::log::warn!(
+            "the socket unit of systemd has {}, server.listen has {}: the socket unit holds; write the same into both, or \
+             `systemctl disable --now buzzerd.socket` and restart buzzerd for server.listen to hold",
+            listed(&given),
+            listed(configured)
+        );
+    }
+    let listener = |(address, fd): (SocketAddr, OwnedFd)| {
+        let listener = std::net::TcpListener::from(fd);
+        let refused =
+            |error: io::Error| ListenError::Io { what: address.to_string(), why: why(address, &error) };
+        listener.set_nonblocking(true).map_err(refused)?;
+        Ok(TcpListener::from_std(listener))
+    };
+    handed.into_iter().map(listener).collect()
+}
+
+fn listed(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Listens on a TCP address.

@@ -15,6 +15,7 @@ use crate::game::mediator::Mediator;
 use crate::game::pool::PoolSpec;
 use crate::game::settle::{self, LateWarning};
 use crate::game::state::State;
+use crate::io::machine::program;
 use crate::io::store::event_log::EventLog;
 use crate::log::store::writer::StorageHealth;
 
@@ -45,6 +46,11 @@ impl Vitals {
         self.late_warning.check(late, self.late_us_max(), self.settle_us, now)
     }
 
+    /// How many passes the reader has made.
+    pub(crate) fn passes(&self) -> u64 {
+        self.reader.passes.load(Ordering::Relaxed)
+    }
+
     fn late_us_max(&self) -> Micros {
         Micros::from_us(self.reader.late_us_max.load(Ordering::Relaxed))
     }
@@ -70,6 +76,7 @@ impl Vitals {
         let mut body = json!({
             "status": if is_failing { "log failing" } else { "ok" },
             "version": env!("CARGO_PKG_VERSION"),
+            "restart_pending": program::is_replaced(),
             "up_us": now.since(self.start).as_us(),
             "seq": state.seq(),
             "durable_seq": log.durable_seq(),
