@@ -58,11 +58,14 @@ impl Flags {
     /// Its button was never seen to work on its own since the device was connected, and it came in one report with
     /// another press: it may have been held since before that (the kernel learns of it with the next report).
     pub const SUSPECT: Self = Self(8);
-    const NAMED: [(Self, &'static str); 4] = [
+    /// It waited in the kernel while no reader ran: its stamp is true, and it was told long after it.
+    pub const DURING_RESTART: Self = Self(16);
+    const NAMED: [(Self, &'static str); 5] = [
         (Self::LATE, "late"),
         (Self::STALE_STAMP, "stale_stamp"),
         (Self::RECOVERED, "recovered"),
         (Self::SUSPECT, "suspect"),
+        (Self::DURING_RESTART, "during_restart"),
     ];
 
     /// Whether every flag of `other` is set.

@@ -8,6 +8,7 @@ pub mod claim;
 pub mod delay;
 pub mod endpoint;
 pub mod identity;
+pub mod kept;
 pub mod kind;
 pub mod lights;
 pub mod pair;

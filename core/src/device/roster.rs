@@ -68,6 +68,8 @@ pub enum Report {
     },
     /// The first look at the machine is complete: what was not reported present is not there.
     Listed,
+    /// What had stayed open over a restart is on its way to the reader, before anything else can be.
+    Adopted,
 }
 
 /// What is to be done.

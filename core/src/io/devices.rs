@@ -5,9 +5,11 @@
 //!
 //! What is decided, is decided in [`crate::device::roster`]; this is its pump.
 
+mod attaching;
 pub mod endpoint;
 pub mod evdev_node;
 pub mod hotplug;
+pub mod keep;
 pub mod lamps;
 pub mod leds;
 pub mod measure;
@@ -20,7 +22,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -30,15 +32,16 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use super::mailbox::{Full, Mailbox};
 use super::sys;
 use crate::device::claim::{Claims, SlotId};
+use crate::device::kept::Turn;
 use crate::device::lights::Light;
 use crate::device::roster::{Action, Opening, Roster};
 use crate::event::{Buzzer, DeviceId};
+use crate::io::devices::attaching::Adopting;
 use crate::io::devices::evdev_node::{Node, OpenError};
 use crate::io::devices::hotplug::{Change, Hotplug};
+use crate::io::devices::keep::Keep;
 use crate::io::devices::lamps::Lamps;
-use crate::io::reader::source::{Attachment, ReaderRequest};
-use crate::press::stamp::Stamps;
-use crate::quote::{kernel_words, listed};
+use crate::io::reader::source::ReaderRequest;
 use crate::time::{KernelTime, Micros};
 
 pub use crate::device::roster::Report;
@@ -87,7 +90,10 @@ pub enum Request {
         /// What to do with it.
         light: Light,
     },
-    /// End the thread. What the reader has stays open.
+    /// All that is wanted at the start has been asked for: what was kept for others is closed. Answered by
+    /// [`Report::Adopted`].
+    AllWanted,
+    /// End the thread. What the reader has stays open, and what is kept stays kept.
     Stop,
 }
 
@@ -120,7 +126,7 @@ impl Devices {
 }
 
 /// Starts the thread. The first reports are those of the devices that are there, then [`Report::Listed`].
-/// `to_server` is called on the thread and must not block.
+/// `to_server` is called on the thread and must not block. If anything was kept, [`Request::AllWanted`] must follow.
 ///
 /// # Errors
 /// When the kernel gives no epoll instance, no eventfd or no thread. Without inotify the thread runs on, and
@@ -129,12 +135,13 @@ pub fn spawn(
     options: Options,
     to_server: Box<dyn Fn(Report) + Send>,
     to_reader: Mailbox<ReaderRequest>,
+    keep: Keep,
 ) -> io::Result<Devices> {
     let (input_dir, sysfs_root) = (options.input_dir.clone(), options.sysfs_root.clone());
     let open = move |opening: &Opening| {
         evdev_node::open(&input_dir, &sysfs_root, &opening.identity, &opening.keys, opening.grab)
     };
-    spawn_with(options, to_server, to_reader, Box::new(open))
+    spawn_with(options, to_server, to_reader, keep, Box::new(open))
 }
 
 type Opener = Box<dyn FnMut(&Opening) -> Result<Node, OpenError> + Send>;
@@ -143,6 +150,7 @@ fn spawn_with(
     options: Options,
     to_server: Box<dyn Fn(Report) + Send>,
     to_reader: Mailbox<ReaderRequest>,
+    keep: Keep,
     open: Opener,
 ) -> io::Result<Devices> {
     let poll = Poll::new()?;
@@ -159,6 +167,7 @@ fn spawn_with(
         to_server,
         to_reader,
         for_reader: VecDeque::new(),
+        adopting: Adopting::new(keep),
         open,
     };
     let thread = std::thread::Builder::new().name("devices".to_owned()).spawn(move || pump.run())?;
@@ -178,6 +187,7 @@ struct Pump {
     /// What its box had no room for, in order. Bounded by the slots: each has one device at most, and its next
     /// one is attached behind the detaching of the last.
     for_reader: VecDeque<ReaderRequest>,
+    adopting: Adopting,
     open: Opener,
 }
 
@@ -212,9 +222,16 @@ impl Pump {
                     Request::Unwant(slot) => self.roster.handle_unwant(slot),
                     Request::Ended(device) => {
                         self.lamps.closed(device);
+                        self.adopting.forget(device);
                         self.roster.handle_ended(device, now);
                     }
                     Request::Light { slot, buzzer, light } => self.light(slot, buzzer, light, now),
+                    Request::AllWanted => {
+                        self.list();
+                        self.carry_out();
+                        self.take_over();
+                        is_stale = false;
+                    }
                     Request::Stop => return self.lamps.stop(),
                 }
             }
@@ -284,14 +301,23 @@ impl Pump {
                 Action::Report(report) => (self.to_server)(report),
                 Action::Detach(device) => {
                     self.lamps.closed(device);
+                    self.adopting.forget(device);
                     self.for_reader.push_back(ReaderRequest::Detach(device));
                 }
-                Action::Open(opening) => self.attach(*opening),
+                Action::Open(opening) => match self.adopting.kept.handle_opening(*opening) {
+                    Turn::Open(opening) => self.attach(opening),
+                    Turn::Adopt(opening, name, fd) => self.adopt(opening, name, fd),
+                    Turn::Later => {}
+                },
             }
         }
         for (slot, text) in self.lamps.handle_timeout(sys::now()) {
             (self.to_server)(Report::Trouble { slot: Some(slot), text });
         }
+        self.post_to_reader();
+    }
+
+    fn post_to_reader(&mut self) {
         while let Some(letter) = self.for_reader.pop_front() {
             if let Err(Full(letter)) = self.to_reader.post(letter) {
                 self.for_reader.push_front(letter);
@@ -308,38 +334,6 @@ impl Pump {
         if let Some(text) = trouble {
             (self.to_server)(Report::Trouble { slot: Some(slot), text });
         }
-    }
-
-    fn attach(&mut self, opening: Opening) {
-        let slot = opening.slot;
-        let node = match (self.open)(&opening) {
-            Ok(node) => node,
-            Err(error) => return self.roster.handle_failed(slot, kernel_words(&error), sys::now()),
-        };
-        let device = DeviceId::new(self.options.device_ids.fetch_add(1, Ordering::Relaxed));
-        self.roster.handle_opened(&opening, device, sys::now());
-        self.lamps.opened(slot, device, &opening.identity, sys::now());
-        (self.to_server)(Report::Opened { slot, device });
-        if opening.grab && !node.grabbed {
-            let text = format!(
-                "{} is shared with the rest of the machine, because {} was down when it was opened: release it and \
-                 connect again",
-                opening.identity.describe(),
-                listed(node.held.iter())
-            );
-            (self.to_server)(Report::Trouble { slot: Some(slot), text });
-        }
-        self.for_reader.push_back(ReaderRequest::Attach(Attachment {
-            device,
-            fd: node.fd,
-            stamps: Stamps::Kernel,
-            since: node.since,
-            drained: node.since,
-            keys: opening.keys,
-            debounce_us: opening.debounce_us,
-            held: node.held,
-            read_ahead: Vec::new(),
-        }));
     }
 
     /// How long to sleep; `None`: until something happens.

@@ -148,14 +148,18 @@ impl<F> Pass<F> {
             let heap = &self.heap;
             // The end of a source has its place already.
             let request = sources.take_request(|request| match request {
-                PassRequest::Attach(attachment) => {
-                    heap.has_room_for_source(attachment.held_buzzers().count())
+                PassRequest::Attach(attachment) => heap.has_room_for(attachment.events()),
+                PassRequest::Adopt(all) => {
+                    heap.has_room_for(all.iter().map(|(source, _)| source.events()).sum())
                 }
                 PassRequest::Detach(_) | PassRequest::Stop => true,
             });
             match request {
                 None => return false,
-                Some(PassRequest::Attach(attachment)) => self.attach(attachment, sources),
+                Some(PassRequest::Attach(attachment)) => self.attach(attachment, None, sources),
+                Some(PassRequest::Adopt(all)) => {
+                    all.into_iter().for_each(|(source, until)| self.attach(source, Some(until), sources));
+                }
                 Some(PassRequest::Detach(device)) => {
                     let is_it = |slot: &Option<Slot<F>>| {
                         slot.as_ref().is_some_and(|source| source.stream.device() == device)
@@ -175,7 +179,13 @@ impl<F> Pass<F> {
         true
     }
 
-    fn attach<S: Sources<Fd = F>>(&mut self, attachment: NewSource<F>, sources: &mut S) {
+    /// `kept`: until when nobody read it, though it was open.
+    fn attach<S: Sources<Fd = F>>(
+        &mut self,
+        attachment: NewSource<F>,
+        kept: Option<KernelTime>,
+        sources: &mut S,
+    ) {
         let stamped = attachment.stamps != Stamps::Receipt;
         let (device, since, drained) = (attachment.device, attachment.since, attachment.drained);
         let event = |kind| Event { at: since, device, more: false, kind };
@@ -187,7 +197,8 @@ impl<F> Pass<F> {
         let NewSource { fd, stamps, keys, debounce_us, held, read_ahead, .. } = attachment;
         let settle_us = self.settle_us;
         let options = StreamOptions { device, stamps, since, drained, keys, held, debounce_us, settle_us };
-        let stream = Stream::new(&options);
+        let mut stream = Stream::new(&options);
+        kept.into_iter().for_each(|until| stream.set_kept(until));
         let slot = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
         if slot == self.slots.len() {
             self.slots.push(None);

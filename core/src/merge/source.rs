@@ -28,12 +28,17 @@ pub struct NewSource<F> {
     pub debounce_us: Micros,
     /// Keys that are down already: each counts only after a release.
     pub held: KeyBits,
-    /// Bytes of the stream that were read already (behind a virtual attachment's header). The pass takes them as the first
+    /// Bytes of the stream that were read already (behind a virtual attachment's header, or of one that was kept). The pass takes them as the first
     /// that it reads.
     pub read_ahead: Vec<u8>,
 }
 
 impl<F> NewSource<F> {
+    /// The events that it makes before it says anything, and its end.
+    pub(crate) fn events(&self) -> usize {
+        2 + self.held_buzzers().count()
+    }
+
     /// The buzzers that are down already.
     pub fn held_buzzers(&self) -> impl Iterator<Item = Buzzer> {
         self.keys.pairs().filter(|(key, _)| self.held.has(*key)).map(|(_, buzzer)| buzzer)
@@ -45,6 +50,9 @@ impl<F> NewSource<F> {
 pub enum PassRequest<F> {
     /// Read this source from now on.
     Attach(NewSource<F>),
+    /// Read all of these from now on: nothing leaves before each of them was read. They were open already, and nobody read them
+    /// until this: what is stamped up to then is believed, however old.
+    Adopt(Vec<(NewSource<F>, KernelTime)>),
     /// Read it no longer and close it.
     Detach(DeviceId),
     /// Hand over what is waiting and end.

@@ -19,7 +19,7 @@ pub const RECORD_BYTES: usize = 24;
 pub const FRAME_EVENTS_MAX: usize = 64;
 
 pub(crate) const EV_SYN: u16 = 0;
-const EV_KEY: u16 = 1;
+pub(crate) const EV_KEY: u16 = 1;
 const EV_MAX: u16 = 0x1f;
 pub(crate) const SYN_REPORT: u16 = 0;
 pub(crate) const SYN_DROPPED: u16 = 3;

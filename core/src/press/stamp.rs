@@ -1,7 +1,8 @@
 //! Which time an event is ordered by. In: the stamp a frame carries and what the reader knows about the device.
 //! Out: the time that counts, and a flag if it is not the frame's own. Guarantee: a time that cannot be true never
 //! wins: it is replaced by the time of reading and flagged `stale_stamp`. One that may be true, but showed later than the
-//! settle window allows, is treated the same and flagged `late` as well. A receipt press is ordered by the clock of its pass;
+//! settle window allows, is treated the same and flagged `late` as well. What waited in the kernel while no reader ran is as old
+//! as it says, and flagged `during_restart`. A receipt press is ordered by the clock of its pass;
 //! when it can have come to its source, before that clock and after it, is said with it, and is true.
 
 mod backlog;
@@ -28,7 +29,7 @@ pub enum Stamps {
 /// interrupt-off section (`input_event`) it is a few µs; emulated CPUs showed up to some ms.
 const SLACK_MIN_US: Micros = Micros::from_us(2000);
 /// A reader that slept is woken well within this time, or was itself kept from running.
-const WAKE_US_MAX: Micros = Micros::from_ms(50);
+pub(crate) const WAKE_US_MAX: Micros = Micros::from_ms(50);
 
 /// A pass begins so long after the one before only if the reader slept or was kept from running.
 const PASS_US_MAX: Micros = Micros::from_ms(10);
@@ -67,6 +68,8 @@ pub struct Judge {
     backlog: Backlog,
     /// The latest stamp of a frame that said nothing.
     noted: KernelTime,
+    /// Until it is emptied for the first time: what is stamped up to this waited while no reader ran.
+    kept_until: Option<KernelTime>,
     /// The last time that counted, and whether it was the frame's own.
     last: KernelTime,
     last_is_own: bool,
@@ -78,7 +81,7 @@ pub struct Judge {
 pub struct Judged {
     /// The time that counts.
     pub at: KernelTime,
-    /// [`Flags::STALE_STAMP`], that and [`Flags::LATE`], or nothing.
+    /// [`Flags::STALE_STAMP`], that and [`Flags::LATE`], [`Flags::DURING_RESTART`], or nothing.
     pub flags: Flags,
     /// Place among the device's own frames of equal time.
     pub rank: u32,
@@ -105,10 +108,16 @@ impl Judge {
             stalled: None,
             backlog: Backlog::new(since),
             noted: since,
+            kept_until: None,
             last: since,
             last_is_own: true,
             rank: 0,
         }
+    }
+
+    /// The device was open already, and nobody read it until this: what waited is as old as it says.
+    pub const fn set_kept(&mut self, until: KernelTime) {
+        self.kept_until = Some(until);
     }
 
     /// What was stamped before this has been read. A read that finds nothing more proves it for all but the last
@@ -136,6 +145,7 @@ impl Judge {
     pub fn set_drained(&mut self, pass: KernelTime) {
         self.drained = self.drained.max(pass);
         self.is_empty = true;
+        self.kept_until = None;
         self.backlog.end();
     }
 
@@ -177,7 +187,7 @@ impl Judge {
             Stamps::Sender => Judged::at(own),
         };
         (self.last, self.rank) = (judged.at, judged.rank);
-        self.last_is_own = judged.flags == Flags::NONE;
+        self.last_is_own = !judged.flags.is_without_stamp();
         judged
     }
 
@@ -206,6 +216,14 @@ impl Judge {
     /// in the device, and its next frame is stamped with it, for every reader (`evdev.c:__evdev_queue_syn_dropped`
     /// calls `input_get_timestamp` outside of any frame).
     fn judge_kernel(&self, own: KernelTime, clock: &impl ReadClock) -> Judged {
+        // What was to be read long before the end of the reader before this one has been read by it.
+        if let Some(until) = self.kept_until
+            && !self.is_passed(own)
+            && own + WAKE_US_MAX >= self.drained
+        {
+            let flags = if own <= until { Flags::DURING_RESTART } else { Flags::NONE };
+            return Judged { flags, ..Judged::at(own) };
+        }
         // All of that was read already.
         if own < self.known_up_to() || self.is_passed(own) {
             return self.stale(own, clock);

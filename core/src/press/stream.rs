@@ -98,6 +98,11 @@ impl Stream {
         self.judge.holds_at(pass, settle_us)
     }
 
+    /// It was open already, and nobody read it until this.
+    pub const fn set_kept(&mut self, until: KernelTime) {
+        self.judge.set_kept(until);
+    }
+
     /// Whether the kernel dropped events and [`Stream::resync`] must be called once all that was read is fed.
     pub const fn needs_resync(&self) -> bool {
         self.gap

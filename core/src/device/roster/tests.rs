@@ -54,7 +54,9 @@ impl World {
                 Action::Report(Report::Absent { .. }) => "absent".to_owned(),
                 Action::Report(Report::Trouble { text, .. }) => format!("trouble: {text}"),
                 Action::Report(Report::Failed { error, .. }) => format!("failed: {error}"),
-                Action::Report(Report::Opened { .. }) => unreachable!("the thread tells that"),
+                Action::Report(Report::Opened { .. } | Report::Adopted) => {
+                    unreachable!("the thread tells that")
+                }
                 Action::Report(Report::Listed) => "listed".to_owned(),
             });
         }

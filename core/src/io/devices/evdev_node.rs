@@ -165,7 +165,7 @@ fn open_with(
 
 /// Node numbers are used again at once. An instance number never is: if sysfs shows the same one before and after
 /// opening, and the descriptor is of that node's number, then nothing else was opened in between.
-fn is_expected(fd: &OwnedFd, sysfs_root: &Path, expected: &Identity) -> io::Result<bool> {
+pub(super) fn is_expected(fd: &OwnedFd, sysfs_root: &Path, expected: &Identity) -> io::Result<bool> {
     let stat = rustix::fs::fstat(fd)?;
     let dev = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
     let is_node = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice

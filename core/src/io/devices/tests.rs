@@ -2,10 +2,10 @@
 //! reaches the reader. No real device can be had here, so success is played by an opener of the test's own.
 
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 
@@ -14,9 +14,12 @@ use crate::device::claim::{Claim, Match};
 use crate::device::identity::Identity;
 use crate::device::identity::tests::device;
 use crate::device::lights::FLASH_MIN;
+use crate::io::devices::keep::Store;
 use crate::io::devices::leds::tests::{brightness, plug_hub};
 use crate::io::devices::sysfs::tests::{plug, unplug};
+use crate::io::reader::source::Attachment;
 use crate::press::keys::{KeyBits, KeyCode};
+use crate::press::stamp::Stamps;
 
 const SLOT: SlotId = SlotId::new(0);
 /// Only how long a broken test takes to fail.
@@ -42,6 +45,15 @@ fn node(dir: &Path) -> PathBuf {
 impl Bench {
     /// Starts a thread in a world that `make` has furnished.
     fn start(make: impl FnOnce(&Path), reader_letters_max: usize, open: Option<Opener>) -> Self {
+        Self::start_keeping(make, reader_letters_max, open, Keep::nothing())
+    }
+
+    fn start_keeping(
+        make: impl FnOnce(&Path),
+        reader_letters_max: usize,
+        open: Option<Opener>,
+        keep: Keep,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         make(dir.path());
         let matcher = Match { vendor: Some(0x054c), ..Match::default() };
@@ -63,8 +75,8 @@ impl Bench {
         let (sender, reports) = channel();
         let to_server = Box::new(move |report| drop(sender.send(report)));
         let devices = match open {
-            Some(open) => spawn_with(options, to_server, reader.clone(), open),
-            None => spawn(options, to_server, reader.clone()),
+            Some(open) => spawn_with(options, to_server, reader.clone(), keep, open),
+            None => spawn(options, to_server, reader.clone(), keep),
         };
         Self { dir, devices: devices.unwrap(), reports, poll, reader }
     }
@@ -91,6 +103,7 @@ impl Bench {
             Report::Opened { slot, device } => format!("{slot} opened {device}"),
             Report::Failed { slot, error } => format!("{slot} failed {error}"),
             Report::Listed => "listed".to_owned(),
+            Report::Adopted => "adopted".to_owned(),
         }
     }
 
@@ -275,4 +288,60 @@ fn lights_are_written_and_what_has_none_says_so() {
     let dir = bench.dir;
     bench.devices.stop();
     assert_eq!(brightness(dir.path(), &hub()), "0100", "what blinked is put back at the end");
+}
+
+/// Says what it is asked to keep.
+struct Told(Sender<String>);
+
+impl Store for Told {
+    fn keep(&mut self, name: &str, _fd: BorrowedFd<'_>) {
+        self.0.send(format!("keep {name}")).unwrap();
+    }
+    fn forget(&mut self, name: &str) {
+        self.0.send(format!("forget {name}")).unwrap();
+    }
+}
+
+#[test]
+fn what_was_kept_and_is_no_good_is_closed_and_the_device_opened_anew() {
+    // The hub is 13:71; nobody wants the other one, and the last has no name of ours.
+    let names = ["ev-13-71-grabbed", "ev-13-99-shared", "ev-13-71"];
+    let kept = names.map(|name| (name.to_owned(), OwnedFd::from(UnixStream::pair().unwrap().0))).into();
+    let (told, store) = channel();
+    let keep = Keep { kept, drained: KernelTime::ZERO, store: Box::new(Told(told)) };
+    let mut bench = Bench::start_keeping(Bench::with_hub, 8, opener(KeyBits::NONE), keep);
+    bench.expect("0 present");
+    bench.expect("listed");
+    bench.ask(Request::Want(SLOT));
+    bench.expect("did not stay open over the restart");
+    bench.ask(Request::AllWanted);
+    bench.expect("adopted");
+    bench.expect("0 opened 40");
+    assert_eq!(bench.attachment().device, DeviceId::new(40));
+    bench.ask(Request::Unwant(SLOT));
+    assert!(matches!(bench.letters().pop(), Some(ReaderRequest::Detach(_))));
+    let said: Vec<String> = (0..5).map(|_| store.recv_timeout(PATIENCE).unwrap()).collect();
+    assert_eq!(
+        said,
+        [
+            "forget ev-13-71",
+            "forget ev-13-71-grabbed",
+            "forget ev-13-99-shared",
+            "keep ev-13-71-grabbed",
+            "forget ev-13-71-grabbed"
+        ]
+    );
+}
+
+#[test]
+fn the_end_of_the_process_keeps_what_is_open() {
+    let (told, store) = channel();
+    let keep = Keep { kept: Vec::new(), drained: KernelTime::ZERO, store: Box::new(Told(told)) };
+    let bench = Bench::start_keeping(Bench::with_hub, 8, opener(KeyBits::NONE), keep);
+    bench.expect("0 present");
+    bench.expect("listed");
+    bench.ask(Request::Want(SLOT));
+    bench.expect("0 opened 40");
+    bench.devices.stop();
+    assert_eq!(store.iter().collect::<Vec<_>>(), ["keep ev-13-71-grabbed"]);
 }

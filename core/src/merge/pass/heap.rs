@@ -70,9 +70,9 @@ impl Heap {
         self.room() >= READ_EVENTS_MAX
     }
 
-    /// Whether a source with so many keys held down has room: its beginning, these keys, its end.
-    pub(super) fn has_room_for_source(&self, held: usize) -> bool {
-        self.room() > 1 + held
+    /// Whether so many events have room.
+    pub(super) fn has_room_for(&self, events: usize) -> bool {
+        self.room() >= events
     }
 
     /// Whether the pass has room for a word of its own.

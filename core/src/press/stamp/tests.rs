@@ -158,3 +158,29 @@ fn an_old_stamp_after_a_sleep_is_stale_unless_the_reader_was_kept_from_running()
     busy.set_backlog();
     assert_eq!(judged(&mut busy, 10_000, clock(90_000, 90_010)), (10_000, false, 0), "never slept");
 }
+
+#[test]
+fn what_waited_while_no_reader_ran_is_as_old_as_it_says() {
+    let us = KernelTime::from_us;
+    let (since, drained, until) = (1_000_000, 990_000, 8_000_000);
+    let mut judge = Judge::new(Stamps::Kernel, Micros::ZERO, us(since), us(drained));
+    judge.set_kept(us(until));
+    let flags = |judge: &mut Judge, own: u64| {
+        let judged = judge.judge(us(own), &clock(9_000_000, 9_000_010));
+        assert_eq!(judged.stall_us, None, "{own}");
+        (judged.at.as_us(), judged.flags.names().collect::<Vec<_>>())
+    };
+    let waited = vec!["during_restart"];
+    assert_eq!(flags(&mut judge, 1_000_000), (1_000_000, waited.clone()));
+    assert_eq!(flags(&mut judge, 1_000_000), (1_000_000, waited.clone()), "one stamp is one moment");
+    assert_eq!(flags(&mut judge, 8_000_000), (8_000_000, waited));
+    assert_eq!(flags(&mut judge, 8_900_000), (8_900_000, vec![]), "a reader is there, and on its way");
+    assert_eq!(flags(&mut judge, 5_000_000).1, ["stale_stamp"], "behind a later one");
+    judge.set_drained(us(9_000_000));
+    assert_eq!(flags(&mut judge, 8_000_000).1, ["stale_stamp"], "it has been emptied");
+    // Another program's time, from long before the end of the last reader.
+    let mut judge = Judge::new(Stamps::Kernel, Micros::ZERO, us(900_000), us(990_000));
+    judge.set_kept(us(until));
+    assert_eq!(flags(&mut judge, 930_000).1, ["stale_stamp"]);
+    assert_eq!(flags(&mut judge, 940_000).1, ["stale_stamp"], "like what it was read with");
+}
