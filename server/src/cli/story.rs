@@ -104,6 +104,9 @@ const fn flag_in_words(flag: &Flag) -> Option<&'static str> {
         Flag::Suspect => {
             Some("SUSPECT: never seen to work on its own; it may have been held down all the time")
         }
+        Flag::DuringRestart => {
+            Some("PRESSED DURING A RESTART: its time is true, it could not be told before")
+        }
         Flag::Late | Flag::Other(_) => None,
     }
 }

@@ -308,6 +308,7 @@ pub(super) mod tests {
                 Box::new(HealthFacts {
                     status: "ok".to_owned(),
                     log: Some("/var/lib/buzzerd".into()),
+                    restart_pending: false,
                     storage: Some("ok".to_owned()),
                     presses: Some(12),
                     late: Some(0),

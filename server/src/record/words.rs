@@ -65,6 +65,8 @@ words! {
         Recovered = "recovered",
         /// Its button was never seen to work on its own.
         Suspect = "suspect",
+        /// It waited in the kernel while no buzzerd ran.
+        DuringRestart = "during_restart",
     }
 }
 

@@ -7,12 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
+use buzzer_core::io::devices::keep::Keep;
 use buzzer_core::io::reader;
 use buzzer_core::io::reader::Running;
 use buzzer_core::io::reader::reader_stats::ReaderStats;
 use buzzer_core::io::sys;
 use buzzer_core::merge::ring;
 use buzzer_core::merge::ring::RING_EVENTS;
+use buzzer_core::time::KernelTime;
 use mio::{Interest, Poll, Waker};
 use serde_json::json;
 
@@ -22,6 +24,7 @@ use crate::config::settings::settings;
 use crate::game::mediator::Mediator;
 use crate::io::attach::attachments::Attachments;
 use crate::io::machine::cpu_latency::{CPU_LATENCY_PATH, CpuLatency};
+use crate::io::machine::fd_store::FdStore;
 use crate::io::machine::follow::Follower;
 use crate::io::machine::handed::Handed;
 use crate::io::machine::hardware;
@@ -45,7 +48,7 @@ impl Daemon {
     /// # Errors
     /// [`DaemonError`]; the process should end then.
     pub fn start(config: &Config, opened: Opened, handed: Handed) -> Result<Self, DaemonError> {
-        let Opened { log, state, notes } = opened;
+        let Opened { log, state, last_us, notes } = opened;
         let poll = Poll::new()?;
         let registry = poll.registry();
         let listeners = listen::all(&config.server.listen, handed.listening)?;
@@ -64,7 +67,9 @@ impl Daemon {
         let running = reader::spawn(settle_us, sender, Arc::clone(&waker), Arc::clone(&reader_stats))?;
         let Running { requests: reader, commands, thread: reader_thread, lacks } = running;
         let device_ids = Arc::new(AtomicU32::new(1));
-        let hardware = Hardware::start(config, &waker, &reader, &device_ids)?;
+        let drained = KernelTime::from_us(last_us.unwrap_or(0)).min(sys::now());
+        let keep = Keep { kept: handed.devices, drained, store: Box::new(FdStore::of_service()) };
+        let hardware = Hardware::start(config, &waker, &reader, &device_ids, keep)?;
         let start = sys::now();
         let fact = Fact::Start {
             log: log.id().to_owned(),
@@ -104,8 +109,18 @@ impl Daemon {
         };
         daemon.tell_lacks(&lacks, start);
         daemon.obey(start);
+        daemon.take_over(start);
         daemon.checkpoint();
         Ok(daemon)
+    }
+
+    /// Asks for what was connected before, and waits until that of it which stayed open over the restart is on its way to the
+    /// reader: nothing else can be read before it.
+    fn take_over(&mut self, start: KernelTime) {
+        self.hardware.report(&mut self.mediator, start);
+        self.obey(start);
+        self.hardware.take_over();
+        self.hardware.report(&mut self.mediator, start);
     }
 }
 

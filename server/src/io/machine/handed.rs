@@ -14,7 +14,12 @@ use rustix::net::{SocketType, getsockname};
 pub struct Handed {
     /// TCP sockets that listen, and where.
     pub listening: Vec<(SocketAddr, OwnedFd)>,
+    /// Devices that were kept over a restart ([`super::fd_store`]), with the names they were kept as.
+    pub devices: Vec<(String, OwnedFd)>,
 }
+
+/// How the names of kept devices begin.
+const DEVICE: &str = "ev-";
 
 impl Handed {
     /// Takes all of them. To be called once, before anything is opened.
@@ -30,13 +35,17 @@ impl Handed {
                 return handed;
             }
         };
-        for (fd, name) in sys::handed_over(names.len()).into_iter().zip(&names) {
+        for (fd, name) in sys::handed_over(names.len()).into_iter().zip(names) {
+            if name.starts_with(DEVICE) {
+                handed.devices.push((name, fd));
+                continue;
+            }
             match listening(&fd) {
                 Some(address) => handed.listening.push((address, fd)),
                 None => log::warn!(
                     "systemd handed over {}, which is no TCP socket that listens: it is closed; a socket unit for buzzerd has \
                      ListenStream= with an address and a port, and Accept=no",
-                    Quoted(name)
+                    Quoted(&name)
                 ),
             }
         }

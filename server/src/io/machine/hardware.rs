@@ -14,6 +14,7 @@ use buzzer_core::device::assign::{Assignment, Found};
 use buzzer_core::device::claim::{Claim, Claims, Match, SlotId};
 use buzzer_core::device::lights::Light;
 use buzzer_core::event::{Buzzer, DeviceId};
+use buzzer_core::io::devices::keep::Keep;
 use buzzer_core::io::devices::survey::Row;
 use buzzer_core::io::devices::{self, Devices, Options, Report, Request};
 use buzzer_core::io::mailbox::Mailbox;
@@ -44,6 +45,8 @@ pub struct Hardware {
     devices: Option<Devices>,
     requests: Mailbox<Request>,
     reports: Mailbox<Report>,
+    /// Tells when what was kept over a restart is on its way to the reader; `None`: nothing was kept.
+    kept: Option<mpsc::Receiver<()>>,
     /// The pool of every slot.
     pools: BTreeMap<SlotId, PoolId>,
     /// What the configuration asks of every slot.
@@ -109,13 +112,14 @@ impl Hardware {
         waker: &Arc<Waker>,
         reader: &Mailbox<ReaderRequest>,
         device_ids: &Arc<AtomicU32>,
+        keep: Keep,
     ) -> io::Result<Self> {
         let reports = Mailbox::new(REPORTS_MAX, Arc::clone(waker));
-        let (listed, is_listed) = mpsc::channel();
+        let (passed, milestones) = mpsc::channel();
         let posting = reports.clone();
         let report = move |report: Report| {
-            if report == Report::Listed {
-                let _ = listed.send(());
+            if matches!(report, Report::Listed | Report::Adopted) {
+                let _ = passed.send(());
             }
             if posting.post(report).is_err() {
                 log::error!("a report on a device was dropped: the server takes none");
@@ -134,8 +138,9 @@ impl Hardware {
             sysfs_root: PathBuf::from(SYSFS_ROOT),
             device_ids: Arc::clone(device_ids),
         };
-        let devices = devices::spawn(options, Box::new(report), reader.clone())?;
-        let _ = is_listed.recv_timeout(LISTING);
+        let has_kept = !keep.kept.is_empty();
+        let devices = devices::spawn(options, Box::new(report), reader.clone(), keep)?;
+        let _ = milestones.recv_timeout(LISTING);
         let specs = pools(config);
         let of_spec = |spec: &PoolSpec| {
             let slots = spec.slots.clone().unwrap_or_default();
@@ -145,11 +150,22 @@ impl Hardware {
             requests: devices.requests(),
             devices: Some(devices),
             reports,
+            kept: has_kept.then_some(milestones),
             pools: specs.iter().flat_map(of_spec).collect(),
             matches,
             found: BTreeMap::new(),
             opened: BTreeSet::new(),
         })
+    }
+
+    /// All that is wanted at the start has been asked for. Waits until what was kept over a restart is on its way to the reader:
+    /// what comes after that is told after it.
+    pub fn take_over(&mut self) {
+        if let Some(milestones) = self.kept.take()
+            && self.requests.post(Request::AllWanted).is_ok()
+        {
+            let _ = milestones.recv_timeout(LISTING);
+        }
     }
 
     /// Gives the mediator what has been reported.
@@ -189,6 +205,7 @@ impl Hardware {
                 }
                 Report::Trouble { slot: None, text } => log::warn!("{text}"),
                 Report::Listed => self.say_what_is_awaited(),
+                Report::Adopted => {}
             }
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod cpu_latency;
 pub mod facts;
+pub mod fd_store;
 pub(crate) mod follow;
 pub mod handed;
 pub mod hardware;

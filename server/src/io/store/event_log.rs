@@ -76,6 +76,8 @@ pub struct Opened {
     pub log: EventLog,
     /// The fold of what is in it.
     pub state: State,
+    /// The time of its last record, if that is of this boot: until then somebody was there.
+    pub last_us: Option<u64>,
     /// What it is to say about how it was found.
     pub notes: Vec<Fact>,
 }
@@ -138,6 +140,7 @@ impl EventLog {
         let recovered = recovery::recover(&disk, &journal_disk, &header, &|| log_proof::own(dir));
         let recovered = recovered.map_err(|error| OpenError::Recovery { dir: dir.to_owned(), error })?;
         let (head, mut state) = (recovered.head, recovered.state);
+        let last_us = (state.boot() == boot).then_some(recovered.at_us);
         notes.extend(recovered.notes);
         notes.extend(strange_files(dir));
         notes.extend(log_proof::doubt(dir).map(doubt));
@@ -171,7 +174,7 @@ impl EventLog {
             lock,
         };
         notes.extend(expired);
-        Ok(Opened { log, state, notes })
+        Ok(Opened { log, state, last_us, notes })
     }
 
     /// The name of this start of the process.

@@ -203,6 +203,7 @@ fn tags(place: &Place) -> String {
     }
     tags.extend(place.flags.0.iter().map(|flag| match flag {
         Flag::StaleStamp => "stale stamp",
+        Flag::DuringRestart => "during a restart",
         flag => flag.as_str(),
     }));
     if !place.is_final {

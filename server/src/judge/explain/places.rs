@@ -36,7 +36,7 @@ pub struct Place {
     pub delay_us: [i64; 2],
     /// The reader stamped it, and did not run in time: the interval is wider than its device's.
     pub read_late: bool,
-    /// `late`, `stale_stamp`, `recovered`, `suspect`.
+    /// `late`, `stale_stamp`, `recovered`, `suspect`, `during_restart`.
     pub flags: Flags,
     /// Presses told before that this one may in truth precede.
     pub photo: Vec<Rival>,

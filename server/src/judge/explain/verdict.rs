@@ -214,6 +214,9 @@ pub fn flag_words(flag: &Flag, place: &Place) -> String {
         Flag::Suspect => {
             "its button had not been seen to work on its own: it may have been held down before".into()
         }
+        Flag::DuringRestart => {
+            "it was pressed while buzzerd restarted, and waited in the kernel: its stamp is true, it was told late".into()
+        }
         Flag::Other(flag) => format!("it is marked {}", quoted(flag)),
     }
 }

@@ -92,6 +92,8 @@ fn newer(segment: &SegmentName, line: u64) -> impl FnOnce(BadLine) -> RecoveryEr
 pub struct Recovered<F, J> {
     /// The fold of what was found, limited to what outlives a start.
     pub state: State,
+    /// The time of the last record, in its boot.
+    pub at_us: u64,
     /// The hash of the last line.
     pub head: ChainHash,
     /// The last record that need not be written again.
@@ -146,8 +148,8 @@ pub fn recover<D: Directory, J: Directory>(
     let resume = go_on(dir, last, &mut merged, &mut durable_seq, |resumed| {
         journal_again(journal, resumed, header, lines)
     })?;
-    let Tip { state, head, .. } = found.tip;
-    Ok(Recovered { state, head, durable_seq, number, resume, journal: merged.resumed, notes })
+    let Tip { state, head, at_us, .. } = found.tip;
+    Ok(Recovered { state, at_us, head, durable_seq, number, resume, journal: merged.resumed, notes })
 }
 
 /// Goes back to the first place from which the journal knows better than the segments. False: there is none. What is

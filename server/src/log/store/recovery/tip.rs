@@ -12,6 +12,8 @@ pub(super) struct Tip {
     pub(super) state: State,
     pub(super) head: ChainHash,
     pub(super) seq: u64,
+    /// The time of the last record.
+    pub(super) at_us: u64,
 }
 
 pub(super) enum Verdict<'a> {
@@ -32,6 +34,7 @@ impl Tip {
     /// Takes a good line.
     pub(super) fn take(&mut self, line: &Line<'_>) {
         (self.head, self.seq) = (line.hash, line.seq);
+        self.at_us = line.at_us().unwrap_or(self.at_us);
         let folded = line.kind().is_some_and(State::outlives_start);
         match folded.then(|| line.record()) {
             Some(Ok(record)) => self.state.apply(&record, |_| {}),

@@ -60,7 +60,7 @@ pub(super) fn walk<D: Directory, F>(
     segments: &[SegmentName],
     evidence: &Evidence<'_, F>,
 ) -> Result<Walk, RecoveryError> {
-    let mut tip = Tip { state: State::default(), head: ChainHash::START, seq: 0 };
+    let mut tip = Tip { state: State::default(), head: ChainHash::START, seq: 0, at_us: 0 };
     let mut before = Some((tip.head, tip.seq));
     let (mut damage, mut pending): (Vec<BadPlace>, Option<BadPlace>) = (Vec::new(), None);
     let (mut last_good, mut reformed) = (Tail { segment: 0, from: 0 }, None);
