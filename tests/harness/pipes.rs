@@ -45,8 +45,13 @@ impl Pipes {
 
     /// Asks the pass for this; an attachment's `fd` is the number of its source.
     pub fn post(&mut self, request: PassRequest<usize>) {
-        if let PassRequest::Attach(attachment) = &request {
-            let count = self.sources.sources.len().max(attachment.fd + 1);
+        let most = match &request {
+            PassRequest::Attach(attachment) => Some(attachment.fd),
+            PassRequest::Adopt(all) => all.iter().map(|(source, _)| source.fd).max(),
+            PassRequest::Detach(_) | PassRequest::Stop => None,
+        };
+        if let Some(most) = most {
+            let count = self.sources.sources.len().max(most + 1);
             self.sources.sources.resize_with(count, || (usize::MAX, VecDeque::new(), None));
         }
         self.sources.requests.push_back(request);

@@ -21,6 +21,7 @@ mod greed;
 mod healthz;
 mod host;
 mod hostile_text;
+mod kept;
 mod log_audit;
 mod log_disk;
 mod log_explain;

@@ -1,5 +1,5 @@
-//! The daemon as a service manager sees it. In: a listening socket, a watchdog, a umask and a replaced program, as systemd and a
-//! package would bring them. Out: what the daemon does with each. Guarantee: the tests play systemd's part by its protocol
+//! The daemon as a service manager sees it. In: a listening socket, a watchdog, a umask, a replaced program and a disk that takes
+//! nothing, as systemd, a package and a box would bring them. Out: what the daemon does with each. Guarantee: the tests play systemd's part by its protocol
 //! (sd_listen_fds(3), sd_notify(3)); no systemd is needed.
 
 use std::fs;
@@ -213,4 +213,58 @@ fn a_replaced_program_is_a_pending_restart() {
         line.contains("another version is installed than the one that runs") && line.contains("restart"),
         "{line}"
     );
+}
+
+/// What a daemon says whose log directory lies on a file system that was made like this.
+fn said_on(mount: &str) -> Option<String> {
+    let test = "a_disk_that_takes_nothing_is_named_with_its_cure";
+    let mut home = Home::desk("");
+    let log = home.path().join("disk");
+    fs::create_dir(&log).unwrap();
+    let config = fs::read_to_string(home.config()).unwrap().replace("/log\"", "/disk/log\"");
+    fs::write(home.config(), config).unwrap();
+    let script = format!("cd {} && {mount} && exec \"$@\"", home.path().display());
+    home.set_wrapper(&["unshare", "-m", "--propagation", "private", "sh", "-c", &script, "sh"]);
+    let allowed = Command::new("unshare").args(["-m", "true"]).stderr(Stdio::null()).status();
+    if !allowed.is_ok_and(|status| status.success()) {
+        left_out(test, "a private mount namespace needs root and `unshare`");
+        return None;
+    }
+    let ended = home.refused();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    Some(ended.stderr)
+}
+
+#[test]
+fn a_disk_that_takes_nothing_is_named_with_its_cure() {
+    let read_only = "mount -t tmpfs -o ro none disk";
+    let full = "mount -t tmpfs -o size=8k none disk && mkdir disk/log && dd if=/dev/zero of=disk/x bs=4k 2>/dev/null; true";
+    for (mount, cure) in [
+        (
+            read_only,
+            "Read-only file system: $DISK cannot be written to; mount it read-write, or name another place",
+        ),
+        (full, "No space left on device: make room where $DISK"),
+    ] {
+        let Some(said) = said_on(mount) else { return };
+        let line = said.lines().last().unwrap_or_default();
+        let (before, after) = cure.split_once("$DISK").unwrap();
+        assert!(line.contains(before) && line.contains("/disk") && line.contains(after.trim_end()), "{said}");
+    }
+}
+
+#[test]
+fn without_a_runtime_directory_it_plays_and_says_what_that_means() {
+    let home = Home::desk("debounce_us = 0");
+    let mut command = home.command(&["serve"]);
+    command.env_remove("RUNTIME_DIRECTORY").env_remove("XDG_RUNTIME_DIR");
+    let daemon = Daemon::spawn(command);
+    let mut client = daemon.desk();
+    let mut desk = home.attach(1);
+    client.expect(&connected(1));
+    desk.hit(1);
+    client.expect_buzz(1);
+    client.close();
+    let said = daemon.stop().stderr;
+    assert_eq!(said.matches("no runtime directory: the journal is in").count(), 1, "{said}");
 }

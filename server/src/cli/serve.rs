@@ -5,7 +5,7 @@ use anyhow::{Context, anyhow};
 use buzzer_server::config::{Config, PoolSource};
 use buzzer_server::io::daemon::Daemon;
 use buzzer_server::io::machine::handed::Handed;
-use buzzer_server::io::machine::signals;
+use buzzer_server::io::machine::{host, signals};
 use buzzer_server::io::net::addresses;
 use buzzer_server::io::store::event_log::EventLog;
 use clap::Args;
@@ -31,6 +31,9 @@ impl Serve {
 /// Opens the log and starts the daemon.
 pub(super) fn start(config: &Config, handed: Handed) -> Result<Daemon, Failure> {
     raise_descriptor_limit();
+    if let Some(doubt) = host::clock_doubt(host::wall_us()) {
+        log::warn!("{doubt}");
+    }
     let dir = config.log.dir.as_deref().ok_or_else(|| anyhow!("no log directory"))?;
     let opened = EventLog::open(&config.log, dir).map_err(anyhow::Error::from)?;
     log::info!("log: {} (seq {})", dir.display(), opened.state.seq());

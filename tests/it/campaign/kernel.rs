@@ -304,6 +304,7 @@ impl Sources for Kernel {
         }
         match &request {
             PassRequest::Attach(attachment) => self.given = self.truths[attachment.fd].be_handed(self.pass),
+            PassRequest::Adopt(_) => unreachable!("no reader came before this one"),
             PassRequest::Detach(device) => self.truths[device.get() as usize].end("released"),
             PassRequest::Stop => {
                 for source in self.sources.iter().flatten() {

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,8 @@ pub(crate) struct Daemon {
     log: PathBuf,
     run: PathBuf,
     user: u32,
+    /// Who plays the service manager listens there.
+    notify: Option<PathBuf>,
     child: Option<Child>,
     clients: RefCell<Vec<TcpStream>>,
 }
@@ -64,11 +67,28 @@ impl Daemon {
         Self::configured(0, folder(name), log, run, config)
     }
 
+    /// Not started, as root, with a service manager that listens there.
+    pub(crate) fn to_start_under(name: &str, notify: PathBuf, config: &str) -> Outcome<Self> {
+        let folder = folder(name);
+        fs::create_dir_all(&folder).why(folder.display())?;
+        let (log, run) = (folder.join("log"), folder.join("run"));
+        let mut daemon = Self::configured(0, folder, log, run, config)?;
+        daemon.notify = Some(notify);
+        Ok(daemon)
+    }
+
     fn configured(user: u32, folder: PathBuf, log: PathBuf, run: PathBuf, config: &str) -> Outcome<Self> {
-        let config =
-            format!("[server]\nlisten = [\"{ADDRESS}\"]\n[log]\ndir = \"{}\"\n{config}", log.display());
-        fs::write(folder.join("buzzerd.toml"), config).why("configuration")?;
-        Ok(Self { folder, log, run, user, child: None, clients: RefCell::default() })
+        let clients = RefCell::default();
+        let daemon = Self { folder, log, run, user, notify: None, child: None, clients };
+        daemon.configure(config)?;
+        Ok(daemon)
+    }
+
+    /// Has the next process find this configuration.
+    pub(crate) fn configure(&self, config: &str) -> Outcome {
+        let log = self.log.display();
+        let config = format!("[server]\nlisten = [\"{ADDRESS}\"]\n[log]\ndir = \"{log}\"\n{config}");
+        fs::write(self.folder.join("buzzerd.toml"), config).why("configuration")
     }
 
     /// The next process on the same configuration and log.
@@ -84,6 +104,27 @@ impl Daemon {
             self.command(&["serve"]).stdout(Stdio::null()).stderr(said).spawn().why("buzzerd serve")?;
         self.child = Some(child);
         Ok(())
+    }
+
+    /// The next process, with at most two descriptors that the one before had stored.
+    pub(crate) fn start_with(&mut self, stored: &[(String, OwnedFd)]) -> Outcome {
+        let copy = |place: usize| -> Outcome<Stdio> {
+            stored.get(place).map_or(Ok(Stdio::null()), |(_, fd)| Ok(fd.try_clone().why("a copy")?.into()))
+        };
+        let names: Vec<&str> = stored.iter().map(|(name, _)| name.as_str()).collect();
+        let script = format!(
+            "exec 3<&0 4<&1 0</dev/null 1>/dev/null; export LISTEN_PID=$$ LISTEN_FDS={} LISTEN_FDNAMES={}; exec \"$@\"",
+            names.len(),
+            names.join(":")
+        );
+        let serve = self.command(&["serve"]);
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &script, "sh"]).arg(serve.get_program()).args(serve.get_args());
+        command.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let said = fs::File::options().create(true).append(true).open(self.stderr()).why("stderr")?;
+        command.current_dir(&self.folder).stdin(copy(0)?).stdout(copy(1)?).stderr(said);
+        self.child = Some(command.spawn().why("buzzerd serve")?);
+        self.up()
     }
 
     /// Waits until it answers.
@@ -135,6 +176,9 @@ impl Daemon {
         let mut command = Command::new(program());
         command.args(arguments).arg("--config").arg(self.folder.join("buzzerd.toml"));
         command.env("RUNTIME_DIRECTORY", &self.run).current_dir(&self.folder).stdin(Stdio::null());
+        if let Some(notify) = &self.notify {
+            command.env("NOTIFY_SOCKET", notify);
+        }
         if self.user != 0 {
             command.uid(self.user).gid(self.user);
         }

@@ -28,6 +28,7 @@ mod powercut;
 mod presses;
 mod promise;
 mod records;
+mod restart;
 mod udev;
 mod uhid;
 mod uinput;
@@ -103,6 +104,9 @@ const CASES: &[Case] = &[
     ("power_cut_with_the_journal_on_the_disk", powercut::keeps_what_was_durable_with_the_journal),
     ("power_cut_at_a_new_segment", powercut::keeps_a_new_segment),
     ("restart_reconnects", hotplug::restart_reconnects),
+    ("restart_keeps_what_is_pressed", restart::keeps_what_is_pressed),
+    ("restart_with_too_many_presses_is_a_gap", restart::too_many_presses_are_a_gap),
+    ("restart_after_a_change_opens_anew", restart::change_opens_anew),
     ("sigterm_closes_politely", hotplug::sigterm_closes_politely),
 ];
 

@@ -129,7 +129,8 @@ impl Pump {
     /// Hands over what was taken up, all at once, and goes on with what was to wait for that.
     pub(super) fn take_over(&mut self) {
         let (unwanted, later) = self.adopting.kept.handle_all_wanted();
-        for (name, _) in unwanted {
+        for (name, fd) in unwanted {
+            keep::let_go(fd);
             self.adopting.store.forget(&name.to_string());
         }
         let adopted = std::mem::take(&mut self.adopting.adopted);

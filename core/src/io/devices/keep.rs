@@ -73,7 +73,7 @@ pub struct Adopted {
 /// Takes up a device that stayed open.
 ///
 /// # Errors
-/// Why it is none that can be gone on with; it is closed then.
+/// Why it is none that can be gone on with; it is let go of then.
 pub fn adopt(
     input_dir: &Path,
     sysfs_root: &Path,
@@ -81,27 +81,44 @@ pub fn adopt(
     fd: OwnedFd,
     drained: KernelTime,
 ) -> io::Result<Adopted> {
-    let expected = &opening.identity;
-    let path = input_dir.join(&expected.node);
-    let is_expected = |fd: &OwnedFd| evdev_node::is_expected(fd, sysfs_root, expected);
-    let wanted: KeyBits = opening.keys.pairs().map(|(key, _)| key).collect();
-    if !is_expected(&fd)? || sys::key_mask(&fd)? != wanted {
-        return Err(io::Error::other("it is another device, or was opened for other keys"));
-    }
-    // A descriptor of its own is asked for the keys: the answer flushes the queue of the one that asks.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let asked = rustix::fs::open(&path, flags, Mode::empty())?;
-    if !is_expected(&asked)? {
-        return Err(io::Error::other("another device took its place"));
-    }
-    let now = sys::key_state(&asked)?;
-    drop(asked);
     let until = sys::now();
-    let queue = empty(&fd)?;
+    let (queue, now) = match look(&input_dir.join(&opening.identity.node), sysfs_root, opening, &fd) {
+        Ok(found) => found,
+        Err(error) => {
+            let_go(fd);
+            return Err(error);
+        }
+    };
     let before = Before::of(&queue, &now, drained, until);
     let grabbed = name.is_grabbed || (opening.grab && now.is_empty() && sys::grab(&fd, true).is_ok());
     let node = Node { fd, since: before.since, held: before.held, grabbed };
     Ok(Adopted { node, queue, until })
+}
+
+/// Closes a kept device. The store has it open for a while yet, and would have it grabbed.
+pub fn let_go(fd: OwnedFd) {
+    // Refused if it is not grabbed, or gone.
+    let _ = sys::grab(&fd, false);
+}
+
+/// What waits in its queue, and the keys that were down before that was empty.
+fn look(path: &Path, sysfs_root: &Path, opening: &Opening, fd: &OwnedFd) -> io::Result<(Vec<u8>, KeyBits)> {
+    let is_expected = |fd: &OwnedFd| evdev_node::is_expected(fd, sysfs_root, &opening.identity);
+    let wanted: KeyBits = opening.keys.pairs().map(|(key, _)| key).collect();
+    if !is_expected(fd)? {
+        return Err(io::Error::other("it is another device"));
+    }
+    if sys::key_mask(fd)? != wanted {
+        return Err(io::Error::other("it was opened for other keys"));
+    }
+    // A descriptor of its own is asked for the keys: the answer flushes the queue of the one that asks.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let asked = rustix::fs::open(path, flags, Mode::empty())?;
+    if !is_expected(&asked)? {
+        return Err(io::Error::other("another device took its place"));
+    }
+    let now = sys::key_state(&asked)?;
+    Ok((empty(fd)?, now))
 }
 
 /// What is in its queue. Bounded: what comes faster than it is read is the reader's.

@@ -13,6 +13,20 @@ pub fn wall_us() -> u64 {
     since.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
+/// When this program was made, or earlier: the beginning of 2026.
+const MADE_US: u64 = 1_767_225_600_000_000;
+
+/// What to say of a wall clock that cannot be right: a box without a battery starts in 1970.
+pub fn clock_doubt(wall_us: u64) -> Option<String> {
+    let stands = jiff::Timestamp::from_microsecond(i64::try_from(wall_us).ok()?).ok()?;
+    (wall_us < MADE_US).then(|| {
+        format!(
+            "the wall clock stands at {stands}, which is long ago: order and log do not depend on it, but times of day are wrong \
+             until it is set; `timedatectl` shows whether a time server will"
+        )
+    })
+}
+
 /// The kernel's name for this boot. `BUZZERD_BOOT_ID` stands in where `/proc` is restricted (systemd's `%b`).
 ///
 /// # Errors
@@ -54,6 +68,17 @@ fn names_in(own: &str, hosts: &str) -> Vec<Host> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_was_never_set_is_said() {
+        let said = clock_doubt(10_000_000).expect("it is 1970");
+        assert!(
+            said.starts_with("the wall clock stands at 1970-01-01T00:00:10Z, which is long ago: order"),
+            "{said}"
+        );
+        assert_eq!((clock_doubt(MADE_US), clock_doubt(u64::MAX)), (None, None));
+        assert!(clock_doubt(MADE_US - 1).is_some());
+    }
 
     #[test]
     fn a_machine_has_the_names_with_its_own_in_front() {

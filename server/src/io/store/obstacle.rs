@@ -22,7 +22,12 @@ pub fn of(path: &Path, error: &io::Error) -> String {
         io::ErrorKind::NotFound => {
             format!("{said}: there is no directory {}: make it first", missing.display())
         }
-        io::ErrorKind::ReadOnlyFilesystem => format!("{said}: {shown} cannot be written to"),
+        io::ErrorKind::ReadOnlyFilesystem => {
+            format!("{said}: {shown} cannot be written to; mount it read-write, or name another place")
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            format!("{said}: make room where {shown} is, or name another place")
+        }
         _ => said,
     }
 }
