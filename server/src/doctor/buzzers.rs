@@ -21,7 +21,7 @@ fn rules(devices: &[DeviceFacts]) -> String {
         )
     };
     format!(
-        "printf '%s\\n'{} | sudo tee -a /etc/udev/rules.d/71-buzzerd.rules && sudo udevadm control --reload && sudo \
+        "printf '%s\\n'{} | sudo tee -a /etc/udev/rules.d/72-buzzerd-local.rules && sudo udevadm control --reload && sudo \
          udevadm trigger -s input",
         models.iter().map(line).collect::<String>()
     )

@@ -102,7 +102,7 @@ pub(crate) fn may_be_forbidden() -> Outcome {
     let output = daemon.run(&identify)?;
     same("exit status", &output.status.code(), &Some(1))?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure(said.contains("sudo tee -a /etc/udev/rules.d/71-buzzerd.rules"), || {
+    ensure(said.contains("sudo tee -a /etc/udev/rules.d/72-buzzerd-local.rules"), || {
         format!("no cure in {said:?}")
     })?;
     set_permissions(led(&hub, 3)?.join("brightness"), Permissions::from_mode(0o666)).why("chmod")?;

@@ -57,7 +57,7 @@ pub(crate) fn told_rule_gives_node_and_light() -> Outcome {
     for said in [answer["message"].to_string(), String::from_utf8_lossy(&identify.stderr).into_owned()] {
         // The answer is JSON: its quotes are escaped.
         let said = said.replace("\\\"", "\"").replace("\\\\", "\\");
-        let line = said.split('`').find(|part| part.contains("71-buzzerd.rules"));
+        let line = said.split('`').find(|part| part.contains("72-buzzerd-local.rules"));
         run(line.ok_or_else(|| format!("no line for udev in {said}"))?)?;
     }
     drop(hub);
@@ -97,7 +97,7 @@ pub(crate) fn told_rules_keep_the_desktop_away() -> Outcome {
 /// The file that is deployed does the same for a hub that comes then.
 pub(crate) fn deployed_rules_light_the_lights() -> Outcome {
     let _udev = Udev::start(true)?;
-    fs::copy("/test/buzzerd.rules", format!("{OWN}/72-buzzerd.rules")).why("the rules")?;
+    fs::copy("/test/buzzerd.rules", format!("{OWN}/71-buzzerd.rules")).why("the rules")?;
     run("udevadm control --reload")?;
     let _hub = Hid::plug_buzz(0x1000)?;
     run("udevadm settle")?;

@@ -4,7 +4,7 @@
 //! input device have numbers that the kernel never gives again (`hid-core.c:hid_add_device`,
 //! `input.c:input_allocate_device`).
 //!
-//! Three ways, all root's unless a rule says otherwise (`deploy/72-buzzerd.rules`):
+//! Three ways, all root's unless a rule says otherwise (`deploy/71-buzzerd.rules`):
 //! - a Buzz! hub's lights are LED class devices, `…/leds/0003:054C:0002.0001::buzz1`; hid-sony sends the bank;
 //! - a device with EV_LED takes written events: a process that may open its node may switch it. Without the node (the command
 //!   line opens none) the same lights are LED class devices of input-leds, `…/input7/input7::numlock`;

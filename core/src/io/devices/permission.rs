@@ -61,7 +61,7 @@ fn explain(path: &Path, user: &str, group: &str, mode: u32) -> String {
         // Root's own group is no group to put a player's laptop into; a box without /etc/group has its number only.
         _ if mode & needed != 0 && !matches!(group, "root" | "0") => join(group),
         Some(rule) => format!(
-            "give it to group input: `echo '{rule}' | sudo tee -a /etc/udev/rules.d/71-buzzerd.rules && sudo udevadm \
+            "give it to group input: `echo '{rule}' | sudo tee -a /etc/udev/rules.d/72-buzzerd-local.rules && sudo udevadm \
              control --reload`, plug the device in again, and {}",
             join("input")
         ),
@@ -70,7 +70,7 @@ fn explain(path: &Path, user: &str, group: &str, mode: u32) -> String {
     format!("{shown} belongs to {user}:{group}, mode {mode:04o}: {cure}")
 }
 
-/// The line of udev that gives such a node to group input: as `deploy/72-buzzerd.rules` has it, for every device.
+/// The line of udev that gives such a node to group input: as `deploy/71-buzzerd.rules` has it, for every device.
 fn rule(path: &Path) -> Option<&'static str> {
     let name = path.file_name()?.to_str()?;
     if name.starts_with("event") {
