@@ -12,6 +12,7 @@ mod lines;
 mod log;
 mod measure;
 mod number;
+mod package;
 mod pair;
 mod serve;
 pub(crate) mod stderr;
@@ -27,6 +28,12 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use self::stdout::print;
 
+/// What --version says and -V does not: of a release also from which commit and by which compiler it was built.
+const BUILD: &str = match option_env!("BUZZERD_BUILD") {
+    Some(build) => build,
+    None => env!("CARGO_PKG_VERSION"),
+};
+
 /// Who was first? A buzzer mediator
 ///
 /// It reads buzzers from the Linux kernel with the kernel's own time, puts every press into one order, logs it, and tells every
@@ -35,6 +42,7 @@ pub(crate) use self::stdout::print;
 #[command(
     name = "buzzerd",
     version,
+    long_version = BUILD,
     max_term_width = 100,
     after_long_help = "\
 Try it now:        buzzerd demo
@@ -76,6 +84,14 @@ enum Command {
     Doctor(doctor::Doctor),
     /// The log: is it whole, what does it say, what does it prove?
     Log(log::Log),
+    /// Write the man pages into a directory
+    Man(package::Man),
+    /// Print the completions of a shell
+    #[command(hide = true)]
+    Completions(package::Completions),
+    /// Write the addresses of buzzerd.socket, for systemd
+    #[command(hide = true)]
+    SocketUnit(package::SocketUnit),
 }
 
 /// How a command ended badly.
@@ -112,6 +128,9 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Devices(devices) => devices.run(&config()?),
         Command::Doctor(doctor) => doctor.run(&config()?),
         Command::Log(log) => log.run(|| load_for_log(cli.config.as_deref())),
+        Command::Man(man) => man.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::SocketUnit(unit) => unit.run(cli.config.as_deref()),
     }
 }
 
