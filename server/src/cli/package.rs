@@ -116,3 +116,30 @@ fn roff(line: &str) -> String {
     let text = line.replace('\\', "\\e").replace('-', "\\-");
     if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What roff makes of a line, as far as [`roff`] hides something from it.
+    fn shown(line: &str) -> String {
+        line.trim_start_matches("\\&").replace("\\-", "-").replace("\\e", "\\")
+    }
+
+    #[test]
+    fn every_line_of_the_example_is_on_the_page_in_its_order() {
+        let page = configuration(EXAMPLE);
+        let mut lines = page.lines().map(shown);
+        for line in EXAMPLE.lines().filter(|line| !line.is_empty()) {
+            let text = line.strip_prefix("# ").filter(|comment| !is_key(comment)).unwrap_or(line);
+            assert!(lines.any(|shown| shown == text), "{line:?} is not on the page, or not in its place");
+        }
+    }
+
+    #[test]
+    fn a_key_stands_as_it_is_written_and_text_obeys_nothing() {
+        let page = configuration("# Text.\n# listen = [\"a\"]\n# .so /etc/passwd\n# 'x\\n\n[log]\n");
+        assert!(page.contains(".nf\n# listen = [\"a\"]\n.fi"), "{page}");
+        assert!(page.contains("\n\\&.so /etc/passwd\n\\&'x\\en\n"), "{page}");
+    }
+}

@@ -1,0 +1,154 @@
+//! What goes wrong on such an evening: the process dies, hangs, has no memory, no valid configuration, no power.
+//!
+//! Enters each of them; leaves how long nobody was there, and whether a client was refused meanwhile. Guarantee: the port is tried
+//! all the time, every few milliseconds, by a thread of its own.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::CUT;
+use crate::client::Client;
+use crate::deadline::{Outcome, Why, ensure, same, until};
+use crate::machine::{CONFIG, HERE, LOG, configure, healthz, pid, property, run, try_run, up};
+use crate::play::hub;
+
+/// How long nobody may be there.
+const GATE: Duration = Duration::from_secs(10);
+
+/// Counts who is refused.
+#[derive(Debug)]
+struct Door {
+    ends: Arc<AtomicBool>,
+    thread: JoinHandle<(u32, u32)>,
+}
+
+impl Door {
+    fn watch() -> Self {
+        let ends = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&ends);
+        let thread = std::thread::spawn(move || {
+            let (mut tried, mut refused) = (0, 0);
+            while !flag.load(Ordering::Acquire) {
+                tried += 1;
+                refused += u32::from(
+                    TcpStream::connect(HERE).is_err_and(|why| why.kind() == ErrorKind::ConnectionRefused),
+                );
+                #[allow(clippy::disallowed_methods, reason = "the pace of those who come")]
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            (tried, refused)
+        });
+        Self { ends, thread }
+    }
+
+    fn end(self) -> Outcome<(u32, u32)> {
+        self.ends.store(true, Ordering::Release);
+        self.thread.join().map_err(|_| "the thread at the door".to_owned())
+    }
+}
+
+/// Waits for another process that answers, with a press of it told.
+fn recovers_from(what: &str, before: u32, strike: impl FnOnce() -> Outcome) -> Outcome {
+    let door = Door::watch();
+    #[allow(clippy::disallowed_methods, reason = "a report, no kernel time")]
+    let struck = Instant::now();
+    strike()?;
+    until("another process", || (pid().ok()? != before && pid().ok()? != 0).then_some(()))?;
+    up()?;
+    let took = struck.elapsed();
+    let (tried, refused) = door.end()?;
+    println!("boot: {what}: back after {} ms, {refused} of {tried} connections refused", took.as_millis());
+    same("refused connections", &refused, &0)?;
+    ensure(took < GATE, || format!("it took {} ms", took.as_millis()))?;
+    press_is_told()
+}
+
+/// A client on this machine is told of a press.
+pub(crate) fn press_is_told() -> Outcome {
+    let mut client = Client::connect(HERE)?;
+    let hub = hub()?;
+    until("the pool", || (client.ask_connect("stage").ok()?["result"] == "connect").then_some(()))?;
+    hub.press(1)?;
+    let told = client.next()?;
+    hub.release()?;
+    same("the press", &told, &json!({"event": "buzz", "pool": "stage", "buzzer": 1}))
+}
+
+pub(crate) fn recovers_from_a_kill() -> Outcome {
+    let before = pid()?;
+    recovers_from("kill -9", before, || run(&format!("kill -9 {before}")).map(drop))
+}
+
+/// The kernel kills it for its memory; then it may have as much as before.
+pub(crate) fn recovers_from_no_memory() -> Outcome {
+    let before = pid()?;
+    recovers_from("out of memory", before, || {
+        // The kernel kills until it fits, or says that it is busy: then nothing is left to kill.
+        let _ = try_run("echo 1M >/sys/fs/cgroup/system.slice/buzzerd.service/memory.max")?;
+        until("the kernel's kill", || (pid().ok()? != before).then_some(()))?;
+        let _ = try_run("echo 256M >/sys/fs/cgroup/system.slice/buzzerd.service/memory.max")?;
+        ensure(run("journalctl -q -b -o cat -u buzzerd.service")?.contains("oom"), || {
+            "no word of memory".to_owned()
+        })
+    })
+}
+
+/// Stopped, it feeds no watchdog.
+pub(crate) fn recovers_from_a_hang() -> Outcome {
+    let before = pid()?;
+    recovers_from("hang", before, || run(&format!("kill -STOP {before}")).map(drop))
+}
+
+/// It is not started again and again for what does not change, and says what is wrong; the next right one starts.
+pub(crate) fn wrong_configuration_stays_down() -> Outcome {
+    let right = fs::read_to_string(CONFIG).why(CONFIG)?;
+    fs::write(CONFIG, "[server]\nlisten = 7\n").why(CONFIG)?;
+    let (started, _) = try_run("systemctl restart buzzerd.service")?;
+    ensure(!started, || "it starts".to_owned())?;
+    same("its state", &property("ActiveState")?.as_str(), &"failed")?;
+    same("its exit code", &property("ExecMainStatus")?.as_str(), &"2")?;
+    ensure(crate::machine::last_words().contains("buzzerd.toml:2"), crate::machine::last_words)?;
+    configure(&right)?;
+    press_is_told()
+}
+
+/// The machine goes in the middle of a press. What was durable before is written down.
+pub(crate) fn power_is_cut() -> Outcome {
+    press_is_told()?;
+    let durable = until("a durable press", || {
+        let said = healthz()?;
+        let (seq, durable) = (said["seq"].as_u64()?, said["durable_seq"].as_u64()?);
+        (durable == seq).then_some(durable)
+    })?;
+    fs::write(CUT, durable.to_string()).why(CUT)?;
+    run("sync")?;
+    let mut client = Client::connect(HERE)?;
+    client.ask_connect("stage")?;
+    hub()?.press(4)?;
+    client.next()?;
+    println!("boot: cut the power");
+    until("the end", || None)
+}
+
+/// The next boot has it running by itself; the log is whole and goes on behind what was durable.
+pub(crate) fn power_cut_lost_nothing_durable() -> Outcome {
+    let said = up()?;
+    let durable: u64 = fs::read_to_string(CUT).why(CUT)?.parse().why(CUT)?;
+    let seq = said["seq"].as_u64().unwrap_or_default();
+    println!("boot: durable before the cut: {durable}; now: {seq}");
+    ensure(seq > durable, || format!("{durable} was durable, {seq} is the last"))?;
+    run(&format!("buzzerd log verify {LOG}"))?;
+    let kept: Vec<Value> = run(&format!("cat {LOG}/*.jsonl"))?
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    ensure(kept.iter().any(|record| record["seq"] == durable), || format!("record {durable} is gone"))?;
+    press_is_told()
+}
