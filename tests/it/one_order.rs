@@ -258,6 +258,44 @@ fn commands_have_a_share_of_the_heap_and_leave_room_for_attachments() {
     assert!(!next.again, "it does not spin on what has no room: {next:?}");
 }
 
+#[test]
+fn a_heap_full_of_presses_takes_no_command_and_loses_none() {
+    let mut world = World::new(1, Stamps::Kernel);
+    world.pipes.set_room(0);
+    for n in 0..WAITING_MAX as u64 {
+        world.press(0, START + 1000 + n);
+    }
+    let full = START + 1000 + WAITING_MAX as u64;
+    let mut now = full;
+    while world.pipes.waiting() < WAITING_MAX - 2048 {
+        now += 1;
+        world.pass(now);
+        assert!(now < full + 10_000, "it does not fill up: {}", world.pipes.waiting());
+    }
+    for id in 0..5 {
+        world.command(id, START + 1000 + id);
+    }
+    for _ in 0..10 {
+        now += 1;
+        world.pass(now);
+    }
+    world.pipes.set_room(usize::MAX);
+    while world.pipes.waiting() > 0 || world.left.len() < 2 * WAITING_MAX {
+        now += W;
+        world.pass(now);
+        assert!(now < full + 1_000_000, "it does not end: {} left", world.left.len());
+    }
+    let mut latest = 0;
+    let mut commands = 0;
+    for (event, _) in &world.left {
+        let us = event.at.as_us();
+        assert!(us >= latest, "{event:?} behind {latest}");
+        latest = us;
+        commands += u64::from(matches!(event.kind, EventKind::Command { .. }));
+    }
+    assert_eq!(commands, 5);
+}
+
 /// What happens: µs since the thing before, what, how long until the reader can see it (thousandths of W).
 #[derive(Clone, Debug)]
 enum Thing {

@@ -133,7 +133,7 @@ fn status(address: &str, health: &HealthFacts, facts: &Facts) -> Finding {
 fn restart_pending(facts: &Facts) -> Finding {
     let found = "another version is installed than the one that runs";
     let why = "An upgrade leaves the running daemon alone; it holds from the next restart on.";
-    let restart = if facts.installed.has_unit {
+    let restart = if facts.has_unit {
         "sudo systemctl restart buzzerd    (while no round is open)"
     } else {
         "stop buzzerd and start it again    (while no round is open)"
