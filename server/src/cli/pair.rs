@@ -145,8 +145,7 @@ const fn side_of(side: Side) -> Buzzer {
 /// Takes the device or the two.
 fn open(config: &Config, seats: &[Seat; 2]) -> Result<Vec<Watched>> {
     let keys = |seat: &Seat, side| {
-        let pairs: Vec<_> = seat.found.keys.pairs().collect();
-        let own = pairs.into_iter().filter(|(_, buzzer)| buzzer.0 == seat.buzzer);
+        let own = seat.found.keys.pairs().filter(|(_, buzzer)| buzzer.0 == seat.buzzer);
         own.map(|(key, _)| (key, side_of(side))).collect::<Vec<_>>()
     };
     let take = |seat: &Seat, keys: Vec<_>| -> Result<Watched> {

@@ -70,22 +70,22 @@ fn explain(path: &Path, user: &str, group: &str, mode: u32) -> String {
     format!("{shown} belongs to {user}:{group}, mode {mode:04o}: {cure}")
 }
 
-/// The line of udev that gives such a node to group input: as `deploy/71-buzzerd.rules` has it, for every device.
+/// The lines of udev that give such nodes to group input: as `deploy/71-buzzerd.rules` has them, for every device.
+const RULES: [(&str, &str); 3] = [
+    ("event", r#"SUBSYSTEM=="input", KERNEL=="event*", GROUP="input", MODE="0660""#),
+    (
+        "hidraw",
+        r#"SUBSYSTEM=="hidraw", ATTRS{idVendor}=="054c", ATTRS{idProduct}=="1000", GROUP="input", MODE="0660""#,
+    ),
+    (
+        "brightness",
+        r#"ACTION=="add|change", SUBSYSTEM=="leds", KERNEL=="0003:054C:*::buzz[1-4]", RUN+="/bin/chgrp input /sys%p/brightness", RUN+="/bin/chmod 0664 /sys%p/brightness""#,
+    ),
+];
+
 fn rule(path: &Path) -> Option<&'static str> {
     let name = path.file_name()?.to_str()?;
-    if name.starts_with("event") {
-        Some(r#"SUBSYSTEM=="input", KERNEL=="event*", GROUP="input", MODE="0660""#)
-    } else if name.starts_with("hidraw") {
-        Some(
-            r#"SUBSYSTEM=="hidraw", ATTRS{idVendor}=="054c", ATTRS{idProduct}=="1000", GROUP="input", MODE="0660""#,
-        )
-    } else if name == "brightness" {
-        Some(
-            r#"ACTION=="add|change", SUBSYSTEM=="leds", KERNEL=="0003:054C:*::buzz[1-4]", RUN+="/bin/chgrp input /sys%p/brightness", RUN+="/bin/chmod 0664 /sys%p/brightness""#,
-        )
-    } else {
-        None
-    }
+    RULES.iter().find(|(start, _)| name.starts_with(start)).map(|(_, rule)| *rule)
 }
 
 /// The name of a numeric id, by the text of `/etc/passwd` or `/etc/group`: both start `name:password:id`. What is

@@ -185,20 +185,15 @@ fn two_devices(out: &mut String, seats: &[Seat; 2], spread: &Spread) {
     let median = us_as_ms(spread.median_us().unsigned_abs());
     let (first, second) = if spread.median_us() < 0 { (b, a) } else { (a, b) };
     let fair_ms = UNEQUAL.as_us() / 1000;
-    let _ = match lines::is_fair(spread) {
-        true => writeln!(
-            out,
-            "    The seats are fair to each other: of one moment {} is told {median} ms before {} (median; up to {fair_ms} ms \
-             is called fair)",
-            first.name, second.name
-        ),
-        false => writeln!(
-            out,
-            "    ! The seats are not fair: of one moment {} is told {median} ms before {} (median; up to {fair_ms} ms is called \
-             fair). Give both the same model",
-            first.name, second.name
-        ),
+    let (verdict, cure) = match lines::is_fair(spread) {
+        true => ("The seats are fair to each other", ""),
+        false => ("! The seats are not fair", ". Give both the same model"),
     };
+    let _ = writeln!(
+        out,
+        "    {verdict}: of one moment {} is told {median} ms before {} (median; up to {fair_ms} ms is called fair){cure}",
+        first.name, second.name
+    );
     if !is_known(a) && is_twin(seats) {
         let width = us_as_ms(a.found.delay.width_us.as_us());
         let _ = writeln!(

@@ -240,18 +240,17 @@ impl LogReader {
         let newest = self.file.as_ref().map(|piece| piece.path.clone());
         let path = self.dir.clone().or(newest).unwrap_or_default();
         let watch = match &mut self.watch {
-            Some(watch) => watch,
+            Some(watch) => {
+                watch.wait().map_err(fail(&path))?;
+                watch
+            }
             empty => {
                 // Changes before the watch began are seen by reading once more.
                 let watch = empty.insert(Watch::new().map_err(fail(&path))?);
                 watch.add(&path).map_err(fail(&path))?;
-                if let Some(journal) = self.dir.as_deref().and_then(place::journal) {
-                    let _ = watch.add(&journal);
-                }
-                return Ok(());
+                watch
             }
         };
-        watch.wait().map_err(fail(&path))?;
         // A daemon that was started anew may have another journal.
         if let Some(journal) = self.dir.as_deref().and_then(place::journal) {
             let _ = watch.add(&journal);
