@@ -5,8 +5,8 @@ use buzzer_server::counted::counted;
 use std::collections::VecDeque;
 
 use buzzer_core::quote::listed;
-use buzzer_core::time::Micros;
 use buzzer_server::judge::explain::GAP_US;
+use buzzer_server::judge::sentence::ms;
 use buzzer_server::record::{Fact, Flag, Record, Rival};
 
 /// Presses that a photo finish can still be with.
@@ -147,11 +147,6 @@ fn in_words(fact: &Fact) -> Option<String> {
         }
         _ => return None,
     })
-}
-
-/// `1.25 ms`.
-fn ms(us: u64) -> String {
-    format!("{} ms", Micros::from_us(us).in_ms())
 }
 
 #[cfg(test)]

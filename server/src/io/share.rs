@@ -1,6 +1,8 @@
 //! Shares of a turn. In: the monotonic clock. Out: whether one more piece of a kind of work may be done before others have
 //! their turn. Guarantee: the first piece always may, so all work goes on; a share ends after [`SHARE_US`] or [`SHARE_PIECES`].
 
+use std::collections::VecDeque;
+
 use buzzer_core::io::sys;
 use buzzer_core::time::{KernelTime, Micros};
 
@@ -24,5 +26,10 @@ impl Share {
             return true;
         };
         self.pieces <= SHARE_PIECES && sys::now() < end
+    }
+
+    /// The first of a queue, if one more piece may be done.
+    pub(super) fn take(&mut self, queue: &mut VecDeque<usize>) -> Option<usize> {
+        if self.has_time() { queue.pop_front() } else { None }
     }
 }

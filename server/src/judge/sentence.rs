@@ -16,6 +16,7 @@ pub fn of(fact: &Fact) -> String {
     Plain(&words(fact)).to_string()
 }
 
+/// A table: a row a kind.
 fn words(fact: &Fact) -> String {
     let of = match fact.subject() {
         Subject::Whole => String::new(),
@@ -172,7 +173,8 @@ fn short(id: &str) -> &str {
     id.get(..8).unwrap_or(id)
 }
 
-fn ms(us: u64) -> String {
+/// `1.25 ms`.
+pub fn ms(us: u64) -> String {
     format!("{} ms", Micros::from_us(us).in_ms())
 }
 

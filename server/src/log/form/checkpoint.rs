@@ -12,7 +12,7 @@
 //! ```
 
 use std::fmt;
-use std::str::FromStr;
+use std::str::{FromStr, Lines};
 
 use jiff::Timestamp;
 use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
@@ -97,20 +97,12 @@ impl FromStr for Checkpoint {
     type Err = BadCheckpoint;
 
     fn from_str(text: &str) -> Result<Self, BadCheckpoint> {
-        let mut lines = text.lines();
-        let mut next = |key: &'static str| {
-            let line = lines.next().ok_or(BadCheckpoint::Form(key))?;
-            line.strip_prefix(key).ok_or(BadCheckpoint::Form(key))
-        };
-        if !next(ORIGIN)?.is_empty() {
+        let lines = &mut text.lines();
+        if !next::<String>(lines, ORIGIN)?.is_empty() {
             return Err(BadCheckpoint::Form(ORIGIN));
         }
-        let log = next("log: ")?.to_owned();
-        let seq = next("seq: ")?.parse().map_err(|_| BadCheckpoint::Form("seq: "))?;
-        let head = next("head: ")?.parse().map_err(|_| BadCheckpoint::Form("head: "))?;
-        let wall: Timestamp = next("wall: ")?.parse().map_err(|_| BadCheckpoint::Form("wall: "))?;
-        let said: Fingerprint =
-            next("fingerprint: ")?.parse().map_err(|_| BadCheckpoint::Form("fingerprint: "))?;
+        let (log, seq, head) = (next(lines, "log: ")?, next(lines, "seq: ")?, next(lines, "head: ")?);
+        let (wall, said): (Timestamp, Fingerprint) = (next(lines, "wall: ")?, next(lines, "fingerprint: ")?);
         let wall_us = u64::try_from(wall.as_microsecond()).map_err(|_| BadCheckpoint::Form("wall: "))?;
         let checkpoint = Self { log, seq, head, wall_us };
         if said != Fingerprint::of(&head) {
@@ -122,6 +114,12 @@ impl FromStr for Checkpoint {
         }
         Ok(checkpoint)
     }
+}
+
+/// The value of the next line, which has this key.
+fn next<T: FromStr>(lines: &mut Lines<'_>, key: &'static str) -> Result<T, BadCheckpoint> {
+    let value = lines.next().and_then(|line| line.strip_prefix(key)?.parse().ok());
+    value.ok_or(BadCheckpoint::Form(key))
 }
 
 #[cfg(test)]

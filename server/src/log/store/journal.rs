@@ -97,6 +97,16 @@ struct Queue<F> {
     empty: Option<Arc<JournalFile<F>>>,
 }
 
+impl<F> Queue<F> {
+    /// The files that have lines.
+    fn files(&self) -> impl Iterator<Item = &Arc<JournalFile<F>>> {
+        self.spans.iter().filter_map(|span| match span {
+            Span::File { file, .. } => Some(file),
+            Span::Memory { .. } => None,
+        })
+    }
+}
+
 /// What both sides see.
 #[derive(Debug)]
 struct Shared<F> {

@@ -177,7 +177,7 @@ impl<J: Directory, D: Directory> Writer<J, D> {
         self.looked = Some(now);
         let lost = self.segments.take_lost(self.durable_seq);
         let Some(last) = lost.last() else { return };
-        let (first, last_seq) = (lost[0].name.first_seq, last.last_seq);
+        let (first_seq, last_seq) = (lost[0].name.first_seq, last.last_seq);
         let named = lost.iter().take(3).map(|lost| format!("{} was {}", lost.name, lost.how));
         let mut text = named.collect::<Vec<_>>().join(", ");
         if lost.len() > 3 {
@@ -185,19 +185,13 @@ impl<J: Directory, D: Directory> Writer<J, D> {
         }
         let dir = self.segments.dir().name();
         let done =
-            format!("records of seq {first} to {last_seq} are not there; new ones go to a fresh segment");
+            format!("records of seq {first_seq} to {last_seq} are not there; new ones go to a fresh segment");
         if self.lost.len() < LOST_BYTES_MAX {
             let and = if self.lost.is_empty() { "" } else { "; " };
             self.lost = format!("{}{and}{dir}: {text}: {done}", self.lost);
         }
-        self.reports.push_back(Fact::Storage {
-            what: format!("lost: {text}"),
-            errno: None,
-            file: dir,
-            first_seq: first,
-            last_seq,
-            done,
-        });
+        let what = format!("lost: {text}");
+        self.reports.push_back(Fact::Storage { what, errno: None, file: dir, first_seq, last_seq, done });
     }
 
     /// This segment was removed with intent.
@@ -240,14 +234,10 @@ impl<J: Directory, D: Directory> Writer<J, D> {
         };
         self.failing = Some(fault.to_string());
         if self.faults <= FAULTS_SAID {
-            self.reports.push_back(Fact::Storage {
-                what: fault.action.to_owned(),
-                errno: fault.error.raw_os_error(),
-                file: fault.file,
-                first_seq: self.durable_seq + 1,
-                last_seq,
-                done,
-            });
+            let (what, errno, first_seq) =
+                (fault.action.to_owned(), fault.error.raw_os_error(), self.durable_seq + 1);
+            let file = fault.file;
+            self.reports.push_back(Fact::Storage { what, errno, file, first_seq, last_seq, done });
         }
         if !is_repeated {
             return Turn::Again;
@@ -261,18 +251,13 @@ impl<J: Directory, D: Directory> Writer<J, D> {
     fn recovered(&mut self) {
         if std::mem::take(&mut self.faults) > 0 {
             self.failing = None;
-            self.reports.push_back(Fact::Storage {
-                what: "recovered".to_owned(),
-                errno: None,
-                file: format!("{}/{}", self.segments.dir().name(), self.segments.file_name()),
-                first_seq: 0,
-                last_seq: self.durable_seq,
-                done: if self.lost.is_empty() {
-                    "the log is durable again, and complete".to_owned()
-                } else {
-                    format!("what comes is durable again, but the log is not complete: {}", self.lost)
-                },
-            });
+            let (what, last_seq) = ("recovered".to_owned(), self.durable_seq);
+            let file = format!("{}/{}", self.segments.dir().name(), self.segments.file_name());
+            let done = match &*self.lost {
+                "" => "the log is durable again, and complete".to_owned(),
+                lost => format!("what comes is durable again, but the log is not complete: {lost}"),
+            };
+            self.reports.push_back(Fact::Storage { what, errno: None, file, first_seq: 0, last_seq, done });
         }
     }
 
@@ -296,14 +281,8 @@ impl<J: Directory, D: Directory> Writer<J, D> {
         };
         if level > self.room.0 {
             let errno = spare.as_ref().err().and_then(|fault| fault.error.raw_os_error());
-            self.reports.push_back(Fact::Storage {
-                what: "free space".to_owned(),
-                errno,
-                file: dir,
-                first_seq: 0,
-                last_seq: self.durable_seq,
-                done: text.clone(),
-            });
+            let (what, done, last_seq) = ("free space".to_owned(), text.clone(), self.durable_seq);
+            self.reports.push_back(Fact::Storage { what, errno, file: dir, first_seq: 0, last_seq, done });
         }
         self.room = (level, text);
     }

@@ -67,10 +67,7 @@ impl Peers {
     pub fn advance(&mut self, now: KernelTime, page: impl Fn(&Route) -> HttpPage) {
         let mut share = Share::default();
         for _ in 0..self.to_advance.len() {
-            if !share.has_time() {
-                return;
-            }
-            let Some(key) = self.to_advance.pop_front() else { return };
+            let Some(key) = share.take(&mut self.to_advance) else { return };
             self.advance_one(key, now, &page);
         }
     }

@@ -20,10 +20,7 @@ impl Peers {
         let mut share = Share::default();
         // Not those that come back for more.
         for _ in 0..self.to_read.len() {
-            if !share.has_time() {
-                return;
-            }
-            let Some(key) = self.to_read.pop_front() else { return };
+            let Some(key) = share.take(&mut self.to_read) else { return };
             self.read_one(key, now, &mut share, &mut asked);
         }
     }
@@ -94,10 +91,7 @@ impl Peers {
     pub fn serve(&mut self, now: KernelTime) {
         let mut share = Share::default();
         for _ in 0..self.to_serve.len() {
-            if !share.has_time() {
-                return;
-            }
-            let Some(key) = self.to_serve.pop_front() else { return };
+            let Some(key) = share.take(&mut self.to_serve) else { return };
             self.to_serve_first = self.to_serve_first.saturating_sub(1);
             self.serve_one(key, now);
         }

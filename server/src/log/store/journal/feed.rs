@@ -133,11 +133,7 @@ impl<J: Directory> Feed<J> {
         // The lock is not held over a system call: the server may want it.
         let files: Vec<_> = {
             let queue = self.shared.queue.lock();
-            let files = queue.spans.iter().filter_map(|span| match span {
-                Span::File { file, .. } => Some(file),
-                Span::Memory { .. } => None,
-            });
-            files.chain(&queue.empty).map(Arc::clone).collect()
+            queue.files().chain(&queue.empty).map(Arc::clone).collect()
         };
         files.iter().any(|file| !file.is_gone.load(Ordering::Relaxed) && !file.file.is_linked())
     }
@@ -145,11 +141,7 @@ impl<J: Directory> Feed<J> {
     /// Nobody would find these files after a crash.
     fn forget(&mut self) {
         let mut queue = self.shared.queue.lock();
-        for span in &queue.spans {
-            if let Span::File { file, .. } = span {
-                file.is_gone.store(true, Ordering::Relaxed);
-            }
-        }
+        queue.files().for_each(|file| file.is_gone.store(true, Ordering::Relaxed));
         queue.empty = None;
         self.shared.has_empty.store(false, Ordering::Relaxed);
         self.retired.clear();
@@ -159,11 +151,8 @@ impl<J: Directory> Feed<J> {
     pub(super) fn make_empty(&mut self) -> io::Result<()> {
         let in_use: Vec<&str> = {
             let queue = self.shared.queue.lock();
-            let names = queue.spans.iter().filter_map(|span| match span {
-                Span::File { file, .. } if !file.is_gone.load(Ordering::Relaxed) => Some(file.name),
-                _ => None,
-            });
-            names.collect()
+            let found = queue.files().filter(|file| !file.is_gone.load(Ordering::Relaxed));
+            found.map(|file| file.name).collect()
         };
         let Some(name) = FILE_NAMES.into_iter().find(|name| !in_use.contains(name)) else { return Ok(()) };
         let retired =
