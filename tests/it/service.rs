@@ -3,12 +3,13 @@
 //! (sd_listen_fds(3), sd_notify(3)); no systemd is needed.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use buzzer_core::io::sys;
@@ -137,25 +138,10 @@ fn the_watchdog_is_fed_while_the_reader_runs_and_not_when_it_stands() {
         assert_eq!(next().as_deref(), Some("WATCHDOG=1\n"));
     }
     let reader = thread(daemon.pid(), "reader");
-    // One thread is stopped at its next wait, the others go on.
-    let strace = Command::new("strace")
-        .args([
-            "-qq",
-            "-p",
-            &reader,
-            "-e",
-            "trace=epoll_wait",
-            "-e",
-            "inject=epoll_wait:delay_exit=100000000",
-        ])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    let Ok(mut strace) = strace else {
-        return left_out(
-            "the_watchdog_is_fed_while_the_reader_runs_and_not_when_it_stands",
-            "strace is not installed",
-        );
+    let Some(mut strace) =
+        hold("the_watchdog_is_fed_while_the_reader_runs_and_not_when_it_stands", &reader, "epoll_wait")
+    else {
+        return;
     };
     notices.set_read_timeout(Some(WATCHDOG)).unwrap();
     let patience = sys::now() + Micros::from_us(PATIENCE.as_micros() as u64);
@@ -171,6 +157,60 @@ fn the_watchdog_is_fed_while_the_reader_runs_and_not_when_it_stands() {
     let _ = strace.wait();
     assert!(bites, "it is fed though the reader stands");
     assert_eq!(health.expect("the server goes on")["status"], "ok");
+}
+
+#[test]
+fn a_disk_that_hangs_starves_no_watchdog_and_ends_no_match() {
+    let home = Home::desk("debounce_us = 0");
+    let path = home.path().join("notify.sock");
+    let notices = UnixDatagram::bind(&path).unwrap();
+    notices.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut command = home.command(&["serve"]);
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string());
+    let daemon = Daemon::spawn(command);
+    let mut client = daemon.desk();
+    let mut desk = home.attach(1);
+    client.expect(&connected(1));
+    let writer = thread(daemon.pid(), "writer");
+    let Some(mut strace) =
+        hold("a_disk_that_hangs_starves_no_watchdog_and_ends_no_match", &writer, "fdatasync")
+    else {
+        return;
+    };
+    desk.hit(1);
+    client.expect_buzz(1);
+    let mut bytes = [0; 256];
+    for _ in 0..8 {
+        notices.recv(&mut bytes).expect("the watchdog is fed");
+    }
+    desk.hit(1);
+    client.expect_buzz(1);
+    let health = daemon.try_healthz().expect("a page");
+    assert!(health["durable_seq"].as_u64() < health["seq"].as_u64(), "{health}");
+    let _ = strace.kill();
+    let _ = strace.wait();
+}
+
+/// Has one thread stand still in its next call of this kind; the others go on. `None`: this account may not, which was said.
+fn hold(test: &str, thread: &str, call: &str) -> Option<Child> {
+    let strace = Command::new("strace")
+        .args(["-p", thread, "-e", &format!("trace={call}"), "-e"])
+        .arg(format!("inject={call}:delay_enter=100000000"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut strace) = strace else {
+        left_out(test, "strace is not installed");
+        return None;
+    };
+    let mut line = String::new();
+    BufReader::new(strace.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+    if !line.contains("attached") {
+        let _ = strace.wait();
+        left_out(test, "strace may not look at another process");
+        return None;
+    }
+    Some(strace)
 }
 
 /// The id of a process's thread of this name.

@@ -158,6 +158,10 @@ pub(crate) fn keeps_what_is_pressed() -> Outcome {
     same("stored devices", &store.stored.len(), &2)?;
     drop(client);
     let last_words = daemon.last_words();
+    let verified = daemon.run(&["log", "verify", "--replay"])?;
+    ensure(verified.status.success(), || {
+        format!("the log does not hold: {}", String::from_utf8_lossy(&verified.stdout))
+    })?;
     let records = daemon.stop()?;
     let presses = records::presses(&records);
     let order: Vec<_> = presses.iter().map(told).collect();

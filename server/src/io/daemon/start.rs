@@ -109,7 +109,9 @@ impl Daemon {
         };
         daemon.tell_lacks(&lacks, start);
         daemon.obey(start);
-        daemon.take_over(start);
+        if daemon.hardware.has_kept() {
+            daemon.take_over(start);
+        }
         daemon.checkpoint();
         Ok(daemon)
     }
@@ -119,6 +121,9 @@ impl Daemon {
     fn take_over(&mut self, start: KernelTime) {
         self.hardware.report(&mut self.mediator, start);
         self.obey(start);
+        while !self.told.is_empty() {
+            self.obey(start);
+        }
         self.hardware.take_over();
         self.hardware.report(&mut self.mediator, start);
     }

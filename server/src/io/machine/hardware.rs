@@ -158,6 +158,11 @@ impl Hardware {
         })
     }
 
+    /// Whether something was kept over a restart, and [`Self::take_over`] must follow.
+    pub const fn has_kept(&self) -> bool {
+        self.kept.is_some()
+    }
+
     /// All that is wanted at the start has been asked for. Waits until what was kept over a restart is on its way to the reader:
     /// what comes after that is told after it.
     pub fn take_over(&mut self) {
