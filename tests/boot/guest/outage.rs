@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::CUT;
@@ -19,6 +20,8 @@ use crate::deadline::{Outcome, Why, ensure, same, until};
 use crate::machine::{CONFIG, HERE, LOG, configure, healthz, pid, property, run, try_run, up};
 use crate::play::hub;
 
+/// The bound of the service's memory.
+const MEMORY: &str = "/sys/fs/cgroup/system.slice/buzzerd.service/memory.max";
 /// How long nobody may be there.
 const GATE: Duration = Duration::from_secs(10);
 
@@ -41,7 +44,7 @@ impl Door {
                     TcpStream::connect(HERE).is_err_and(|why| why.kind() == ErrorKind::ConnectionRefused),
                 );
                 #[allow(clippy::disallowed_methods, reason = "the pace of those who come")]
-                std::thread::sleep(Duration::from_millis(20));
+                std::thread::sleep(Duration::from_millis(50));
             }
             (tried, refused)
         });
@@ -54,17 +57,18 @@ impl Door {
     }
 }
 
-/// Waits for another process that answers, with a press of it told.
-fn recovers_from(what: &str, before: u32, strike: impl FnOnce() -> Outcome) -> Outcome {
+/// Strikes, and waits for an answer: the port's queue keeps the question for the next process.
+fn recovers_from(what: &str, strike: impl FnOnce(u32) -> Outcome) -> Outcome {
+    let before = pid()?;
     let door = Door::watch();
     #[allow(clippy::disallowed_methods, reason = "a report, no kernel time")]
     let struck = Instant::now();
-    strike()?;
-    until("another process", || (pid().ok()? != before && pid().ok()? != 0).then_some(()))?;
+    strike(before)?;
     up()?;
     let took = struck.elapsed();
     let (tried, refused) = door.end()?;
     println!("boot: {what}: back after {} ms, {refused} of {tried} connections refused", took.as_millis());
+    ensure(pid()? != before, || "it is still the same process".to_owned())?;
     same("refused connections", &refused, &0)?;
     ensure(took < GATE, || format!("it took {} ms", took.as_millis()))?;
     press_is_told()
@@ -82,28 +86,30 @@ pub(crate) fn press_is_told() -> Outcome {
 }
 
 pub(crate) fn recovers_from_a_kill() -> Outcome {
-    let before = pid()?;
-    recovers_from("kill -9", before, || run(&format!("kill -9 {before}")).map(drop))
+    recovers_from("kill -9", |pid| kill(pid, Signal::KILL))
 }
 
 /// The kernel kills it for its memory; then it may have as much as before.
 pub(crate) fn recovers_from_no_memory() -> Outcome {
-    let before = pid()?;
-    recovers_from("out of memory", before, || {
-        // The kernel kills until it fits, or says that it is busy: then nothing is left to kill.
-        let _ = try_run("echo 1M >/sys/fs/cgroup/system.slice/buzzerd.service/memory.max")?;
-        until("the kernel's kill", || (pid().ok()? != before).then_some(()))?;
-        let _ = try_run("echo 256M >/sys/fs/cgroup/system.slice/buzzerd.service/memory.max")?;
-        ensure(run("journalctl -q -b -o cat -u buzzerd.service")?.contains("oom"), || {
-            "no word of memory".to_owned()
-        })
+    recovers_from("out of memory", |_| {
+        // The kernel kills until it fits; what it answers when nothing is left to kill is of no interest.
+        let _ = fs::write(MEMORY, "1M");
+        let _ = fs::write(MEMORY, "256M");
+        Ok(())
+    })?;
+    ensure(run("journalctl -q -b -o cat -u buzzerd.service")?.contains("oom"), || {
+        "no word of memory".to_owned()
     })
 }
 
 /// Stopped, it feeds no watchdog.
 pub(crate) fn recovers_from_a_hang() -> Outcome {
-    let before = pid()?;
-    recovers_from("hang", before, || run(&format!("kill -STOP {before}")).map(drop))
+    recovers_from("hang", |pid| kill(pid, Signal::STOP))
+}
+
+fn kill(pid: u32, signal: Signal) -> Outcome {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or("a process")?;
+    kill_process(pid, signal).why("kill")
 }
 
 /// It is not started again and again for what does not change, and says what is wrong; the next right one starts.
