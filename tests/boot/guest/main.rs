@@ -10,6 +10,7 @@ mod machine;
 mod outage;
 mod package;
 mod play;
+mod restart;
 mod rights;
 mod roles;
 // What the cases of the bare kernel have as well. Not all of it is used here.
@@ -55,6 +56,8 @@ const BEFORE: &[Case] = &[
     ("recovers_from_a_kill", outage::recovers_from_a_kill),
     ("recovers_from_no_memory", outage::recovers_from_no_memory),
     ("recovers_from_a_hang", outage::recovers_from_a_hang),
+    ("presses_during_a_restart_are_told", restart::presses_during_a_restart_are_told),
+    ("too_many_presses_leave_a_gap", restart::too_many_presses_leave_a_gap),
     ("wrong_configuration_stays_down", outage::wrong_configuration_stays_down),
     ("power_is_cut", outage::power_is_cut),
 ];

@@ -86,7 +86,7 @@ pub(crate) fn press_is_told() -> Outcome {
 }
 
 pub(crate) fn recovers_from_a_kill() -> Outcome {
-    recovers_from("kill -9", |pid| kill(pid, Signal::KILL))
+    recovers_from("kill -9", kill_now)
 }
 
 /// The kernel kills it for its memory; then it may have as much as before.
@@ -105,6 +105,11 @@ pub(crate) fn recovers_from_no_memory() -> Outcome {
 /// Stopped, it feeds no watchdog.
 pub(crate) fn recovers_from_a_hang() -> Outcome {
     recovers_from("hang", |pid| kill(pid, Signal::STOP))
+}
+
+/// `kill -9`.
+pub(crate) fn kill_now(pid: u32) -> Outcome {
+    kill(pid, Signal::KILL)
 }
 
 fn kill(pid: u32, signal: Signal) -> Outcome {

@@ -35,8 +35,8 @@ pub(crate) fn installs_and_is_ready() -> Outcome {
     let unit = |name: &str| run(&format!("systemctl is-enabled {name}; systemctl is-active {name}"));
     same("the service", &unit("buzzerd.service")?, &"enabled\nactive".to_owned())?;
     same("the socket", &unit("buzzerd.socket")?, &"enabled\nactive".to_owned())?;
-    let user = run(&format!("ps -o user= -p {} || stat -c %U /proc/{}", pid()?, pid()?))?;
-    same("its user", &user.trim(), &"buzzerd")?;
+    let user = run(&format!("stat -c %U /proc/{}", pid()?))?;
+    same("its user", &user.as_str(), &"buzzerd")?;
     let groups = run("id -nG buzzerd")?;
     ensure(groups.split(' ').any(|group| group == "input"), || format!("its groups: {groups}"))?;
     let owner = run("stat -c '%U:%G %a' /var/lib/buzzerd /run/buzzerd")?;

@@ -29,6 +29,11 @@ match = { vendor = "054c", product = "1000" }
 autoconnect = true
 
 [[pool]]
+id = "other"
+match = { vendor = "054c", product = "0002" }
+autoconnect = true
+
+[[pool]]
 id = "table"
 socket = "/run/buzzerd/table.sock"
 "#;
