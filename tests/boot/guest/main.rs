@@ -111,6 +111,9 @@ fn run() -> bool {
             Err(why) => {
                 failed += 1;
                 println!("not ok {name} ({took_ms} ms): {why}");
+                for line in machine::last_words().lines() {
+                    println!("boot:     {line}");
+                }
             }
         }
     }
