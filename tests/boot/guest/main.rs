@@ -66,6 +66,7 @@ const BEFORE: &[Case] = &[
 #[rustfmt::skip]
 const AFTER: &[Case] = &[
     ("power_cut_lost_nothing_durable", outage::power_cut_lost_nothing_durable),
+    ("a_hub_that_comes_later_has_its_lights", play::lights_and_latency_work_in_the_sandbox),
     ("upgrade_leaves_the_game_alone", package::upgrade_leaves_the_game_alone),
     ("downgrade_does_too", package::downgrade_does_too),
     ("purge_keeps_the_log", package::purge_keeps_the_log),

@@ -78,9 +78,12 @@ fn recovers_from(what: &str, known: Duration, strike: impl FnOnce(u32) -> Outcom
 
 /// A client on this machine is told of a press.
 pub(crate) fn press_is_told() -> Outcome {
-    let mut client = Client::connect(HERE)?;
     let hub = hub()?;
-    until("the pool", || (client.ask_connect("stage").ok()?["result"] == "connect").then_some(()))?;
+    // A client of its own for each question, so that no answer to an earlier one is taken for the press.
+    let mut client = until("the pool", || {
+        let mut client = Client::connect(HERE).ok()?;
+        (client.ask_connect("stage").ok()?["result"] == "connect").then_some(client)
+    })?;
     hub.press(1)?;
     let told = client.next()?;
     hub.release()?;
