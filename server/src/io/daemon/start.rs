@@ -1,6 +1,6 @@
-//! The start of the daemon. In: the configuration, the log with the state that it tells, and what systemd hands over. Out: a [`Daemon`] that listens.
-//! Guarantee: its first records say which process this is, what recovery found, the configuration, and what the kernel
-//! refused; they are in the log before anybody is accepted.
+//! The start of the daemon. In: the configuration, the log with the state that it tells, and what systemd hands over. Out: a
+//! [`Daemon`] that listens. Guarantee: its first records say which process this is, what recovery found, the configuration, and
+//! what the kernel refused; they are in the log before anybody is accepted.
 
 use std::collections::VecDeque;
 use std::path::Path;

@@ -1,9 +1,9 @@
-//! Listening sockets. In: addresses and paths from the configuration, and sockets that systemd has opened. Out: bound, non-blocking listeners, and accepted
-//! streams with the options that a buzzer wants. Guarantee: an address that is taken is refused with the command
-//! that shows by whom; where systemd has opened sockets, these are listened on and no others, which is said if the
-//! configuration has others; a Unix socket is taken over only if nobody listens on it any more.
+//! Listening sockets. In: addresses and paths from the configuration, and sockets that systemd has opened. Out: bound,
+//! non-blocking listeners, and accepted streams with the options that a buzzer wants. Guarantee: an address that is taken is
+//! refused with the command that shows by whom; where systemd has opened sockets, these are listened on and no others, which is
+//! said if the configuration has others; a Unix socket is taken over only if nobody listens on it any more.
 
-use buzzer_core::quote::kernel_words;
+use buzzer_core::quote::{kernel_words, listed};
 use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
@@ -59,8 +59,8 @@ pub fn all(
     let given: Vec<SocketAddr> = handed.iter().map(|(address, _)| *address).collect();
     if !given.iter().all(|address| configured.contains(address)) || given.len() != configured.len() {
         ::log::warn!(
-            "the socket unit of systemd has {}, server.listen has {}: the socket unit holds; write the same into both, or \
-             `systemctl disable --now buzzerd.socket` and restart buzzerd for server.listen to hold",
+            "the socket unit of systemd has {}, server.listen has {}: the socket unit holds; `systemctl daemon-reload && systemctl \
+             restart buzzerd.socket` brings it to server.listen",
             listed(&given),
             listed(configured)
         );
@@ -73,10 +73,6 @@ pub fn all(
         Ok(TcpListener::from_std(listener))
     };
     handed.into_iter().map(listener).collect()
-}
-
-fn listed(addresses: &[SocketAddr]) -> String {
-    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Listens on a TCP address.
