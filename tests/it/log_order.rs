@@ -126,10 +126,11 @@ impl World {
     }
 
     /// It can be seen that this happened at `us`.
-    fn show(&mut self, thing: &Thing, us: u64, now: u64) {
+    fn show(&mut self, thing: &Thing, us: u64) {
         match *thing {
             Thing::Press(place) => match self.devices[place] {
-                None => self.attach(place, now),
+                // Opened then, and handed over now.
+                None => self.attach(place, us),
                 Some(number) => {
                     let n = 1 + self.pressed[number] % 7;
                     self.pressed[number] = n;
@@ -311,7 +312,7 @@ proptest! {
                         continue;
                     }
                 }
-                world.show(thing, *us, now);
+                world.show(thing, *us);
             }
             rest = &rest[ready..];
             world.pipes.set_room(*rooms.next().unwrap());

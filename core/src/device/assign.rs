@@ -103,7 +103,7 @@ impl Slots {
         Self { claims, slots }
     }
 
-    /// Puts devices at slots; devices in the order of their nodes. Whoever was there and still is keeps its
+    /// Puts devices at slots; devices in the order of their nodes. A device that was there and still is keeps its
     /// slot. Gives one verdict per device.
     pub fn assign(&mut self, devices: &[Identity]) -> Vec<Assignment> {
         let verdicts = match &self.claims {

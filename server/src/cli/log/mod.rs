@@ -1,6 +1,6 @@
 //! `buzzerd log`. In: a log directory, or files of a log. Out: what they say, on stdout; everything else on stderr.
-//! Guarantee: nothing of the log is changed and no lock is taken, so all of it works beside a running daemon; whatever
-//! the length of the log, memory is a few buffers. Exit codes: 0 done, 1 failed or damaged, 2 wrong usage, or nothing
+//! Guarantee: nothing of the log is changed and no lock is taken, so all of it works beside a running daemon; a
+//! log of any length takes a few buffers of memory. Exit codes: 0 done, 1 failed or damaged, 2 wrong usage, or nothing
 //! here that can be read as a log.
 
 mod claim;

@@ -10,7 +10,7 @@ use crate::record::{Fact, Record};
 /// The version of the form that is written.
 pub const FORMAT_VERSION: u8 = 1;
 /// A line with its newline: the buffer that the reader of a log needs. The longest record is the `attach` of a
-/// device of 768 keys, with numbers of five digits. Whoever makes a record keeps its texts short enough.
+/// device of 768 keys, with numbers of five digits. The maker of a record keeps its texts short enough.
 pub const LINE_BYTES_MAX: usize = 8192;
 
 /// No log has so many records; what says so is no line. One more than a number that is read is a number, too.
@@ -88,7 +88,7 @@ pub fn encode(record: &Record, head: &mut ChainHash, lines: &mut Vec<u8>) {
     lines.extend_from_slice(head.as_str().as_bytes());
     lines.extend_from_slice(END);
     lines.push(b'\n');
-    debug_assert!(lines.len() - start <= LINE_BYTES_MAX, "whoever makes a record keeps its texts short");
+    debug_assert!(lines.len() - start <= LINE_BYTES_MAX, "the maker of a record keeps its texts short");
 }
 
 impl<'a> Line<'a> {

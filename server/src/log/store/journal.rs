@@ -222,7 +222,7 @@ pub fn open<J: Directory>(
 }
 
 impl<F: File> Journal<F> {
-    /// Appends records. Whatever happens, it returns soon and the game goes on.
+    /// Appends records. It returns soon, also if nothing can be written, and the game goes on.
     pub fn append(&mut self, records: &[Record]) {
         let (Some(first), Some(last)) = (records.first(), records.last()) else { return };
         if let Some(hole) = &mut self.hole {
