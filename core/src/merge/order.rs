@@ -8,9 +8,9 @@
 //!
 //! A command is ordered by the time at which it was asked for, a timer by its deadline, both before the presses of that µs.
 //! Presses never wait for one that may still come: if something later has left already, it takes that time, and is never late.
-//! So does what the reader itself says of a device: that it is attached, which keys are held then, and that it is gone.
 //! It is let go of like a press that any open device may precede, a timer also when there is none; what is stamped behind it
-//! waits with it. It never stands inside of a group.
+//! waits with it. It never stands inside of a group. What the reader itself says of a device (that it is attached, which keys are
+//! held then, that it is gone) takes the time of what has left in the same way.
 //!
 //! Why W is needed: the kernel stamps a frame before it makes it readable (`evdev_events` against
 //! `evdev_pass_values`), so a device on another CPU may show a later stamp first. Proof of the guarantee: `release`

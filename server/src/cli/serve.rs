@@ -21,8 +21,8 @@ impl Serve {
         // First of all: nothing else can have these numbers yet.
         let handed = Handed::take();
         signals::ignore_strays();
-        // The service's group reads the log and attaches to virtual pools, whatever the unit or the shell says: each file has
-        // a mode of its own, of which this takes nothing but what is for everybody and for the group to write.
+        // The service's group reads the log and attaches to virtual pools under any umask of a unit or a shell: each file has a
+        // mode of its own, of which this one takes only what is for everybody and for the group to write.
         rustix::process::umask(Mode::WGRP | Mode::RWXO);
         start(&config, handed)?.run().context("stopped").map_err(Failure::Failed)
     }
