@@ -1,8 +1,8 @@
-//! The program file. In: what the kernel says of the running one. Out: whether another one lies in its place. Guarantee: nothing is
-//! opened; what is not known is no replacement.
+//! The program file. In: what the kernel says of the running one. Out: whether another one lies in its place. Guarantee: what
+//! is not known is no replacement.
 
 use std::ffi::OsStr;
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,9 @@ const RUNNING: &str = "/proc/self/exe";
 /// Whether an upgrade has put another file where the running program came from: a restart is pending.
 pub fn is_replaced() -> bool {
     let Ok(name) = std::fs::read_link(RUNNING) else { return false };
-    let (Ok(running), Ok(lying)) = (Path::new(RUNNING).metadata(), place(&name).metadata()) else {
+    // Opened, for an emulator (qemu-user) gives the program for that, and itself for a stat.
+    let running = File::open(RUNNING).and_then(|program| program.metadata());
+    let (Ok(running), Ok(lying)) = (running, place(&name).metadata()) else {
         return false;
     };
     let of = |file: &Metadata| (file.dev(), file.ino());
