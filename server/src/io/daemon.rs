@@ -8,6 +8,7 @@
 //! many beats, and what comes meanwhile is taken between them. But events are taken only up to 256 before every client had
 //! its turn; beyond that they wait in the ring, in order.
 
+mod end;
 mod start;
 mod tell;
 
@@ -27,11 +28,10 @@ use buzzer_core::merge::order::Command;
 use buzzer_core::merge::ring::Receiver;
 use buzzer_core::press::keys::KeyBits;
 use buzzer_core::press::stamp::Stamps;
-use buzzer_core::time::{KernelTime, Micros};
+use buzzer_core::time::KernelTime;
 use mio::{Events, Poll, Token};
 use sd_notify::NotifyState;
 use signal_hook_mio::v1_0::Signals;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::config::{PoolSource, VirtualStamps};
 use crate::game::mediator::{Announced, Mediator, Output};
@@ -53,10 +53,6 @@ use crate::wire::http::Route;
 const READY_MAX: usize = 1024;
 /// Events taken from the ring before every client has had its turn.
 const EVENTS_MAX: usize = 256;
-/// Clients have this long to answer the close frame when the daemon stops.
-const STOP_US: Micros = Micros::from_ms(2000);
-/// A reader that has not ended by then hangs in the kernel: the log is closed without it.
-const READER_END_US: Micros = Micros::from_ms(3000);
 /// A full mailbox is tried again after so long, if nothing else comes before.
 const FULL_WAIT: Duration = Duration::from_millis(10);
 /// Turns with unserved clients before the writer is woken all the same.
@@ -328,60 +324,6 @@ impl Daemon {
             }
             self.mediator.handle_event(event, host::random);
         }
-    }
-
-    /// Begins to end: nobody new, a close frame for everybody.
-    fn stop(&mut self, now: KernelTime) {
-        let _ = sd_notify::notify(&[NotifyState::Stopping]);
-        self.stopping = Some(now + STOP_US);
-        self.attachments.close();
-        self.peers.end_all(CloseCode::Away, "buzzerd is stopping");
-    }
-
-    /// Ends: what the reader still has, the last record, the disk.
-    fn finish(mut self) -> Result<(), DaemonError> {
-        self.hardware.stop();
-        self.ask_reader(ReaderRequest::Stop);
-        self.wait_for_reader()?;
-        self.drain();
-        self.mediator.handle_stop(sys::now());
-        self.obey(sys::now());
-        let last_seq = self.mediator.state().seq();
-        self.checkpoint();
-        self.log.finish(last_seq).map_err(DaemonError::NotDurable)
-    }
-
-    /// The reader hands over what waits and ends; one that died instead would have ended the process.
-    fn wait_for_reader(&mut self) -> Result<(), DaemonError> {
-        let mut events = Events::with_capacity(16);
-        let until = sys::now() + READER_END_US;
-        while !self.reader_thread.is_finished() {
-            self.post_waiting();
-            self.drain();
-            if until <= sys::now() {
-                ::log::error!("the reader does not end: what it still holds is not in the log");
-                return Ok(());
-            }
-            if self.ring.may_sleep() {
-                match self.poll.poll(&mut events, Some(FULL_WAIT)) {
-                    Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
-                    _ => self.ring.awake(),
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Has it signed where the log stands.
-    fn checkpoint(&self) {
-        self.log.sign_when_durable();
-    }
-
-    fn drain(&mut self) {
-        while let Some(event) = self.ring.pop() {
-            self.mediator.handle_event(event, host::random);
-        }
-        self.obey(sys::now());
     }
 }
 

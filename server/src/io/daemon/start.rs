@@ -112,7 +112,7 @@ impl Daemon {
         if daemon.hardware.has_kept() {
             daemon.take_over(start);
         }
-        daemon.checkpoint();
+        daemon.log.sign_when_durable();
         Ok(daemon)
     }
 
