@@ -41,7 +41,7 @@ pub(crate) fn idle() -> Outcome {
 }
 
 pub(crate) fn busy() -> Outcome {
-    campaign("busy", if is_slow() { 1_000_000 } else { 100_000 })
+    campaign("busy", if is_slow() { 1_000_000 } else { 25_000 })
 }
 
 fn campaign(load: &str, presses: usize) -> Outcome {
