@@ -1,6 +1,6 @@
 //! Who is there, who is wanted, who is open. In: listings of devices, hotplug changes, requests, the outcome of
 //! openings, and the time. Out: [`Action`]s for the devices thread. Guarantee: a wanted slot whose device is there is
-//! open or has a date to be tried again; each failure is reported once, and nothing is due while nothing failed.
+//! open or has a date to be tried again; each failure that lasts is reported once, and nothing is due while nothing failed.
 //!
 //! `handle_*` in, [`Roster::poll_action`] and [`Roster::poll_timeout`] out; no clock, no descriptor.
 
@@ -24,6 +24,8 @@ const RETRY_DOUBLINGS: u32 = 4;
 /// program let go of its grab.
 const RETRY_FAST_MAX: u32 = 79;
 const RETRY_SLOW_MS: u64 = 10_000;
+/// By then udev has given a new node its rights. What fails before is tried again, and told if it fails then as well.
+const NEW_FOR: Micros = Micros::from_ms(1000);
 /// By then a device that was going when changes got lost has left sysfs.
 const LOOK_AGAIN_AFTER: Micros = Micros::from_ms(1000);
 /// A device that was open for less did not recover: its next attempts go on slowing down.
@@ -59,7 +61,7 @@ pub enum Report {
         device: DeviceId,
     },
     /// The slot's device could not be opened. It is tried again while it is wanted, and this is told again only
-    /// when the reason changes or somebody asks again.
+    /// when the reason changes or somebody asks again; of one that has just come, only if it fails a second later as well.
     Failed {
         /// The slot.
         slot: SlotId,
@@ -117,6 +119,8 @@ pub struct Roster {
 #[derive(Debug, Default)]
 struct State {
     present: Option<Identity>,
+    /// When it came.
+    since: KernelTime,
     is_wanted: bool,
     /// What the reader has, and of which device. Kept while the device is away: its end comes from the reader.
     open: Option<Open>,
@@ -215,7 +219,7 @@ impl Roster {
         if let Some(open) = state.open.take() {
             self.actions.push_back(Action::Detach(open.device));
         }
-        *state = State { present: state.present.take(), ..State::default() };
+        *state = State { present: state.present.take(), since: state.since, ..State::default() };
     }
 
     /// The reader lost this device. If it is still there (only its reading failed), it is opened again.
@@ -242,7 +246,7 @@ impl Roster {
     pub fn handle_failed(&mut self, slot: SlotId, error: String, now: KernelTime) {
         let state = &mut self.states[slot.index()];
         state.postpone(now);
-        if state.error_told.as_ref() != Some(&error) {
+        if now.since(state.since) >= NEW_FOR && state.error_told.as_ref() != Some(&error) {
             state.error_told = Some(error.clone());
             self.actions.push_back(Action::Report(Report::Failed { slot, error }));
         }
@@ -304,7 +308,7 @@ impl Roster {
         }
         let (Some(device), Some(found)) = (device, self.slots.found(slot)) else { return };
         let device = device.clone();
-        state.present = Some(device.clone());
+        (state.present, state.since) = (Some(device.clone()), now);
         self.actions.push_back(Action::Report(Report::Present { slot, found: Box::new(found) }));
         // A node that was deleted and made again by hand: the reader never lost the device behind it.
         if let Some(open) = state.open.take_if(|open| !open.identity.is_same_instance(&device)) {

@@ -116,10 +116,26 @@ fn a_replug_between_two_listings_is_seen() {
 }
 
 #[test]
+fn what_fails_while_udev_works_is_told_only_if_it_lasts() {
+    let mut world = World::new();
+    world.want();
+    world.is_open_allowed = Err("root's");
+    assert_eq!(world.list(&[&button(3, 30)]), ["present event3", "listed", "try event3"]);
+    world.is_open_allowed = Ok(());
+    world.roster.handle_attributes("event3", world.now);
+    assert_eq!(world.pump(), ["open event3 as 1"]);
+    world.is_open_allowed = Err("root's");
+    assert_eq!(world.list(&[&button(3, 31)]), ["absent", "present event3", "try event3"]);
+    let tries: Vec<usize> = (0..5).map(|_| world.sleep().len()).collect();
+    assert_eq!(tries, [1, 1, 1, 1, 2], "told 1.55 s after it came");
+}
+
+#[test]
 fn a_failure_is_told_once_and_tried_again_ever_more_slowly() {
     let mut world = World::new();
     world.is_open_allowed = Err("no");
     world.list(&[&button(3, 30)]);
+    world.now = world.now + NEW_FOR;
     assert_eq!(world.want(), ["try event3", "failed: no"]);
     for wait in [50, 100, 200, 400, 800, 800] {
         assert_eq!(world.wait_ms(), Some(wait));
