@@ -75,12 +75,12 @@ impl Journal {
         let (mut bytes, mut last) = (Vec::new(), 0);
         while let Some(line) = log.next_line()? {
             // What a disk that failed has twice is there once.
-            let seq = seq_of(line.bytes).unwrap_or(u64::MAX);
+            let seq = seq_of(&line.bytes).unwrap_or(u64::MAX);
             if !line.whole || seq <= last {
                 continue;
             }
             last = seq;
-            bytes.extend_from_slice(line.bytes);
+            bytes.extend_from_slice(&line.bytes);
             bytes.push(b'\n');
         }
         Ok(bytes)

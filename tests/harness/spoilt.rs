@@ -290,7 +290,7 @@ impl Bench {
         while let Some(raw) = reader.next_line().expect("a file that can be read") {
             lines_left = lines_left.checked_sub(1).expect("a reader comes to an end");
             let checked =
-                if raw.whole { verifier.check(raw.bytes) } else { Err(verifier.incomplete(raw.bytes)) };
+                if raw.whole { verifier.check(&raw.bytes) } else { Err(verifier.incomplete(&raw.bytes)) };
             let Ok(Ok(record)) = checked.map(|line| line.record()) else { continue };
             assert!(!sentence::of(&record.fact).contains('\n'));
             audit.take(&record, &mut found);

@@ -118,7 +118,7 @@ fn found(dir: &Path) -> (String, String) {
     let (mut verifier, mut audit) = (Verifier::new(), Audit::default());
     let (mut state, mut frames, mut discrepancies) = (State::default(), String::new(), Vec::new());
     while let Some(raw) = reader.next_line().unwrap() {
-        let line = verifier.check(raw.bytes).unwrap_or_else(|fault| panic!("{}: {fault}", dir.display()));
+        let line = verifier.check(&raw.bytes).unwrap_or_else(|fault| panic!("{}: {fault}", dir.display()));
         let record = line.record().unwrap();
         audit.take(&record, &mut discrepancies);
         state.apply(&record, |news| frames += &(v1::event(&news) + "\n"));

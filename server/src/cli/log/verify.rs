@@ -14,13 +14,14 @@ use buzzer_server::config::Config;
 use buzzer_server::io::store::log_proof;
 use buzzer_server::judge::audit::{Audit, Discrepancy};
 use buzzer_server::log::form::fingerprint::Spoken;
+use buzzer_server::log::form::strict::{self, Said};
 use buzzer_server::log::form::verify::lost_from_start;
 use buzzer_server::log::{Line, Verifier};
 use clap::Args;
 use serde::Deserialize;
 
 use super::claim::{Claim, Token};
-use super::records::{Records, Source, Step};
+use super::records::{Lines, Source};
 use super::verdict::Verdict;
 use crate::cli::stdout::print_json;
 use crate::cli::{Failure, number, print, stderr};
@@ -56,24 +57,14 @@ pub(crate) struct Verify {
 impl Verify {
     pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
         let mut records = self.source.open(config)?;
-        let begins = records.reader.first_seq();
-        records.is_strict = self.replay;
-        let mut verdict = Verdict { begins, expected_begin: self.begins.unwrap_or(1), ..Verdict::default() };
-        if let Some(seq) = self.begins {
-            records.verifier = Verifier::from_seq(seq);
-            verdict.begins = seq;
-        }
+        let expected_begin = self.begins.unwrap_or(1);
+        let begins = self.begins.unwrap_or_else(|| records.lines.reader.first_seq());
+        records.lines.verifier = Verifier::from_seq(begins);
         let mut claims = self.claims(records.dir.as_deref())?;
+        let mut verdict = Verdict { begins, expected_begin, ..Verdict::default() };
         let checkpoints = self.checkpoints(records.dir.as_deref(), &mut verdict)?;
-        let checkpoints = self.read(&mut records, &mut verdict, &mut claims, checkpoints)?;
-        verdict.is_written = records.reader.is_written();
-        verdict.partial =
-            records.reader.partial().map(|line| (place(line.file, line.number), line.bytes.len()));
-        verdict.blank = records.blank.take().map(|(file, number)| place(&file, number));
-        verdict.misnamed = std::mem::take(&mut records.misnamed);
-        verdict.others = std::mem::take(&mut records.others);
-        verdict.remark = records.reader.take_remark();
-        verdict.take(&records.verifier);
+        let checkpoints = self.read(&mut records.lines, &mut verdict, &mut claims, checkpoints)?;
+        verdict.take(records);
         if verdict.records == 0 && verdict.faults.all == 0 && verdict.partial.is_none() {
             return Err(super::records::empty());
         }
@@ -98,7 +89,7 @@ impl Verify {
 
     fn read(
         &self,
-        records: &mut Records,
+        lines: &mut Lines,
         verdict: &mut Verdict,
         claims: &mut [Claim],
         mut checkpoints: BTreeMap<u64, Vec<Claim>>,
@@ -107,32 +98,27 @@ impl Verify {
         let mut audit = self.replay.then(Audit::default);
         let mut found: Vec<Discrepancy> = Vec::new();
         let mut first = Vec::new();
-        loop {
-            let step = if audit.is_some() { records.next()? } else { records.next_unread()? };
-            let line = match step {
-                None => break,
-                Some(Step::Fault(raw, fault)) => {
-                    verdict.faults.add(format!("{}: {fault}", place(raw.file, raw.number)));
+        while let Some(checked) = lines.next()? {
+            let line = match checked {
+                Ok(line) => line,
+                Err(misplaced) => {
+                    verdict.faults.add(misplaced.to_string());
                     continue;
                 }
-                Some(Step::Record(record, line)) => {
-                    if let Some(audit) = &mut audit {
-                        audit.take(&record, &mut found);
-                    }
-                    line
-                }
-                Some(Step::Unknown(line, kind)) => {
-                    verdict.unknown(line.seq, &kind);
-                    audit.iter_mut().for_each(|audit| audit.pass_over(line.seq));
-                    line
-                }
-                Some(Step::Unreadable(line, why)) => {
-                    found.push(Discrepancy { seq: line.seq, what: why.to_string() });
-                    audit.iter_mut().for_each(|audit| audit.pass_over(line.seq));
-                    line
-                }
-                Some(Step::Unread(line)) => line,
             };
+            if let Some(audit) = &mut audit {
+                match strict::read(&line) {
+                    Ok(Said::Record(record)) => audit.take(&record, &mut found),
+                    Ok(Said::Unknown(kind)) => {
+                        verdict.unknown(line.seq, &kind);
+                        audit.pass_over(line.seq);
+                    }
+                    Err(why) => {
+                        found.push(Discrepancy { seq: line.seq, what: why.to_string() });
+                        audit.pass_over(line.seq);
+                    }
+                }
+            }
             if line.seq == verdict.begins {
                 if self.begins.is_none() && lost_from_start(&line).is_some() {
                     // Nothing of what was before is elsewhere.
@@ -248,10 +234,6 @@ fn follows_expired(line: &Line<'_>, first: &[u8]) -> bool {
         let due = expired.last_seq.checked_add(1);
         due.is_some_and(|due| first.is_next(due)) && head.is_ok_and(|head| first.follows(&head))
     })
-}
-
-fn place(file: &Path, line: u64) -> String {
-    format!("{}: line {line}", file.display())
 }
 
 /// Says how far it is, on a terminal.
