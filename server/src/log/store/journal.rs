@@ -111,7 +111,6 @@ impl<F> Queue<F> {
 #[derive(Debug)]
 struct Shared<F> {
     queue: Mutex<Queue<F>>,
-    has_empty: AtomicBool,
     /// Bytes in memory that are not durable.
     in_memory: AtomicUsize,
 }
@@ -193,11 +192,7 @@ pub fn open<J: Directory>(
         })
         .collect();
     let queue = Queue { first: 0, spans, empty: None };
-    let shared = Arc::new(Shared {
-        queue: Mutex::new(queue),
-        has_empty: AtomicBool::new(false),
-        in_memory: AtomicUsize::new(0),
-    });
+    let shared = Arc::new(Shared { queue: Mutex::new(queue), in_memory: AtomicUsize::new(0) });
     let mut feed = Feed {
         shared: Arc::clone(&shared),
         dir,
@@ -327,12 +322,8 @@ impl<F: File> Journal<F> {
 
     /// Goes on in the empty file, if there is one.
     fn turn(&mut self) -> bool {
-        if !self.shared.has_empty.load(Ordering::Acquire) {
-            return false;
-        }
         let mut queue = self.shared.queue.lock();
         let Some(file) = queue.empty.take() else { return false };
-        self.shared.has_empty.store(false, Ordering::Relaxed);
         let start = file.len.load(Ordering::Relaxed);
         queue.spans.push_back(Span::File { file: Arc::clone(&file), start });
         self.active = Some(file);
