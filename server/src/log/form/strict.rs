@@ -6,10 +6,10 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use buzzer_core::quote::Quoted;
-use serde::Deserializer;
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
-use crate::log::{BadLine, Line};
+use crate::log::Line;
 use crate::record::{Fact, Record};
 
 /// What a line says.
@@ -24,19 +24,8 @@ pub enum Said {
 
 /// Why nobody can say what a line says.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
-    /// It is no JSON object of this form.
-    #[error("it cannot be read as a record: {0}")]
-    Form(String),
-    /// Its kind is known, and has other keys.
-    #[error("it says that it is of kind {kind}, and cannot be read as one: {why}")]
-    Kind {
-        /// What it calls itself.
-        kind: String,
-        /// What does not fit.
-        why: String,
-    },
-}
+#[error("{0}")]
+pub struct Unreadable(String);
 
 /// Every kind that this buzzerd knows.
 pub fn kinds() -> &'static [String] {
@@ -54,18 +43,21 @@ pub fn kinds() -> &'static [String] {
 /// # Errors
 /// [`Unreadable`].
 pub fn read(line: &Line<'_>) -> Result<Said, Unreadable> {
-    let mut outer = Outer::default();
+    let form = |why: &str| Unreadable(format!("it cannot be read as a record: {why}"));
+    let bad = |error: serde_json::Error| form(&plain(&error.to_string()));
     let mut json = serde_json::Deserializer::from_slice(line.bytes());
-    let walked = json.deserialize_map(&mut outer).and_then(|()| json.end());
-    walked.map_err(|error| Unreadable::Form(plain(&error.to_string())))?;
-    let (Some(kind), true) = (outer.kind, outer.has_time) else {
-        return Err(Unreadable::Form("it has no kind, or no time".to_owned()));
+    Integers.deserialize(&mut json).and_then(|()| json.end()).map_err(bad)?;
+    let Outer { kind: Some(kind), at_us: Some(_) } = serde_json::from_slice(line.bytes()).map_err(bad)?
+    else {
+        return Err(form("it has no kind, or no time"));
     };
     match line.record() {
         Ok(record) => Ok(Said::Record(record)),
         Err(_) if !kinds().contains(&kind) => Ok(Said::Unknown(kind)),
-        Err(BadLine::Form(error)) => Err(Unreadable::Kind { kind, why: plain(&error.to_string()) }),
-        Err(error) => Err(Unreadable::Kind { kind, why: error.to_string() }),
+        Err(error) => {
+            let why = plain(&error.to_string());
+            Err(Unreadable(format!("it says that it is of kind {kind}, and cannot be read as one: {why}")))
+        }
     }
 }
 
@@ -89,45 +81,14 @@ fn plain(text: &str) -> String {
 }
 
 /// The keys of the line that every record has.
-#[derive(Default)]
+#[derive(Deserialize)]
 struct Outer {
     kind: Option<String>,
-    has_time: bool,
+    at_us: Option<u64>,
 }
 
-impl<'de> Visitor<'de> for &mut Outer {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        walk(map, |key, map| match key {
-            "kind" => map.next_value().map(|kind| self.kind = Some(kind)),
-            "at_us" => map.next_value::<u64>().map(|_| self.has_time = true),
-            _ => map.next_value_seed(Integers),
-        })
-    }
-}
-
-/// Takes the values of an object, none of whose keys comes twice.
-fn walk<'de, A: MapAccess<'de>>(
-    mut map: A,
-    mut value: impl FnMut(&str, &mut A) -> Result<(), A::Error>,
-) -> Result<(), A::Error> {
-    let mut keys = Vec::new();
-    while let Some(key) = map.next_key::<String>()? {
-        value(&key, &mut map)?;
-        if keys.contains(&key) {
-            return Err(de::Error::custom(format!("the key {} comes twice", Quoted(&key))));
-        }
-        keys.push(key);
-    }
-    Ok(())
-}
-
-/// A value whose numbers are integers, at any depth.
+/// A value whose numbers are integers and whose keys come once, at any depth.
+#[derive(Clone, Copy)]
 struct Integers;
 
 impl<'de> DeserializeSeed<'de> for Integers {
@@ -170,8 +131,16 @@ impl<'de> Visitor<'de> for Integers {
         Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        walk(map, |_, map| map.next_value_seed(Self))
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut keys = Vec::new();
+        while let Some(key) = map.next_key::<String>()? {
+            map.next_value_seed(Self)?;
+            if keys.contains(&key) {
+                return Err(de::Error::custom(format!("the key {} comes twice", Quoted(&key))));
+            }
+            keys.push(key);
+        }
+        Ok(())
     }
 }
 
