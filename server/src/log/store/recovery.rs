@@ -133,12 +133,11 @@ pub fn recover<D: Directory, J: Directory>(
     }
     let (is_open, kept) = clear_all(dir, &segments, &files, &mut found, &mut notes);
     let number = kept.map_or(0, |place| segments[place].number).max(taken);
-    for BadPlace { segment, line, why, .. } in found.damage {
-        ::log::error!(
-            "{segment}: line {line}: {why}; it stays as it is, and the log goes on in a new segment"
-        );
-        notes.push(Fact::Damage { segment: segment.to_string(), line, why });
-    }
+    let damage = found.damage.into_iter();
+    notes.extend(damage.map(|BadPlace { segment, line, why, .. }| {
+        let segment = segment.to_string();
+        Fact::Damage { segment, line, why }
+    }));
     notes.truncate(NOTES_MAX);
     let lines = &found.bytes[..found.last_good.from];
     let name = segments.get(found.last_good.segment).filter(|_| !lines.is_empty());
