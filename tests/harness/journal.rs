@@ -40,7 +40,7 @@ impl Journal {
     /// Its segments, in the order of the log.
     pub fn segments(&self) -> Vec<PathBuf> {
         let names = self.names();
-        let mut names: Vec<SegmentName> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        let mut names: Vec<SegmentName> = names.iter().filter_map(SegmentName::of).collect();
         names.sort_unstable();
         names.iter().map(|name| self.dir.join(name.to_string())).collect()
     }

@@ -69,14 +69,6 @@ pub enum RecoveryError {
         /// What is wrong.
         error: BadLine,
     },
-    /// Far too long for a segment.
-    #[error("{segment}: has {bytes} bytes, no segment has: move it away, or name another log.dir")]
-    Large {
-        /// The segment.
-        segment: String,
-        /// Its length.
-        bytes: u64,
-    },
 }
 
 /// Gives number and hash of each record that this log's own key signed for. Asked only where segments disagree.

@@ -10,16 +10,17 @@ mod journal;
 mod piece;
 mod place;
 mod segments;
-mod watch;
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+
 use self::journal::Journal;
 use self::piece::Piece;
-use self::watch::Watch;
 use crate::log::store::storage::{StorageFault, fault};
 use crate::log::{ChainHash, Line, SegmentName};
 
@@ -77,7 +78,6 @@ pub struct LogReader {
     queue: VecDeque<PathBuf>,
     /// The last segment that was queued.
     newest: Option<SegmentName>,
-    opened_seq: u64,
     file: Option<Piece>,
     /// The bytes that are being read of a segment.
     incoming: Vec<u8>,
@@ -95,7 +95,8 @@ pub struct LogReader {
     without_journal: bool,
     /// A line of the journal that does not follow, and how often it was met.
     misfit: Option<(RawLine, u32)>,
-    watch: Option<Watch>,
+    /// The kernel's word that something changed in the directories; nothing is polled.
+    watch: Option<OwnedFd>,
     remark: Option<String>,
 }
 
@@ -140,7 +141,6 @@ impl LogReader {
                 reader.queue = files.to_vec().into();
             }
         }
-        reader.opened_seq = reader.first_seq();
         Ok(reader)
     }
 
@@ -149,14 +149,10 @@ impl LogReader {
         self.queue.front().is_some_and(|path| SegmentName::of(path).is_some())
     }
 
-    /// The seq that the log begins with, as the name of the first segment says; 1 if it says nothing.
+    /// The seq that the log begins with, as the name of the first segment says; 1 if it says nothing. Ask before the first
+    /// line is read.
     pub fn first_seq(&self) -> u64 {
-        self.queue.front().and_then(|path| SegmentName::of(path)).map_or(1, |name| name.first_seq)
-    }
-
-    /// What [`LogReader::first_seq`] was when this was opened.
-    pub const fn opened_seq(&self) -> u64 {
-        self.opened_seq
+        self.queue.front().and_then(SegmentName::of).map_or(1, |name| name.first_seq)
     }
 
     /// The next line; none at the end of what is there now. Later there may be more.
@@ -256,21 +252,20 @@ impl LogReader {
     pub fn wait(&mut self) -> Result<(), ReadError> {
         let newest = self.file.as_ref().map(|piece| piece.path.clone());
         let path = self.dir.clone().or(newest).unwrap_or_default();
-        let watch = match &mut self.watch {
-            Some(watch) => {
-                watch.wait().map_err(fail(&path))?;
-                watch
-            }
-            empty => {
-                // Changes before the watch began are seen by reading once more.
-                let watch = empty.insert(Watch::new().map_err(fail(&path))?);
-                watch.add(&path).map_err(fail(&path))?;
-                watch
-            }
-        };
+        if let Some(watch) = &self.watch {
+            // Which change it was does not matter, for everything is looked at; a full queue is a change as well.
+            let read = rustix::io::retry_on_intr(|| rustix::io::read(watch, &mut [0; 4096]));
+            read.map_err(io::Error::from).map_err(fail(&path))?;
+        } else {
+            // Changes before the watch began are seen by reading once more.
+            let watch = inotify::init(CreateFlags::CLOEXEC).map_err(io::Error::from).map_err(fail(&path))?;
+            add_watch(&watch, &path).map_err(fail(&path))?;
+            self.watch = Some(watch);
+        }
         // A daemon that was started anew may have another journal.
-        if let Some(journal) = self.dir.as_deref().and_then(place::journal) {
-            let _ = watch.add(&journal);
+        let journal = self.dir.as_deref().and_then(place::journal);
+        if let Some((watch, journal)) = self.watch.as_ref().zip(journal) {
+            let _ = add_watch(watch, &journal);
         }
         Ok(())
     }
@@ -298,4 +293,11 @@ impl LogReader {
         };
         (!files.is_empty()).then(|| Journal::new(files, last))
     }
+}
+
+/// Watches this too. One that is watched already stays so.
+fn add_watch(watch: &OwnedFd, path: &Path) -> io::Result<()> {
+    let changes = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO;
+    inotify::add_watch(watch, path, changes)?;
+    Ok(())
 }
