@@ -44,6 +44,7 @@ impl Print {
         if self.sign && records.dir.is_none() {
             return Err(Failure::Usage(anyhow!("--sign needs the log directory: its key is there")));
         }
+        let first = records.lines.reader.first_seq();
         let (mut log, mut last): (String, Option<(u64, ChainHash)>) = Default::default();
         let mut beyond = None;
         while last.is_none_or(|(last, _)| self.seq != Some(last)) {
@@ -68,7 +69,6 @@ impl Print {
                 "from seq {seq} on nothing is on the disk yet, so it cannot be signed: ask again in a moment"
             )));
         }
-        let first = records.lines.reader.opened_seq();
         let (seq, head) = last.ok_or_else(super::records::empty)?;
         if self.seq.is_some_and(|wanted| wanted != seq) {
             return Err(Failure::Usage(anyhow!("the log has seq {first} to {seq}")));

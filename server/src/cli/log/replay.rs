@@ -85,7 +85,8 @@ impl Replay {
             }));
         }
         let mut player = Player::new(known.pools);
-        let mut played = Played { records: records.again()?, last: seqs.last.min(last), is_over: false };
+        let last = seqs.last.min(last);
+        let mut played = played(records.again()?, last);
         // What was before them.
         let mut next = None;
         for record in &mut played {
@@ -96,7 +97,7 @@ impl Replay {
             }
             player.skip(&record);
         }
-        let options = Options { speed: self.speed, at_once: self.now, last_seq: played.last };
+        let options = Options { speed: self.speed, at_once: self.now, last_seq: last };
         let records = next.into_iter().chain(played);
         signals::ignore_strays();
         stderr::limit_repeats();
@@ -191,31 +192,23 @@ impl Known {
     }
 }
 
-/// The second pass: the records up to the end of the range.
-#[derive(Debug)]
-struct Played {
-    records: Records,
-    last: u64,
-    is_over: bool,
-}
-
-impl Iterator for Played {
-    type Item = Result<Record, Failure>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        // Nothing behind the range is looked at: it may be damaged.
-        while !self.is_over {
-            return match self.records.next().transpose()? {
+/// The second pass: the records up to the end of the range. Nothing behind it is looked at: it may be damaged.
+fn played(mut records: Records, last: u64) -> impl Iterator<Item = Result<Record, Failure>> {
+    let mut is_over = false;
+    std::iter::from_fn(move || {
+        while !is_over {
+            match records.next().transpose()? {
                 Ok(Step::Line(line, Ok(said), _)) => {
-                    self.is_over = line.seq >= self.last;
+                    is_over = line.seq >= last;
                     // A record of an unknown kind has no news for anybody.
-                    let Said::Record(record) = said else { continue };
-                    Some(Ok(record))
+                    if let Said::Record(record) = said {
+                        return Some(Ok(record));
+                    }
                 }
-                Ok(bad) => Some(Err(Failure::Failed(anyhow!(bad.problem().unwrap_or_default())))),
-                Err(failure) => Some(Err(failure)),
-            };
+                Ok(bad) => return Some(Err(Failure::Failed(anyhow!(bad.problem().unwrap_or_default())))),
+                Err(failure) => return Some(Err(failure)),
+            }
         }
         None
-    }
+    })
 }

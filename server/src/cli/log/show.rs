@@ -19,8 +19,6 @@ use super::time::{self, Zone};
 use crate::cli::stdout::{Stdout, unless_unread};
 use crate::cli::{Failure, number, stderr};
 
-/// Records that are kept back to show the last ones.
-const LAST_MAX: usize = 10_000;
 /// Kinds of a later buzzerd that may be asked for.
 const UNKNOWN_MAX: usize = 64;
 
@@ -94,7 +92,7 @@ impl Show {
                 match keeps {
                     None => writeln!(out, "{text}").or_else(unless_unread)?,
                     Some(last) => {
-                        if kept.len() == last.min(LAST_MAX) {
+                        if kept.len() == last {
                             kept.pop_front();
                         }
                         kept.push_back(text);

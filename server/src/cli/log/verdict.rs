@@ -182,7 +182,6 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.wrong().iter().try_for_each(|wrong| writeln!(f, "NO  {wrong}"))?;
         self.whole(f)?;
-        self.proved(f)?;
         self.remarks(f)
     }
 }
@@ -226,10 +225,7 @@ impl Verdict {
                 counted(derived.marks, "mark of a button"),
             ),
             _ => Ok(()),
-        }
-    }
-
-    fn proved(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        }?;
         let met = self.checkpoints.iter().filter(|claim| claim.met.is_some()).count();
         if let Some(key) = &self.key {
             writeln!(f, "ok  checkpoints: {met}, signed by {key}")?;

@@ -13,12 +13,12 @@ use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::config::Config;
 use buzzer_server::io::store::log_proof;
 use buzzer_server::judge::audit::{Audit, Discrepancy};
-use buzzer_server::log::form::fingerprint::Spoken;
+use buzzer_server::log::form::fingerprint::spoken;
 use buzzer_server::log::form::strict::{self, Said};
 use buzzer_server::log::form::verify::lost_from_start;
 use buzzer_server::log::{Line, Verifier};
+use buzzer_server::record::Fact;
 use clap::Args;
-use serde::Deserialize;
 
 use super::claim::{Claim, Token};
 use super::records::{Lines, Source};
@@ -62,8 +62,8 @@ impl Verify {
         records.lines.verifier = Verifier::from_seq(begins);
         let mut claims = self.claims(records.dir.as_deref())?;
         let mut verdict = Verdict { begins, expected_begin, ..Verdict::default() };
-        let checkpoints = self.checkpoints(records.dir.as_deref(), &mut verdict)?;
-        let checkpoints = self.read(&mut records.lines, &mut verdict, &mut claims, checkpoints)?;
+        let mut checkpoints = self.checkpoints(records.dir.as_deref(), &mut verdict)?;
+        self.read(&mut records.lines, &mut verdict, &mut claims, &mut checkpoints)?;
         verdict.take(records);
         if verdict.records == 0 && verdict.faults.all == 0 && verdict.partial.is_none() {
             return Err(super::records::empty());
@@ -92,8 +92,8 @@ impl Verify {
         lines: &mut Lines,
         verdict: &mut Verdict,
         claims: &mut [Claim],
-        mut checkpoints: BTreeMap<u64, Vec<Claim>>,
-    ) -> Result<BTreeMap<u64, Vec<Claim>>, Failure> {
+        checkpoints: &mut BTreeMap<u64, Vec<Claim>>,
+    ) -> Result<(), Failure> {
         let mut progress = Progress::new();
         let mut audit = self.replay.then(Audit::default);
         let mut found: Vec<Discrepancy> = Vec::new();
@@ -141,7 +141,7 @@ impl Verify {
         }
         progress.finish();
         verdict.derived = audit.map(|audit| audit.derived());
-        Ok(checkpoints)
+        Ok(())
     }
 
     fn public_key(&self, dir: Option<&Path>) -> Result<ssh_key::PublicKey, Failure> {
@@ -171,11 +171,11 @@ impl Verify {
             } else if let Ok(head) = text.parse() {
                 claims.push(Claim::new(format!("hash {text}"), None, Token::Whole(head)));
             } else {
-                let spoken: Spoken = text.parse().map_err(|error| {
+                let (fingerprint, seq) = spoken(text).map_err(|error| {
                     Failure::Usage(anyhow!("--against {text}: {error}; nor is it the file of a checkpoint"))
                 })?;
-                let what = format!("fingerprint {spoken}");
-                claims.push(Claim::new(what, spoken.seq, Token::Short(spoken.fingerprint)));
+                let what = format!("fingerprint {text}");
+                claims.push(Claim::new(what, seq, Token::Short(fingerprint)));
             }
         }
         Ok(claims)
@@ -222,18 +222,11 @@ impl Verify {
 
 /// Whether an `expired` record says what the first line that is left follows from, and it does.
 fn follows_expired(line: &Line<'_>, first: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Expired {
-        last_seq: u64,
-        last_hash: String,
-    }
-    let expired = serde_json::from_slice::<Expired>(line.bytes()).ok();
-    expired.zip(Line::parse(first).ok()).is_some_and(|(expired, first)| {
-        let head = expired.last_hash.parse();
-        // The first line that is left may be one that names what is lost.
-        let due = expired.last_seq.checked_add(1);
-        due.is_some_and(|due| first.is_next(due)) && head.is_ok_and(|head| first.follows(&head))
-    })
+    let (Ok(record), Ok(first)) = (line.record(), Line::parse(first)) else { return false };
+    let Fact::Expired { last_seq, last_hash, .. } = record.fact else { return false };
+    // The first line that is left may be one that names what is lost.
+    last_seq.checked_add(1).is_some_and(|due| first.is_next(due))
+        && last_hash.parse().is_ok_and(|head| first.follows(&head))
 }
 
 /// Says how far it is, on a terminal.

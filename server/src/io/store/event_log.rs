@@ -111,12 +111,11 @@ impl EventLog {
     pub fn open(config: &LogConfig, dir: &Path) -> Result<Opened, OpenError> {
         let disk = Disk::open(dir).map_err(fail(dir, "make the log directory"))?;
         let canonical = std::fs::canonicalize(dir).map_err(fail(dir, "find the log directory"))?;
-        let key = log_dir::key(&canonical);
         let mut lock = lock(dir)?;
         let (id, boot) = (format!("{:032x}", u128::from_be_bytes(host::random())), host::boot_id());
         let boot = boot.map_err(fail(Path::new("/proc/sys/kernel/random/boot_id"), "read the boot id"))?;
         let header = journal::header(&id, &boot);
-        let (mut journal_disk, mut journal_dir) = journal_directory(&canonical, &key)?;
+        let (mut journal_disk, mut journal_dir) = journal_directory(&canonical)?;
         // What an earlier process told and the disk does not have is first, wherever it had its runtime directory.
         let mut notes = Vec::new();
         let recovery = |error| OpenError::Recovery { dir: dir.to_owned(), error };
@@ -374,22 +373,21 @@ fn doubt(why: String) -> Fact {
 /// The most findings that `/healthz` lists; all are records.
 const FOUND_MAX: usize = 8;
 
-fn journal_directory(canonical: &Path, key: &str) -> Result<(Disk, PathBuf), OpenError> {
-    let path = log_dir::journal_path(canonical);
-    if path.ends_with(key) {
+fn journal_directory(canonical: &Path) -> Result<(Disk, PathBuf), OpenError> {
+    let (path, fallback) = (log_dir::journal_path(canonical), canonical.join(FALLBACK_NAME));
+    if path != fallback {
         match Disk::open(&path) {
             Ok(disk) => return Ok((disk, path)),
             Err(error) => ::log::warn!("{}: {error}", path.display()),
         }
     }
-    let path = canonical.join(FALLBACK_NAME);
     ::log::warn!(
         "no runtime directory: the journal is in {}; if that disk stalls, so do buzzes. Set RUNTIME_DIRECTORY, or run it \
          under systemd with RuntimeDirectory=buzzerd",
-        path.display()
+        fallback.display()
     );
-    let disk = Disk::open(&path).map_err(fail(&path, "make the journal's directory"))?;
-    Ok((disk, path))
+    let disk = Disk::open(&fallback).map_err(fail(&fallback, "make the journal's directory"))?;
+    Ok((disk, fallback))
 }
 
 fn lock(dir: &Path) -> Result<Held, OpenError> {

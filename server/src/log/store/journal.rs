@@ -15,9 +15,9 @@ mod feed;
 
 use buzzer_core::quote::kernel_words;
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::{fmt, io};
 
 use buzzer_core::time::{KernelTime, Micros};
 use parking_lot::Mutex;
@@ -116,24 +116,17 @@ struct Shared<F> {
 }
 
 /// Why lines are not in a file.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Suspended {
     /// Both files are full: the disk has taken nothing for long.
+    #[error("the journal is full")]
     Full,
     /// A file took no line.
+    #[error("the journal cannot be written: {}", kernel_words(.0))]
     Failed(io::Error),
     /// The files are where nobody will find them.
+    #[error("the journal's directory is gone")]
     Gone,
-}
-
-impl fmt::Display for Suspended {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str("the journal is full"),
-            Self::Failed(error) => write!(f, "the journal cannot be written: {}", kernel_words(error)),
-            Self::Gone => f.write_str("the journal's directory is gone"),
-        }
-    }
 }
 
 /// Records that were not kept.
