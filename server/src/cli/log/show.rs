@@ -9,7 +9,8 @@ use buzzer_core::quote::{Json, Plain, Quoted};
 use buzzer_server::config::Config;
 use buzzer_server::judge::sentence;
 use buzzer_server::log::Line;
-use buzzer_server::log::form::strict::{Said, kinds};
+use buzzer_server::log::form::strict::Said;
+use buzzer_server::record::Fact;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -127,12 +128,12 @@ impl Show {
 
     /// A kind that neither this buzzerd nor the log knows is a mistake.
     fn check_kinds(&self, unknown: &[String]) -> Result<(), Failure> {
-        let is_known = |kind: &&String| kinds().contains(kind) || unknown.contains(kind);
+        let is_known = |kind: &&String| Fact::KINDS.contains(&kind.as_str()) || unknown.contains(kind);
         match self.kind.iter().find(|kind| !is_known(kind)) {
             Some(kind) => Err(Failure::Usage(anyhow!(
                 "--kind {}: there is no such kind; there are {}",
                 Quoted(kind),
-                kinds().join(", ")
+                Fact::KINDS.join(", ")
             ))),
             None => Ok(()),
         }

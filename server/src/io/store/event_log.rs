@@ -5,7 +5,6 @@
 //! What lies where is in [`super::log_dir`].
 
 use std::ffi::OsString;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +29,7 @@ use crate::log::store::expiry::Segment;
 use crate::log::store::journal::{self, FILE_NAMES, Hole, Journal, JournalLimits};
 use crate::log::store::recovery::{RecoveryError, recover};
 use crate::log::store::segments::{SEGMENT_BYTES_MAX, Segments};
+use crate::log::store::storage::{StorageFault, fault};
 use crate::log::store::writer::{StorageHealth, Writer};
 use crate::record::{Fact, Record};
 
@@ -40,15 +40,8 @@ const FINISH: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The file system said no.
-    #[error("{path}: cannot {action}: {why}", why = obstacle::of(path, error))]
-    Io {
-        /// What was touched.
-        path: PathBuf,
-        /// What was tried.
-        action: &'static str,
-        /// What the kernel answered.
-        error: io::Error,
-    },
+    #[error("{}: cannot {}: {}", .0.file, .0.action, obstacle::of(.0.file.as_ref(), &.0.error))]
+    Io(#[from] StorageFault),
     /// Another daemon writes here.
     #[error("{dir}: another buzzerd (pid {pid}) writes its log here; stop it, or name another log.dir")]
     InUse {
@@ -65,11 +58,6 @@ pub enum OpenError {
         /// Why.
         error: RecoveryError,
     },
-}
-
-fn fail(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> OpenError {
-    let path = path.to_owned();
-    move |error| OpenError::Io { path, action, error }
 }
 
 /// What an open log begins with.
@@ -109,11 +97,11 @@ impl EventLog {
     /// # Errors
     /// [`OpenError`]. The directory may have been made; nothing that was in it is lost.
     pub fn open(config: &LogConfig, dir: &Path) -> Result<Opened, OpenError> {
-        let disk = Disk::open(dir).map_err(fail(dir, "make the log directory"))?;
-        let canonical = std::fs::canonicalize(dir).map_err(fail(dir, "find the log directory"))?;
+        let disk = Disk::open(dir).map_err(fault("make the log directory", dir.display()))?;
+        let canonical = std::fs::canonicalize(dir).map_err(fault("find the log directory", dir.display()))?;
         let mut lock = lock(dir)?;
         let (id, boot) = (format!("{:032x}", u128::from_be_bytes(host::random())), host::boot_id());
-        let boot = boot.map_err(fail(Path::new("/proc/sys/kernel/random/boot_id"), "read the boot id"))?;
+        let boot = boot.map_err(fault("read the boot id", "/proc/sys/kernel/random/boot_id"))?;
         let header = journal::header(&id, &boot);
         let (mut journal_disk, mut journal_dir) = journal_directory(&canonical)?;
         // What an earlier process told and the disk does not have is first, wherever it had its runtime directory.
@@ -130,14 +118,14 @@ impl EventLog {
                     "{}: the disk does not take what is there; the journal stays there",
                     earlier.display()
                 );
-                journal_disk =
-                    Disk::existing(&earlier).map_err(fail(&earlier, "open the journal's directory"))?;
+                journal_disk = Disk::existing(&earlier)
+                    .map_err(fault("open the journal's directory", earlier.display()))?;
                 journal_dir = earlier;
             }
         }
         let words =
             Lock { pid: std::process::id(), journal: Some(journal_dir.clone()), boot: Some(boot.clone()) };
-        lock.write(&words).map_err(fail(&dir.join(LOCK_NAME), "write the lock"))?;
+        lock.write(&words).map_err(fault("write the lock", dir.join(LOCK_NAME).display()))?;
         let mut recovered =
             recover(&disk, &journal_disk, &header, &|| log_proof::own(dir)).map_err(recovery)?;
         let (head, mut state) = (recovered.head, recovered.state);
@@ -163,8 +151,8 @@ impl EventLog {
         let expired = retention::expired(config, dir, &boot);
         let names = expired.iter().map(|segment| segment.name.to_string()).collect();
         let lock = Arc::new(Mutex::new(lock));
-        let writer =
-            writer::spawn(writer, names, Arc::clone(&lock)).map_err(fail(dir, "start the writer thread"))?;
+        let writer = writer::spawn(writer, names, Arc::clone(&lock))
+            .map_err(fault("start the writer thread", dir.display()))?;
         let log = Self {
             journal,
             writer,
@@ -386,13 +374,13 @@ fn journal_directory(canonical: &Path) -> Result<(Disk, PathBuf), OpenError> {
          under systemd with RuntimeDirectory=buzzerd",
         fallback.display()
     );
-    let disk = Disk::open(&fallback).map_err(fail(&fallback, "make the journal's directory"))?;
+    let disk = Disk::open(&fallback).map_err(fault("make the journal's directory", fallback.display()))?;
     Ok((disk, fallback))
 }
 
 fn lock(dir: &Path) -> Result<Held, OpenError> {
     Held::take(dir).map_err(|error| match error {
         LockError::Held(pid) => OpenError::InUse { dir: dir.to_owned(), pid },
-        LockError::Io(error) => fail(&dir.join(LOCK_NAME), "take the lock")(error),
+        LockError::Io(error) => fault("take the lock", dir.join(LOCK_NAME).display())(error).into(),
     })
 }

@@ -51,10 +51,6 @@ fn no_key(path: &Path) -> impl Fn(ssh_key::Error) -> ProofError {
     move |error| bad(path, format_args!("not a key that can be used here: {error}"))
 }
 
-fn fail(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> StorageFault + use<> {
-    fault(action, path.display().to_string())
-}
-
 /// What is wrong with the key of a directory that has checkpoints or a public key already. No key is made.
 pub fn doubt(dir: &Path) -> Option<String> {
     let is_there = |name: &str| dir.join(name).symlink_metadata().is_ok();
@@ -80,8 +76,8 @@ pub fn doubt(dir: &Path) -> Option<String> {
 /// # Errors
 /// [`ProofError`].
 pub fn keep_segments(dir: &Path) -> Result<(), ProofError> {
-    for (_, path) in log_dir::segments(dir).map_err(fail(dir, "read"))? {
-        fs::File::open(&path).and_then(|file| file.sync_data()).map_err(fail(&path, "sync"))?;
+    for (_, path) in log_dir::segments(dir).map_err(fault("read", dir.display()))? {
+        fs::File::open(&path).and_then(|file| file.sync_data()).map_err(fault("sync", path.display()))?;
     }
     keep_names(dir)
 }
@@ -94,7 +90,7 @@ pub fn write_checkpoint(dir: &Path, checkpoint: &Checkpoint) -> Result<PathBuf, 
     let key = key(dir)?;
     let checkpoints = dir.join(CHECKPOINTS_NAME);
     if !checkpoints.exists() {
-        fs::create_dir_all(&checkpoints).map_err(fail(&checkpoints, "make the directory"))?;
+        fs::create_dir_all(&checkpoints).map_err(fault("make the directory", checkpoints.display()))?;
         keep_names(dir)?;
     }
     let path = checkpoints.join(checkpoint.name() + ".txt");
@@ -138,10 +134,10 @@ pub fn checkpoints(dir: &Path) -> Result<Vec<PathBuf>, ProofError> {
     let dir = dir.join(CHECKPOINTS_NAME);
     let entries = match fs::read_dir(&dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(fail(&dir, "read"))?,
+        entries => entries.map_err(fault("read", dir.display()))?,
     };
     let paths: Result<Vec<PathBuf>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
-    let mut paths = paths.map_err(fail(&dir, "read"))?;
+    let mut paths = paths.map_err(fault("read", dir.display()))?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
     paths.sort_unstable();
     Ok(paths)
@@ -208,7 +204,7 @@ fn key(dir: &Path) -> Result<PrivateKey, ProofError> {
             is_new = true;
             key
         }
-        Err(error) => return Err(fail(&path, "read the key")(error).into()),
+        Err(error) => return Err(fault("read the key", path.display())(error).into()),
     };
     if public_key(&public_path).is_ok_and(|found| found.key_data() != key.public_key().key_data()) {
         let why = format!(
@@ -242,15 +238,15 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ProofError> {
     let _ = fs::remove_file(&new);
     let mut options = OpenOptions::new();
     let file = options.write(true).create_new(true).mode(mode).open(&new);
-    let mut file = file.map_err(fail(&new, "write"))?;
-    file.write_all(bytes).and_then(|()| file.sync_data()).map_err(fail(&new, "write"))?;
-    Ok(fs::rename(&new, path).map_err(fail(path, "write"))?)
+    let mut file = file.map_err(fault("write", new.display()))?;
+    file.write_all(bytes).and_then(|()| file.sync_data()).map_err(fault("write", new.display()))?;
+    Ok(fs::rename(&new, path).map_err(fault("write", path.display()))?)
 }
 
 fn keep_names(dir: &Path) -> Result<(), ProofError> {
-    Ok(fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(fail(dir, "sync"))?)
+    Ok(fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(fault("sync", dir.display()))?)
 }
 
 fn read(path: &Path) -> Result<String, ProofError> {
-    Ok(regular::read_text(path, true).map_err(fail(path, "read"))?)
+    Ok(regular::read_text(path, true).map_err(fault("read", path.display()))?)
 }

@@ -111,8 +111,8 @@ enum Stage {
     OnceMore,
 }
 
-fn fail(path: &Path) -> impl FnOnce(io::Error) -> StorageFault + use<> {
-    fault("be read", path.display().to_string())
+fn fail(path: &Path) -> impl FnOnce(io::Error) -> StorageFault {
+    fault("be read", path.display())
 }
 
 impl LogReader {
