@@ -40,7 +40,7 @@ impl Journal {
     /// Its segments, in the order of the log.
     pub fn segments(&self) -> Vec<PathBuf> {
         let names = self.names();
-        let mut names: Vec<SegmentName> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        let mut names: Vec<SegmentName> = names.iter().filter_map(SegmentName::of).collect();
         names.sort_unstable();
         names.iter().map(|name| self.dir.join(name.to_string())).collect()
     }
@@ -75,12 +75,12 @@ impl Journal {
         let (mut bytes, mut last) = (Vec::new(), 0);
         while let Some(line) = log.next_line()? {
             // What a disk that failed has twice is there once.
-            let seq = seq_of(line.bytes).unwrap_or(u64::MAX);
+            let seq = seq_of(&line.bytes).unwrap_or(u64::MAX);
             if !line.whole || seq <= last {
                 continue;
             }
             last = seq;
-            bytes.extend_from_slice(line.bytes);
+            bytes.extend_from_slice(&line.bytes);
             bytes.push(b'\n');
         }
         Ok(bytes)

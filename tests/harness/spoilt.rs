@@ -61,15 +61,13 @@ pub fn files(input: &[u8]) -> Files {
 }
 
 fn is_name(name: &str) -> bool {
-    name.parse::<SegmentName>().is_ok_and(|parsed| parsed.to_string() == name) || FILE_NAMES.contains(&name)
+    SegmentName::of(name).is_some_and(|parsed| parsed.to_string() == name) || FILE_NAMES.contains(&name)
 }
 
 /// The segments in the order of the log, then the journal.
 fn order(files: &Files) -> Vec<String> {
     let mut names: Vec<String> = files.keys().cloned().collect();
-    names.sort_by_key(|name| {
-        (name.parse::<SegmentName>().is_err(), name.parse::<SegmentName>().ok(), name.clone())
-    });
+    names.sort_by_key(|name| (SegmentName::of(name).is_none(), SegmentName::of(name), name.clone()));
     names
 }
 
@@ -253,9 +251,9 @@ impl Bench {
         let news: Vec<&Fact> = again.notes.iter().filter(|note| !found.notes.contains(note)).collect();
         assert!(news.is_empty(), "nor has it news: {news:?}");
         // A reader believes the name of the first segment, and says so if that lies; a start believes its lines.
-        let first = order(&after).into_iter().find(|name| name.parse::<SegmentName>().is_ok());
+        let first = order(&after).into_iter().find(|name| SegmentName::of(name).is_some());
         let is_honest = first.is_none_or(|name| {
-            let said = name.parse::<SegmentName>().map(|name| name.first_seq).ok();
+            let said = SegmentName::of(&name).map(|name| name.first_seq);
             said == buzzer_server::log::form::line::seq_of(&after[&name])
         });
         if is_honest && !found.notes.iter().any(is_damage) {
@@ -290,7 +288,7 @@ impl Bench {
         while let Some(raw) = reader.next_line().expect("a file that can be read") {
             lines_left = lines_left.checked_sub(1).expect("a reader comes to an end");
             let checked =
-                if raw.whole { verifier.check(raw.bytes) } else { Err(verifier.incomplete(raw.bytes)) };
+                if raw.whole { verifier.check(&raw.bytes) } else { Err(verifier.incomplete(&raw.bytes)) };
             let Ok(Ok(record)) = checked.map(|line| line.record()) else { continue };
             assert!(!sentence::of(&record.fact).contains('\n'));
             audit.take(&record, &mut found);

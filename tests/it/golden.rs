@@ -115,10 +115,10 @@ fn logs() -> Vec<PathBuf> {
 /// What a log is found to say: its fingerprint, and the frames that it is to the world.
 fn found(dir: &Path) -> (String, String) {
     let mut reader = LogReader::open(&[dir.to_owned()]).unwrap();
-    let (mut verifier, mut audit) = (Verifier::new(), Audit::default());
+    let (mut verifier, mut audit) = (Verifier::from_seq(1), Audit::default());
     let (mut state, mut frames, mut discrepancies) = (State::default(), String::new(), Vec::new());
     while let Some(raw) = reader.next_line().unwrap() {
-        let line = verifier.check(raw.bytes).unwrap_or_else(|fault| panic!("{}: {fault}", dir.display()));
+        let line = verifier.check(&raw.bytes).unwrap_or_else(|fault| panic!("{}: {fault}", dir.display()));
         let record = line.record().unwrap();
         audit.take(&record, &mut discrepancies);
         state.apply(&record, |news| frames += &(v1::event(&news) + "\n"));

@@ -160,7 +160,8 @@ impl Machine {
         assert!(tip >= self.kept_seq, "A: {} was in the journal, {tip} is the last", self.kept_seq);
         let mut segments: Vec<(SegmentName, Vec<u8>)> = Vec::new();
         let names = self.dir.list().unwrap();
-        segments.extend(names.iter().filter_map(|name| Some((name.parse().ok()?, self.dir.content(name)))));
+        segments
+            .extend(names.iter().filter_map(|name| Some((SegmentName::of(name)?, self.dir.content(name)))));
         segments.sort_by_key(|(name, _)| *name);
         let stream: Vec<u8> =
             segments.into_iter().flat_map(|(_, bytes)| bytes).chain(journal.to_vec()).collect();

@@ -42,8 +42,7 @@ fn lines(records: u64) -> Vec<u8> {
 }
 
 fn stream(dir: &SimDir) -> Vec<u8> {
-    let mut names: Vec<SegmentName> =
-        dir.list().unwrap().iter().filter_map(|name| name.parse().ok()).collect();
+    let mut names: Vec<SegmentName> = dir.list().unwrap().iter().filter_map(SegmentName::of).collect();
     names.sort_unstable();
     names.iter().flat_map(|name| dir.content(&name.to_string())).collect()
 }
@@ -188,7 +187,7 @@ fn what_the_journal_holds_once_more_is_all_that_is_in_its_file() {
 fn room_is_set_aside_in_a_segment_that_is_gone_on_with() {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::open(folder.path()).unwrap();
-    let name: SegmentName = "000001-1.jsonl".parse().unwrap();
+    let name = SegmentName::of("000001-1.jsonl").unwrap();
     let file = disk.create(&name.to_string()).unwrap();
     if file.reserve(4096).is_err() {
         return left_out("room in a segment", "this file system sets none aside");

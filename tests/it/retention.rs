@@ -57,7 +57,7 @@ impl Machine {
     fn segments(&self) -> Vec<(SegmentName, Vec<u8>)> {
         let names = self.dir.list().unwrap();
         let mut segments: Vec<(SegmentName, Vec<u8>)> =
-            names.iter().filter_map(|name| Some((name.parse().ok()?, self.dir.content(name)))).collect();
+            names.iter().filter_map(|name| Some((SegmentName::of(name)?, self.dir.content(name)))).collect();
         segments.sort_by_key(|(name, _)| *name);
         segments
     }
@@ -279,7 +279,7 @@ fn weeks(home: &Home, days: u64) -> Vec<String> {
 fn left_by_a_daemon(home: &Home) -> Vec<String> {
     let daemon = home.serve();
     daemon.stop();
-    home.journal().names().into_iter().filter(|name| name.parse::<SegmentName>().is_ok()).collect()
+    home.journal().names().into_iter().filter(|name| SegmentName::of(name).is_some()).collect()
 }
 
 #[test]

@@ -162,7 +162,7 @@ fn watch(dir: &Path, address: SocketAddr) -> Result<(Receiver<String>, Receiver<
                 continue;
             }
             while let Ok(Some(line)) = log.next_line() {
-                let Ok(record) = log::decode(line.bytes) else { continue };
+                let Ok(record) = log::decode(&line.bytes) else { continue };
                 story.lines(&record).into_iter().for_each(|line| drop(send.send(line)));
             }
         }

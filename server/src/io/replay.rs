@@ -2,7 +2,6 @@
 //! connects now. Guarantee: the sockets are the live server's own ([`crate::io::net::peers`]), so are bounds and close codes; at full
 //! speed nobody is dropped for being slow: the next record waits until all have the last; the log is only read.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 use std::{fmt, io};
@@ -73,7 +72,6 @@ pub struct Replay<R> {
     /// The next record, and when it is due.
     next: Option<(Record, KernelTime)>,
     is_over: bool,
-    told: VecDeque<Output>,
     said: KernelTime,
     stopping: Option<KernelTime>,
 }
@@ -108,7 +106,6 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
             clock: None,
             next: None,
             is_over: false,
-            told: VecDeque::new(),
             said: KernelTime::ZERO,
             stopping: None,
         })
@@ -159,7 +156,7 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        if self.peers.is_busy() || self.may_go_on() && (!self.told.is_empty() || self.is_starving()) {
+        if self.peers.is_busy() || self.may_go_on() && (self.player.outputs() > 0 || self.is_starving()) {
             return Some(Duration::ZERO);
         }
         let due = self.next.as_ref().map(|(_, due)| *due).filter(|_| self.may_go_on());
@@ -209,7 +206,7 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
             ::log::info!("replay: begins, {}", self.options.speed);
             self.clock = Some(ReplayClock::new(self.options.speed, now));
         }
-        let may_go_on = self.told.is_empty() && self.may_go_on();
+        let may_go_on = self.player.outputs() == 0 && self.may_go_on();
         let Some(clock) = self.clock.as_mut().filter(|_| may_go_on) else { return Ok(()) };
         for _ in 0..RECORDS_MAX {
             if self.next.is_none() && !self.is_over {
@@ -226,17 +223,15 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
             }
             let Some((record, _)) = self.next.take_if(|(_, due)| *due <= now) else { break };
             self.player.play(&record);
-            self.told.extend(std::iter::from_fn(|| self.player.poll_output()));
             if self.said + SAY_US <= now {
                 self.said = now;
                 ::log::info!("replay: seq {} of {}", record.seq, self.options.last_seq);
             }
-            if self.told.len() >= TOLD_MAX {
+            if self.player.outputs() >= TOLD_MAX {
                 break;
             }
         }
-        self.told.extend(std::iter::from_fn(|| self.player.poll_output()));
-        if self.is_over && self.told.is_empty() && self.peers.all_told() {
+        if self.is_over && self.player.outputs() == 0 && self.peers.all_told() {
             ::log::info!("replay: has ended, seq {}", self.player.state().seq());
             self.end(CloseCode::Normal, "the recording has ended", now);
         }
@@ -244,16 +239,13 @@ impl<E, R: Iterator<Item = Result<Record, E>>> Replay<R> {
     }
 
     fn tell(&mut self) {
-        self.told.extend(std::iter::from_fn(|| self.player.poll_output()));
         let may_go_on = self.may_go_on();
         let mut all = 0;
-        while let Some(output) = self.told.pop_front() {
+        // One record can make thousands of messages: they are told in parts, too.
+        let may_tell =
+            |output: &Output, all| (all < TOLD_MAX && may_go_on) || !matches!(output, Output::TellAll(..));
+        while let Some(output) = self.player.poll_output_if(|output| may_tell(output, all)) {
             match output {
-                // One record can make thousands of messages: they are told in parts, too.
-                Output::TellAll(..) if all == TOLD_MAX || !may_go_on => {
-                    self.told.push_front(output);
-                    break;
-                }
                 Output::TellAll(news, except) => {
                     self.peers.tell_all(news, except);
                     all += 1;

@@ -72,6 +72,9 @@ macro_rules! subject {
 macro_rules! kinds {
     ($($kind:ident $name:literal $class:ident [$($field:ident)*],)*) => {
         impl Fact {
+            /// The name of each kind in the log.
+            pub const KINDS: &[&str] = &[$($name),*];
+
             /// Its class.
             pub const fn class(&self) -> Class {
                 match self {

@@ -7,12 +7,12 @@ use buzzer_server::config::Config;
 use buzzer_server::io::machine::host;
 use buzzer_server::judge::explain::window::Found;
 use buzzer_server::judge::explain::{Asked, Chain, Damage, GAP_US, Scan, Story, page};
+use buzzer_server::log::form::strict::Said;
 use buzzer_server::log::{ChainHash, Fingerprint};
 use clap::Args;
 
-use super::range::{Extent, Seqs, Times};
-use super::records::{Records, Source, Step};
-use super::time::{self, Moment, Zone};
+use super::range::{Period, Seqs, Times};
+use super::records::{Misplaced, Records, Source, Step};
 use crate::cli::stdout::print_json;
 use crate::cli::{Failure, number, print, stderr};
 
@@ -33,18 +33,13 @@ pub(crate) struct Explain {
     #[command(flatten)]
     source: Source,
     /// The race that this record belongs to; its number, as in the log and in `log show`
-    #[arg(long, value_name = "SEQ", value_parser = number::whole::<u64>(1..=u64::MAX))]
+    #[arg(long, value_name = "SEQ", value_parser = number::whole::<u64>(1..=u64::MAX), conflicts_with_all = ["from", "to"])]
     around: Option<u64>,
     /// Exactly these records: 1200..1300, 1200.. or ..1300
     #[arg(long, value_name = "A..B", conflicts_with_all = ["around", "from", "to"])]
     seq: Option<Seqs>,
-    /// Everything from this time on: 19:30, 19:30:05.25, "2026-11-24 19:30" or 2026-11-24T18:30:00Z; without a date:
-    /// on the day that it is about, if the log has it on one day only
-    #[arg(long, value_name = "TIME", value_parser = time::parse, conflicts_with = "around")]
-    from: Option<Moment>,
-    /// Until this time
-    #[arg(long, value_name = "TIME", value_parser = time::parse, conflicts_with = "around")]
-    to: Option<Moment>,
+    #[command(flatten)]
+    period: Period,
     /// A race begins with the first press after so many seconds without one. Nobody hits on for longer once it shows
     /// who was first, and the next question takes longer to read
     #[arg(long, value_name = "SECONDS", value_parser = seconds_us, default_value = "3")]
@@ -52,9 +47,6 @@ pub(crate) struct Explain {
     /// One JSON object instead of a page
     #[arg(long)]
     json: bool,
-    /// Times in UTC instead of this computer's zone
-    #[arg(long)]
-    utc: bool,
 }
 
 /// Seconds, as µs: 1 ms to an hour.
@@ -66,36 +58,31 @@ fn seconds_us(text: &str) -> Result<u64, String> {
 impl Explain {
     pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
         debug_assert_eq!(GAP_US, 3_000_000, "the default of --gap");
-        let (around, zone) = (self.around, Zone::new(self.utc));
-        let times = Times::new(zone.clone(), self.from, self.to)?;
+        let times = Times::new(&self.period)?;
+        let zone = times.zone.clone();
         let mut records = self.source.open(config)?;
-        times.iter().try_for_each(|times| times.ask_back(&records, true))?;
-        let is_part = times.is_some() || self.seq.is_some();
-        let asked = match (around, self.seq, times) {
-            (Some(seq), ..) => Asked::Around(seq),
-            (None, Some(seqs), _) => Asked::Seqs(seqs.first, seqs.last),
-            (None, None, None) => Asked::LastRace,
-            (None, None, Some(times)) => Asked::Span(times.into_span()),
+        times.ask_back(&records, true)?;
+        let is_part = times.is_limited() || self.seq.is_some();
+        let asked = match (self.around, self.seq) {
+            (Some(seq), _) => Asked::Around(seq),
+            (None, Some(seqs)) => Asked::Seqs(seqs.first, seqs.last),
+            (None, None) if is_part => Asked::Span(times.into_span()),
+            (None, None) => Asked::LastRace,
         };
         let (found, chain) = scan(&mut records, Scan::new(asked, self.gap))?;
         let Some((first, last)) = found.seqs else {
             return Err(nothing(&found));
         };
-        if let Some(seq) = around
+        if let Some(seq) = self.around
             && !(first..=last).contains(&seq)
         {
             return Err(Failure::Usage(anyhow!(
                 "seq {seq} is not in this log, which holds seq {first} to {last}"
             )));
         }
-        if let Some(seqs) = self.seq
-            && (seqs.first > last || seqs.last < first)
-        {
-            return Err(Failure::Usage(anyhow!("the log has seq {first} to {last}")));
-        }
+        records.must_have(self.seq)?;
         if is_part && found.window.is_none() {
-            let extent = Extent { walls: found.walls };
-            stderr::say(format_args!("nothing fits; {}", extent.text((first, last), &zone)));
+            stderr::say(format_args!("nothing fits; {}", records.extent(&zone)));
         }
         let here =
             found.origin.as_ref().is_some_and(|origin| host::boot_id().is_ok_and(|boot| boot == origin.boot));
@@ -115,34 +102,30 @@ fn scan(records: &mut Records, mut scan: Scan) -> Result<(Found, Chain), Failure
     let (mut chain, mut head) = (Chain::default(), ChainHash::START);
     while let Some(step) = records.next()? {
         match step {
-            Step::Record(record, line) => {
+            Step::Line(line, said, _) => {
                 chain.see(line.seq);
                 head = line.hash;
-                scan.feed(record);
+                match said {
+                    Ok(Said::Record(record)) => scan.feed(record),
+                    Ok(Said::Unknown(kind)) => scan.unknown(line.seq, kind),
+                    Err(why) => {
+                        let place = format!("seq {}", line.seq);
+                        scan.damage(Damage { place, why: why.to_string(), after_seq: line.seq - 1 });
+                    }
+                }
             }
-            Step::Unknown(line, kind) => {
-                chain.see(line.seq);
-                head = line.hash;
-                scan.unknown(line.seq, kind);
-            }
-            Step::Unreadable(line, why) => {
-                chain.see(line.seq);
-                head = line.hash;
-                let place = format!("seq {}", line.seq);
-                scan.damage(Damage { place, why: why.to_string(), after_seq: line.seq - 1 });
-            }
-            Step::Unread(_) => {}
-            Step::Fault(raw, fault) => {
-                let place = format!("{} line {}", raw.file.display(), raw.number);
-                scan.damage(Damage { place, why: fault.wrong.to_string(), after_seq: chain.seq });
+            Step::Misplaced(Misplaced { raw, fault }) => {
+                let why = fault.wrong.to_string();
+                scan.damage(Damage { place: raw.to_string(), why, after_seq: chain.seq });
             }
         }
     }
+    let reader = &mut records.lines.reader;
     chain.hash = head.to_string();
     chain.fingerprint = Fingerprint::of(&head).to_string();
-    chain.incomplete_bytes = records.reader.partial().map_or(0, |partial| partial.bytes.len() as u64);
-    chain.is_written = records.reader.is_written();
-    if let Some(remark) = records.reader.take_remark() {
+    chain.incomplete_bytes = reader.partial().map_or(0, |partial| partial.bytes.len() as u64);
+    chain.is_written = reader.is_written();
+    if let Some(remark) = reader.take_remark() {
         log::warn!("{remark}");
     }
     Ok((scan.finish(), chain))

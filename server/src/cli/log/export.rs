@@ -11,16 +11,16 @@ use buzzer_core::quote::{Json, Plain};
 use buzzer_server::config::Config;
 use buzzer_server::counted::counted;
 use buzzer_server::io::store::log_proof;
-use buzzer_server::judge::wall::WallClock;
 use buzzer_server::log::Line;
-use buzzer_server::record::Fact;
+use buzzer_server::log::form::strict::Said;
+use buzzer_server::record::{Fact, Record};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
-use super::range::{Extent, Seqs, Times};
-use super::records::{Source, Step};
+use super::range::{Period, Seqs, Times};
+use super::records::{Misplaced, Source, Step};
 use super::show::with_wall;
-use super::time::{self, Moment, Zone};
+use super::time;
 use crate::cli::stdout::{Stdout, unless_unread};
 use crate::cli::{Failure, stderr};
 
@@ -42,19 +42,11 @@ pub(crate) struct Export {
     /// README.txt, which says how to check it all without buzzerd
     #[arg(long, value_name = "DIR", conflicts_with_all = ["from", "to", "seq"])]
     dir: Option<PathBuf>,
-    /// Print what was from this time on: 19:30, 19:30:05.25, "2026-11-24 19:30" or 2026-11-24T18:30:00Z; without a date: on
-    /// every day
-    #[arg(long, value_name = "TIME", value_parser = time::parse)]
-    from: Option<Moment>,
-    /// Until this time
-    #[arg(long, value_name = "TIME", value_parser = time::parse)]
-    to: Option<Moment>,
+    #[command(flatten)]
+    period: Period,
     /// Print records with these numbers: 1200, 1200..1300, 1200.. or ..1300
     #[arg(long, value_name = "A..B")]
     seq: Option<Seqs>,
-    /// Times of --from and --to in UTC instead of this computer's zone
-    #[arg(long)]
-    utc: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -74,61 +66,42 @@ struct Sinks {
 }
 
 impl Export {
-    pub(crate) fn run(mut self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
-        let zone = Zone::new(self.utc);
-        let times = Times::new(zone.clone(), self.from.take(), self.to.take())?;
-        let is_asked = |seq: u64, wall_us: Option<u64>| {
-            let is_in = |times: &Times| wall_us.is_some_and(|wall_us| times.place(wall_us).is_eq());
-            self.seq.is_none_or(|seqs| seqs.contains(seq)) && times.as_ref().is_none_or(is_in)
-        };
+    pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
+        let times = Times::new(&self.period)?;
         let mut records = self.source.open(config)?;
         if records.is_empty()? {
             return Err(super::records::empty());
         }
-        times.iter().try_for_each(|times| times.ask_back(&records, false))?;
-        let mut extent = Extent::default();
+        times.ask_back(&records, false)?;
         let mut sinks = match &self.dir {
             Some(dir) => Sinks::in_dir(dir)?,
             None => Sinks::on_stdout(self.format),
         };
-        let (mut wall, mut start, mut faults) = (WallClock::default(), (String::new(), String::new()), 0u64);
+        let (mut start, mut is_damaged) = ((String::new(), String::new()), false);
         sinks.begin().or_else(unless_unread)?;
         while let Some(step) = records.next()? {
-            let (line, wall_us) = match step {
-                Step::Record(record, line) => {
-                    wall.take(&record);
-                    if let Fact::Start { log, boot, .. } = record.fact {
+            if let Some(problem) = step.problem() {
+                is_damaged = true;
+                stderr::say(format_args!("{problem}"));
+            }
+            match step {
+                Step::Misplaced(Misplaced { raw, .. }) => sinks.copy(&raw.bytes, raw.whole),
+                Step::Line(line, said, wall_us) => {
+                    if let Ok(Said::Record(Record { fact: Fact::Start { log, boot, .. }, .. })) = said {
                         start = (log, boot);
                     }
-                    (line, wall.wall_us(record.at_us))
+                    let is_asked = self.seq.is_none_or(|seqs| seqs.contains(line.seq)) && times.has(wall_us);
+                    if is_asked { sinks.take(&line, wall_us, &start) } else { Ok(()) }
                 }
-                Step::Unreadable(line, why) => {
-                    faults += 1;
-                    stderr::say(format_args!("seq {}: {why}", line.seq));
-                    (line, line.at_us().and_then(|at_us| wall.wall_us(at_us)))
-                }
-                Step::Unknown(line, _) | Step::Unread(line) => {
-                    (line, line.at_us().and_then(|at_us| wall.wall_us(at_us)))
-                }
-                Step::Fault(raw, fault) => {
-                    faults += 1;
-                    stderr::say(format_args!("{}: line {}: {fault}", raw.file.display(), raw.number));
-                    sinks.copy(raw.bytes, raw.whole).or_else(unless_unread)?;
-                    continue;
-                }
-            };
-            extent.take(wall_us);
-            if !is_asked(line.seq, wall_us) {
-                continue;
             }
-            sinks.take(&line, wall_us, &start).or_else(unless_unread)?;
+            .or_else(unless_unread)?;
         }
         sinks.end().or_else(unless_unread)?;
-        if let Some(remark) = records.reader.take_remark() {
+        if let Some(remark) = records.lines.reader.take_remark() {
             stderr::say(format_args!("{remark}"));
         }
         if sinks.records == 0 {
-            stderr::say(format_args!("nothing fits; {}", extent.text(records.seqs(), &zone)));
+            stderr::say(format_args!("nothing fits; {}", records.extent(&times.zone)));
         }
         if let Some(dir) = &self.dir {
             write_new(&dir.join("verify.py"), VERIFY_PY.as_bytes())?;
@@ -142,7 +115,7 @@ impl Export {
                 dir.display()
             ));
         }
-        if faults > 0 { Err(Failure::Told) } else { Ok(()) }
+        if is_damaged { Err(Failure::Told) } else { Ok(()) }
     }
 }
 

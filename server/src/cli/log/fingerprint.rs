@@ -13,7 +13,7 @@ use buzzer_server::record::Fact;
 use clap::Args;
 use serde_json::json;
 
-use super::records::{Source, Step};
+use super::records::Source;
 use crate::cli::stdout::{Stdout, unless_unread};
 use crate::cli::{Failure, number, stderr};
 
@@ -44,25 +44,17 @@ impl Print {
         if self.sign && records.dir.is_none() {
             return Err(Failure::Usage(anyhow!("--sign needs the log directory: its key is there")));
         }
+        let first = records.lines.reader.first_seq();
         let (mut log, mut last): (String, Option<(u64, ChainHash)>) = Default::default();
         let mut beyond = None;
         while last.is_none_or(|(last, _)| self.seq != Some(last)) {
-            let Some(step) = records.next_unread()? else { break };
-            let line = match step {
-                Step::Unread(line)
-                | Step::Record(_, line)
-                | Step::Unknown(line, _)
-                | Step::Unreadable(line, _) => line,
-                Step::Fault(raw, fault) => {
-                    let place = format!("{}: line {}", raw.file.display(), raw.number);
-                    return Err(Failure::Failed(anyhow!(
-                        "{place}: {fault}; no fingerprint is given of a damaged log (--seq takes one of the part before)"
-                    )));
-                }
-            };
+            let Some(checked) = records.lines.next()? else { break };
+            let line = checked.map_err(|misplaced| {
+                anyhow!("{misplaced}; no fingerprint is given of a damaged log (--seq takes one of the part before)")
+            })?;
             let (seq, hash) = (line.seq, line.hash);
             let start = (self.sign && line.kind() == Some("start")).then(|| line.record().ok()).flatten();
-            if self.sign && records.reader.is_in_journal() {
+            if self.sign && records.lines.reader.is_in_journal() {
                 beyond = Some(seq);
                 break;
             }
@@ -77,7 +69,6 @@ impl Print {
                 "from seq {seq} on nothing is on the disk yet, so it cannot be signed: ask again in a moment"
             )));
         }
-        let first = records.reader.opened_seq();
         let (seq, head) = last.ok_or_else(super::records::empty)?;
         if self.seq.is_some_and(|wanted| wanted != seq) {
             return Err(Failure::Usage(anyhow!("the log has seq {first} to {seq}")));

@@ -7,11 +7,12 @@ use std::str::FromStr;
 
 use anyhow::anyhow;
 use buzzer_server::judge::span::Span;
-use buzzer_server::judge::wall::WallClock;
+use buzzer_server::log::form::strict::Said;
+use clap::Args;
 use jiff::civil::{Date, Time};
 
 use super::records::{Records, Step};
-use super::time::{Moment, Zone};
+use super::time::{self, Moment, Zone};
 use crate::cli::Failure;
 
 /// Records by their numbers, both ends included: `1200`, `1200..1300`, `1200..`, `..1300`.
@@ -48,21 +49,35 @@ const STRETCH_US: u64 = 30 * 86_400_000_000;
 /// Days that are counted.
 const DAYS_MAX: usize = 1000;
 
-/// Wall time from one moment until before another.
+/// A time of day on the command line.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Period {
+    /// From this time on: 19:30, 19:30:05.25, "2026-11-24 19:30" or 2026-11-24T18:30:00Z; without a date: on every day, or,
+    /// where it can be about one day only, on the day that the log has it on
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    from: Option<Moment>,
+    /// Until this time
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    to: Option<Moment>,
+    /// Times in UTC instead of this computer's zone
+    #[arg(long)]
+    utc: bool,
+}
+
+/// Wall time from one moment until before another; all of it, if neither is named.
 #[derive(Debug)]
 pub(super) struct Times {
-    zone: Zone,
+    pub(super) zone: Zone,
     from: Option<Moment>,
     to: Option<Moment>,
 }
 
 impl Times {
-    /// None if neither end is named.
-    ///
     /// # Errors
     /// An end that is two moments, or the first behind the last.
-    pub(super) fn new(zone: Zone, from: Option<Moment>, to: Option<Moment>) -> Result<Option<Self>, Failure> {
-        let times = Self { zone, from, to };
+    pub(super) fn new(period: &Period) -> Result<Self, Failure> {
+        let Period { from, to, utc } = period.clone();
+        let times = Self { zone: Zone::new(utc), from, to };
         for (name, end) in times.ends() {
             if let Some(readings) = times.zone.readings(end) {
                 return Err(twice(name, &readings));
@@ -75,7 +90,17 @@ impl Times {
                 "--from {from} is not before --to {to}, so nothing is between them (over midnight: with the dates)"
             )));
         }
-        Ok((times.from.is_some() || times.to.is_some()).then_some(times))
+        Ok(times)
+    }
+
+    /// Whether an end is named.
+    pub(super) const fn is_limited(&self) -> bool {
+        self.from.is_some() || self.to.is_some()
+    }
+
+    /// Whether what was at this time, µs since 1970, is meant.
+    pub(super) fn has(&self, wall_us: Option<u64>) -> bool {
+        !self.is_limited() || wall_us.is_some_and(|wall_us| self.place(wall_us).is_eq())
     }
 
     fn ends(&self) -> impl Iterator<Item = (&'static str, &Moment)> {
@@ -101,13 +126,11 @@ impl Times {
         if self.daily().next().is_none() {
             return Ok(());
         }
-        let mut records = records.again().map_err(super::records::unreadable)?;
-        let (mut wall, mut stretch) = (WallClock::default(), None);
+        let mut records = records.again()?;
+        let mut stretch = None;
         let mut days: Vec<Date> = Vec::new();
         while let Some(step) = records.next()? {
-            let Step::Record(record, _) = step else { continue };
-            wall.take(&record);
-            let Some(wall_us) = wall.wall_us(record.at_us) else { continue };
+            let Step::Line(_, Ok(Said::Record(_)), Some(wall_us)) = step else { continue };
             stretch = Some(match stretch {
                 Some((first_us, last_us)) if wall_us.abs_diff(last_us) < STRETCH_US => {
                     (wall_us.min(first_us), wall_us.max(last_us))
@@ -141,7 +164,7 @@ impl Times {
     }
 
     /// Whether a time, µs since 1970, is before, in or after it.
-    pub(super) fn place(&self, wall_us: u64) -> Ordering {
+    fn place(&self, wall_us: u64) -> Ordering {
         if self.from.as_ref().is_some_and(|from| self.zone.is_before(wall_us, from)) {
             Ordering::Less
         } else if self.to.as_ref().is_some_and(|to| !self.zone.is_before(wall_us, to)) {
@@ -153,37 +176,13 @@ impl Times {
 
     /// To be found in a log.
     pub(super) fn into_span(self) -> Span {
-        let is_daily =
-            [&self.from, &self.to].into_iter().flatten().any(|end| matches!(end, Moment::Daily(_)));
+        let is_daily = self.daily().next().is_some();
         Span { place: Box::new(move |wall_us| self.place(wall_us)), is_daily }
     }
 }
 
 fn twice(name: &str, [first, second]: &[String; 2]) -> Failure {
     Failure::Usage(anyhow!("{name}: clocks went back then, so this time came twice: say {first} or {second}"))
-}
-
-/// What a log has, for those who asked for something else.
-#[derive(Debug, Default)]
-pub(super) struct Extent {
-    /// When the first and the last record were, µs since 1970.
-    pub(super) walls: Option<(u64, u64)>,
-}
-
-impl Extent {
-    /// The next record, and when it was.
-    pub(super) fn take(&mut self, wall_us: Option<u64>) {
-        let Some(wall_us) = wall_us else { return };
-        self.walls = Some((self.walls.map_or(wall_us, |(first, _)| first), wall_us));
-    }
-
-    /// `the log has seq 1 to 7, 2026-11-24 19:30:05.123456 to …`.
-    pub(super) fn text(&self, (first, last): (u64, u64), zone: &Zone) -> String {
-        let times = self.walls.map_or_else(String::new, |(first, last)| {
-            format!(", {} to {}", zone.show(first), zone.show(last))
-        });
-        format!("the log has seq {first} to {last}{times}")
-    }
 }
 
 #[cfg(test)]

@@ -1,21 +1,23 @@
-//! A log for the commands that read it. In: paths of the command line. Out: its lines, checked against the chain, and what
-//! they say. Guarantee: damage is told with file and line and never passed over in silence; a kind that a later buzzerd
+//! A log for the commands that read it. In: paths of the command line. Out: its lines, checked against the chain, what
+//! they say and when that was. Guarantee: damage is told with file and line and never passed over in silence; a kind that a later buzzerd
 //! added is told apart from damage, and from a known one that cannot be read. What is no log at all, or of a later form, is
 //! refused before anything is made of it. One blank line at the end of all is no damage.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::anyhow;
 use buzzer_server::config::Config;
 use buzzer_server::io::store::log_dir;
 use buzzer_server::io::store::log_reader::{LogReader, RawLine, ReadError};
+use buzzer_server::judge::wall::WallClock;
 use buzzer_server::log::form::names::Others;
 use buzzer_server::log::form::strict::{self, Said, Unreadable};
 use buzzer_server::log::form::verify::{LineFault, Wrong};
 use buzzer_server::log::{BadLine, Line, SegmentName, Verifier};
-use buzzer_server::record::Record;
 use clap::Args;
 
+use super::range::Seqs;
+use super::time::Zone;
 use crate::cli::Failure;
 
 /// What has so many lines and not one of a log is no log.
@@ -29,49 +31,63 @@ pub(crate) struct Source {
     pub(super) paths: Vec<PathBuf>,
 }
 
-/// A log that is read and checked.
+/// A log that is read, and what it was read from.
 #[derive(Debug)]
 pub(super) struct Records {
-    pub(super) reader: LogReader,
-    pub(super) verifier: Verifier,
+    pub(super) lines: Lines,
     /// The log directory, if it is one.
     pub(super) dir: Option<PathBuf>,
     /// What else lies in it.
     pub(super) others: Others,
+    paths: Vec<PathBuf>,
+    wall: WallClock,
+    /// The numbers of the first and the last line that was read, and when those were whose time is known, µs since 1970.
+    seqs: Option<(u64, u64)>,
+    walls: Option<(u64, u64)>,
+}
+
+/// The lines of a log, checked against the chain.
+#[derive(Debug)]
+pub(super) struct Lines {
+    pub(super) reader: LogReader,
+    pub(super) verifier: Verifier,
     /// Segments whose name says another number than their first line.
     pub(super) misnamed: Vec<String>,
-    /// Every line is to be read as strictly as the form says.
-    pub(super) is_strict: bool,
     /// A blank line, if nothing has come behind it yet.
-    pub(super) blank: Option<(PathBuf, u64)>,
-    /// What came behind a blank line, and waits until that was told; whether it is whole.
-    held: Option<bool>,
-    told: (PathBuf, u64),
-    paths: Vec<PathBuf>,
+    pub(super) blank: Option<RawLine>,
+    /// The blank line behind which something came, which waits until that was told.
+    told: RawLine,
+    is_held: bool,
 }
 
 /// The next line.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one at a time is there, and it is nearly always a line in its place"
+)]
 #[derive(Debug)]
 pub(super) enum Step<'a> {
-    /// A record, in its place.
-    Record(Record, Line<'a>),
-    /// A record of a kind that this buzzerd does not know, in its place.
-    Unknown(Line<'a>, String),
-    /// A line in its place that says nothing.
-    Unreadable(Line<'a>, Unreadable),
-    /// A line in its place; what it says was not looked at.
-    Unread(Line<'a>),
+    /// The line that is due, what it says, and when that was, µs since 1970.
+    Line(Line<'a>, Result<Said, Unreadable>, Option<u64>),
     /// Not the line that should stand here.
-    Fault(RawLine<'a>, LineFault),
+    Misplaced(Misplaced<'a>),
+}
+
+/// Not the line that should stand here, and where.
+#[derive(Debug, thiserror::Error)]
+#[error("{raw}: {fault}")]
+pub(super) struct Misplaced<'a> {
+    pub(super) raw: &'a RawLine,
+    pub(super) fault: LineFault,
 }
 
 impl Step<'_> {
-    /// Where a line is that is not as it should be, and why.
+    /// What is wrong with a line that is not as it should be.
     pub(super) fn problem(&self) -> Option<String> {
         match self {
-            Self::Unreadable(line, why) => Some(format!("seq {}: {why}", line.seq)),
-            Self::Fault(raw, fault) => Some(format!("{}: line {}: {fault}", raw.file.display(), raw.number)),
-            Self::Record(..) | Self::Unknown(..) | Self::Unread(_) => None,
+            Self::Line(line, Err(why), _) => Some(format!("seq {}: {why}", line.seq)),
+            Self::Line(_, Ok(_), _) => None,
+            Self::Misplaced(misplaced) => Some(misplaced.to_string()),
         }
     }
 }
@@ -106,132 +122,129 @@ pub(super) fn unreadable(error: ReadError) -> Failure {
 
 impl Records {
     fn new(reader: LogReader, dir: Option<PathBuf>, paths: Vec<PathBuf>) -> Self {
-        Self {
+        let lines = Lines {
             verifier: Verifier::from_seq(reader.first_seq()),
             reader,
-            dir,
-            others: Others::default(),
             misnamed: Vec::new(),
-            is_strict: false,
             blank: None,
-            held: None,
-            told: Default::default(),
-            paths,
-        }
+            told: RawLine::default(),
+            is_held: false,
+        };
+        let (others, wall) = (Others::default(), WallClock::default());
+        Self { lines, dir, others, paths, wall, seqs: None, walls: None }
     }
 
     /// The same log, from its first line.
-    pub(super) fn again(&self) -> Result<Self, ReadError> {
-        Ok(Self::new(LogReader::open(&self.paths)?, self.dir.clone(), self.paths.clone()))
-    }
-
-    /// The numbers of the first line and of the last one that was read.
-    pub(super) fn seqs(&self) -> (u64, u64) {
-        (self.reader.opened_seq(), self.verifier.next_seq() - 1)
+    pub(super) fn again(&self) -> Result<Self, Failure> {
+        let reader = LogReader::open(&self.paths).map_err(unreadable)?;
+        Ok(Self::new(reader, self.dir.clone(), self.paths.clone()))
     }
 
     /// Whether there is nothing in it, good or bad. A failure is that of its first line.
     pub(super) fn is_empty(&self) -> Result<bool, Failure> {
-        Ok(self.again().map_err(unreadable)?.next_unread()?.is_none())
+        Ok(self.again()?.lines.next()?.is_none())
     }
 
-    /// The next line, and what it says; none at the end of what is there now.
+    /// The next line, what it says and when; none at the end of what is there now.
     pub(super) fn next(&mut self) -> Result<Option<Step<'_>>, Failure> {
-        let is_strict = self.is_strict;
-        Ok(self.next_unread()?.map(|step| match step {
-            Step::Unread(line) => match line.record() {
-                Ok(record) if !is_strict => Step::Record(record, line),
-                _ => match strict::read(&line) {
-                    Ok(Said::Record(record)) => Step::Record(record, line),
-                    Ok(Said::Unknown(kind)) => Step::Unknown(line, kind),
-                    Err(error) => Step::Unreadable(line, error),
-                },
-            },
-            step => step,
-        }))
+        let line = match self.lines.next()? {
+            None => return Ok(None),
+            Some(Err(misplaced)) => return Ok(Some(Step::Misplaced(misplaced))),
+            Some(Ok(line)) => line,
+        };
+        let said = line.record().map_or_else(|_| strict::read(&line), |record| Ok(Said::Record(record)));
+        let at_us = match &said {
+            Ok(Said::Record(record)) => {
+                self.wall.take(record);
+                Some(record.at_us)
+            }
+            _ => line.at_us(),
+        };
+        let wall_us = at_us.and_then(|at_us| self.wall.wall_us(at_us));
+        self.seqs = Some((self.seqs.map_or(line.seq, |(first, _)| first), line.seq));
+        if let Some(wall_us) = wall_us {
+            self.walls = Some((self.walls.map_or(wall_us, |(first, _)| first), wall_us));
+        }
+        Ok(Some(Step::Line(line, said, wall_us)))
     }
 
-    /// The next line, checked, of any kind.
-    pub(super) fn next_unread(&mut self) -> Result<Option<Step<'_>>, Failure> {
-        let whole = loop {
-            let whole = match self.held.take() {
-                Some(whole) => whole,
-                None => match self.reader.next_line().map_err(unreadable)? {
-                    Some(raw) => raw.whole,
-                    None => return Ok(None),
-                },
-            };
-            // What the journal has beyond the files is written over a blank line at their end.
-            if let Some(blank) = self.blank.take().filter(|_| !self.reader.is_in_journal()) {
-                (self.held, self.told) = (Some(whole), blank);
-                return self.check(RawPlace::Blank).map(Some);
-            }
-            match self.reader.given(whole) {
-                Some(raw) if raw.whole && raw.bytes.is_empty() => {
-                    self.blank = Some((raw.file.to_owned(), raw.number));
-                }
-                _ => break whole,
-            }
-        };
-        self.check(RawPlace::Given(whole)).map(Some)
+    /// What the log has, for those who asked for something else: `the log has seq 1 to 7, 2026-11-24 19:30:05.123456 to …`.
+    pub(super) fn extent(&self, zone: &Zone) -> String {
+        let Some((first, last)) = self.seqs else { return "the log has no line that can be read".to_owned() };
+        let times = self.walls.map(|(first, last)| format!(", {} to {}", zone.show(first), zone.show(last)));
+        format!("the log has seq {first} to {last}{}", times.unwrap_or_default())
     }
 
-    fn check(&mut self, place: RawPlace) -> Result<Step<'_>, Failure> {
-        let blank = RawLine { bytes: b"", file: &self.told.0, number: self.told.1, whole: true };
-        let raw = match place {
-            RawPlace::Blank => blank,
-            RawPlace::Given(whole) => self.reader.given(whole).unwrap_or(blank),
-        };
-        let checked =
-            if raw.whole { self.verifier.check(raw.bytes) } else { Err(self.verifier.incomplete(raw.bytes)) };
-        match checked {
-            Ok(line) => {
-                if raw.number == 1 && !self.reader.is_in_journal() {
-                    self.misnamed.extend(misnamed(raw.file, line.seq));
-                }
-                Ok(Step::Unread(line))
+    /// Refuses numbers of which the log, read to its end, has none.
+    pub(super) fn must_have(&self, seqs: Option<Seqs>) -> Result<(), Failure> {
+        match seqs.zip(self.seqs) {
+            Some((asked, (first, last))) if asked.first > last || asked.last < first => {
+                Err(Failure::Usage(anyhow!("the log has seq {first} to {last}")))
             }
-            Err(fault) if matches!(fault.wrong, Wrong::Newer(_)) => {
-                Err(Failure::Usage(anyhow!("{}: line {}: {fault}", raw.file.display(), raw.number)))
-            }
-            Err(fault) => Ok(Step::Fault(raw, fault)),
+            _ => Ok(()),
         }
     }
 }
 
-/// Which line is looked at.
-#[derive(Clone, Copy)]
-enum RawPlace {
-    /// A blank one that is not the last.
-    Blank,
-    /// The one that the reader gave; whether it is whole.
-    Given(bool),
+impl Lines {
+    /// The next line, of any kind; what it says is not looked at.
+    pub(super) fn next(&mut self) -> Result<Option<Result<Line<'_>, Misplaced<'_>>>, Failure> {
+        loop {
+            if !std::mem::take(&mut self.is_held) && self.reader.next_line().map_err(unreadable)?.is_none() {
+                return Ok(None);
+            }
+            // What the journal has beyond the files is written over a blank line at their end.
+            if let Some(blank) = self.blank.take().filter(|_| !self.reader.is_in_journal()) {
+                (self.told, self.is_held) = (blank, true);
+                break;
+            }
+            let raw = self.reader.given();
+            if !raw.whole || !raw.bytes.is_empty() {
+                break;
+            }
+            self.blank = Some(raw.clone());
+        }
+        let raw = if self.is_held { &self.told } else { self.reader.given() };
+        let checked = if raw.whole {
+            self.verifier.check(&raw.bytes)
+        } else {
+            Err(self.verifier.incomplete(&raw.bytes))
+        };
+        if let Ok(line) = &checked
+            && raw.number == 1
+            && !self.reader.is_in_journal()
+        {
+            self.misnamed.extend(misnamed(raw, line.seq));
+        }
+        match checked.map_err(|fault| Misplaced { raw, fault }) {
+            Err(newer) if matches!(newer.fault.wrong, Wrong::Newer(_)) => {
+                Err(Failure::Usage(anyhow!("{newer}")))
+            }
+            checked => Ok(Some(checked)),
+        }
+    }
 }
 
 /// A segment whose name says another number than its first line.
-fn misnamed(file: &Path, seq: u64) -> Option<String> {
-    let name = SegmentName::of(file)?;
-    (name.first_seq != seq)
-        .then(|| format!("{}: line 1: it has seq {seq}, and its file is called otherwise", file.display()))
+fn misnamed(raw: &RawLine, seq: u64) -> Option<String> {
+    let name = SegmentName::of(&raw.file)?;
+    (name.first_seq != seq).then(|| format!("{raw}: it has seq {seq}, and its file is called otherwise"))
 }
 
 /// Refuses what has not one line of a log, however it is called.
 fn refuse_foreign(mut reader: LogReader) -> Result<(), Failure> {
-    let foreign = |raw: &RawLine<'_>, error: &dyn std::fmt::Display| {
-        let place = format!("{}: line {}", raw.file.display(), raw.number);
-        Failure::Usage(anyhow!("not a log of buzzerd: {place}: {error}"))
-    };
+    let foreign = |raw: &RawLine, error| Failure::Usage(anyhow!("not a log of buzzerd: {raw}: {error}"));
     let mut first = None;
     for _ in 0..FOREIGN_LINES_MAX {
         let Some(raw) = reader.next_line().map_err(unreadable)? else { break };
-        match Line::parse(raw.bytes) {
+        match Line::parse(&raw.bytes) {
             Ok(_) | Err(BadLine::Version(_) | BadLine::LineEnds(_) | BadLine::Mark(_)) => return Ok(()),
-            Err(error) => first = first.or_else(|| Some(foreign(&raw, &error))),
+            Err(error) => first = first.or_else(|| Some(foreign(raw, error))),
         }
     }
     // The beginning of the first line may be all that there is.
     let beginning = |bytes: &[u8]| bytes.iter().zip(br#"{"v":"#).all(|(found, due)| found == due);
-    let partial = reader.partial().filter(|raw| !beginning(raw.bytes));
-    let first = first.or_else(|| partial.map(|raw| foreign(&raw, &BadLine::Beginning)));
+    let partial = reader.partial().filter(|raw| !beginning(&raw.bytes));
+    let first = first.or_else(|| partial.map(|raw| foreign(&raw, BadLine::Beginning)));
     first.map_or(Ok(()), Err)
 }

@@ -10,14 +10,14 @@ use buzzer_server::io::machine::signals;
 use buzzer_server::io::replay::{Options, Replay as Served};
 use buzzer_server::judge::replay::{Player, PoolKnown, Speed};
 use buzzer_server::judge::span::{Span, Spans, Where};
-use buzzer_server::judge::wall::WallClock;
+use buzzer_server::log::Line;
+use buzzer_server::log::form::strict::Said;
 use buzzer_server::record::pool_id::PoolId;
 use buzzer_server::record::{Fact, Record};
 use clap::Args;
 
-use super::range::{Extent, Seqs, Times};
-use super::records::{Records, Source, Step, unreadable};
-use super::time::{self, Moment, Zone};
+use super::range::{Period, Seqs, Times};
+use super::records::{Records, Source, Step};
 use crate::cli::{Failure, number, stderr};
 
 #[derive(Debug, Args)]
@@ -42,18 +42,10 @@ pub(crate) struct Replay {
     #[arg(long, value_name = "X", default_value = "1")]
     speed: Speed,
     /// Only these records: 1200, 1200..1300, 1200.. or ..1300; what was before them is known, and not told
-    #[arg(long, value_name = "A..B")]
+    #[arg(long, value_name = "A..B", conflicts_with_all = ["from", "to"])]
     seq: Option<Seqs>,
-    /// Only what was from this time on: 19:30, 19:30:05.25, "2026-11-24 19:30" or 2026-11-24T18:30:00Z; without a date:
-    /// on the day that it is about, if the log has it on one day only
-    #[arg(long, value_name = "TIME", value_parser = time::parse, conflicts_with = "seq")]
-    from: Option<Moment>,
-    /// Until this time
-    #[arg(long, value_name = "TIME", value_parser = time::parse, conflicts_with = "seq")]
-    to: Option<Moment>,
-    /// Times are in UTC instead of this computer's zone
-    #[arg(long)]
-    utc: bool,
+    #[command(flatten)]
+    period: Period,
     /// Begin without waiting for a client
     #[arg(long)]
     now: bool,
@@ -71,35 +63,30 @@ struct Known {
 impl Replay {
     pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
         let mut records = self.source.open(config)?;
-        let (zone, mut extent) = (Zone::new(self.utc), Extent::default());
-        let seqs = match Times::new(zone.clone(), self.from, self.to)? {
-            None => self.seq.unwrap_or(Seqs::ALL),
-            Some(times) => {
-                times.ask_back(&records, true)?;
-                let found = find(&mut records, times.into_span(), &mut extent)?;
-                records = records.again().map_err(unreadable)?;
-                // Of an empty or a damaged log there is something else to be said.
-                found.unwrap_or(Seqs::NONE)
-            }
-        };
+        let times = Times::new(&self.period)?;
+        let (zone, mut extent) = (times.zone.clone(), String::new());
+        let mut seqs = self.seq.unwrap_or(Seqs::ALL);
+        if times.is_limited() {
+            times.ask_back(&records, true)?;
+            // Of an empty or a damaged log there is something else to be said.
+            seqs = find(&mut records, times.into_span())?.unwrap_or(Seqs::NONE);
+            extent = records.extent(&zone);
+            records = records.again()?;
+        }
         let known = survey(&mut records, seqs)?;
         let Some((first, last)) = known.seqs else {
             return Err(super::records::empty());
         };
         if known.records == 0 {
             return Err(Failure::Usage(if seqs == Seqs::NONE {
-                let extent = extent.text((first, last), &zone);
                 anyhow!("--from, --to: the log has nothing of that time; {extent}")
             } else {
                 anyhow!("--seq: the log holds seq {first} to {last}")
             }));
         }
         let mut player = Player::new(known.pools);
-        let mut played = Played {
-            records: records.again().map_err(unreadable)?,
-            last: seqs.last.min(last),
-            is_over: false,
-        };
+        let last = seqs.last.min(last);
+        let mut played = played(records.again()?, last);
         // What was before them.
         let mut next = None;
         for record in &mut played {
@@ -110,7 +97,7 @@ impl Replay {
             }
             player.skip(&record);
         }
-        let options = Options { speed: self.speed, at_once: self.now, last_seq: played.last };
+        let options = Options { speed: self.speed, at_once: self.now, last_seq: last };
         let records = next.into_iter().chain(played);
         signals::ignore_strays();
         stderr::limit_repeats();
@@ -141,17 +128,14 @@ fn failed(error: buzzer_server::io::replay::ReplayError<Failure>) -> Failure {
 }
 
 /// The records of a span of time; of several the last. Where the log is damaged is looked at later.
-fn find(records: &mut Records, span: Span, extent: &mut Extent) -> Result<Option<Seqs>, Failure> {
-    let (mut spans, mut wall, mut found) = (Spans::new(span), WallClock::default(), None);
+fn find(records: &mut Records, span: Span) -> Result<Option<Seqs>, Failure> {
+    let (mut spans, mut found) = (Spans::new(span), None);
     while let Some(step) = records.next()? {
-        let Step::Record(record, _) = step else { continue };
-        wall.take(&record);
-        let wall_us = wall.wall_us(record.at_us);
-        extent.take(wall_us);
-        match wall_us.map(|wall_us| spans.see(wall_us)) {
-            Some(Where::Begins) => found = Some(Seqs { first: record.seq, last: record.seq }),
-            Some(Where::In) => found = found.map(|seqs: Seqs| Seqs { last: record.seq, ..seqs }),
-            _ => {}
+        let Step::Line(Line { seq, .. }, Ok(Said::Record(_)), Some(wall_us)) = step else { continue };
+        match spans.see(wall_us) {
+            Where::Begins => found = Some(Seqs { first: seq, last: seq }),
+            Where::In => found = found.map(|seqs: Seqs| Seqs { last: seq, ..seqs }),
+            Where::Behind | Where::Out => {}
         }
     }
     Ok(found)
@@ -161,15 +145,9 @@ fn find(records: &mut Records, span: Span, extent: &mut Extent) -> Result<Option
 fn survey(records: &mut Records, range: Seqs) -> Result<Known, Failure> {
     let mut known = Known::default();
     while let Some(step) = records.next()? {
-        let seq = match step {
-            Step::Record(record, _) => {
-                if record.seq <= range.last {
-                    known.see(&record);
-                }
-                record.seq
-            }
-            Step::Unknown(line, _) | Step::Unread(line) => line.seq,
-            bad @ (Step::Unreadable(..) | Step::Fault(..)) => {
+        let (seq, said) = match step {
+            Step::Line(line, Ok(said), _) => (line.seq, said),
+            bad => {
                 let last = known.seqs.map_or(0, |(_, last)| last);
                 if last >= range.last {
                     // It stands behind the range.
@@ -181,6 +159,11 @@ fn survey(records: &mut Records, range: Seqs) -> Result<Known, Failure> {
                 )));
             }
         };
+        if let Said::Record(record) = said
+            && seq <= range.last
+        {
+            known.see(&record);
+        }
         known.seqs = Some((known.seqs.map_or(seq, |(first, _)| first), seq));
         known.records += u64::from(range.contains(seq));
     }
@@ -209,36 +192,23 @@ impl Known {
     }
 }
 
-/// The second pass: the records up to the end of the range.
-#[derive(Debug)]
-struct Played {
-    records: Records,
-    last: u64,
-    is_over: bool,
-}
-
-impl Iterator for Played {
-    type Item = Result<Record, Failure>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        // Nothing behind the range is looked at: it may be damaged.
-        while !self.is_over {
-            return match self.records.next().transpose()? {
-                Ok(Step::Record(record, _)) => {
-                    self.is_over = record.seq >= self.last;
-                    Some(Ok(record))
+/// The second pass: the records up to the end of the range. Nothing behind it is looked at: it may be damaged.
+fn played(mut records: Records, last: u64) -> impl Iterator<Item = Result<Record, Failure>> {
+    let mut is_over = false;
+    std::iter::from_fn(move || {
+        while !is_over {
+            match records.next().transpose()? {
+                Ok(Step::Line(line, Ok(said), _)) => {
+                    is_over = line.seq >= last;
+                    // A record of an unknown kind has no news for anybody.
+                    if let Said::Record(record) = said {
+                        return Some(Ok(record));
+                    }
                 }
-                // It has no news for anybody.
-                Ok(Step::Unknown(line, _) | Step::Unread(line)) => {
-                    self.is_over = line.seq >= self.last;
-                    continue;
-                }
-                Ok(bad @ (Step::Unreadable(..) | Step::Fault(..))) => {
-                    Some(Err(Failure::Failed(anyhow!(bad.problem().unwrap_or_default()))))
-                }
-                Err(failure) => Some(Err(failure)),
-            };
+                Ok(bad) => return Some(Err(Failure::Failed(anyhow!(bad.problem().unwrap_or_default())))),
+                Err(failure) => return Some(Err(failure)),
+            }
         }
         None
-    }
+    })
 }

@@ -8,21 +8,18 @@ use anyhow::anyhow;
 use buzzer_core::quote::{Json, Plain, Quoted};
 use buzzer_server::config::Config;
 use buzzer_server::judge::sentence;
-use buzzer_server::judge::wall::WallClock;
 use buzzer_server::log::Line;
-use buzzer_server::log::form::strict::kinds;
-use buzzer_server::record::Record;
+use buzzer_server::log::form::strict::Said;
+use buzzer_server::record::Fact;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::range::{Extent, Seqs, Times};
-use super::records::{Records, Source, Step};
-use super::time::{self, Moment, Zone};
+use super::range::{Period, Seqs, Times};
+use super::records::{Lines, Source, Step};
+use super::time::{self, Zone};
 use crate::cli::stdout::{Stdout, unless_unread};
 use crate::cli::{Failure, number, stderr};
 
-/// Records that are kept back to show the last ones.
-const LAST_MAX: usize = 10_000;
 /// Kinds of a later buzzerd that may be asked for.
 const UNKNOWN_MAX: usize = 64;
 
@@ -35,12 +32,8 @@ Examples:
 pub(crate) struct Show {
     #[command(flatten)]
     source: Source,
-    /// From this time on: 19:30, 19:30:05.25, "2026-11-24 19:30" or 2026-11-24T18:30:00Z; without a date: on every day
-    #[arg(long, value_name = "TIME", value_parser = time::parse)]
-    from: Option<Moment>,
-    /// Until this time
-    #[arg(long, value_name = "TIME", value_parser = time::parse)]
-    to: Option<Moment>,
+    #[command(flatten)]
+    period: Period,
     /// Records of this pool
     #[arg(long)]
     pool: Option<String>,
@@ -59,55 +52,48 @@ pub(crate) struct Show {
     /// Go on with what comes, until Ctrl-C
     #[arg(short, long)]
     follow: bool,
-    /// Times in UTC instead of this computer's zone
-    #[arg(long)]
-    utc: bool,
     /// One JSON object a line: the record, and its time of day as "wall"
     #[arg(long)]
     json: bool,
 }
 
 impl Show {
-    pub(crate) fn run(mut self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
+    pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
         let mut records = self.source.open(config)?;
-        let (zone, mut wall) = (Zone::new(self.utc), WallClock::default());
-        let times = Times::new(zone.clone(), self.from.take(), self.to.take())?;
-        times.iter().try_for_each(|times| times.ask_back(&records, false))?;
+        let times = Times::new(&self.period)?;
+        times.ask_back(&records, false)?;
         let mut out = Stdout::new();
         let mut kept: VecDeque<String> = VecDeque::new();
         let mut keeps = self.last.map(usize::from);
-        let mut is_damaged = false;
-        let mut seen = Seen::default();
+        let (mut shown, mut is_damaged) = (0u64, false);
+        // Kinds of a later buzzerd, the first of them.
+        let mut unknown: Vec<String> = Vec::new();
         loop {
             while let Some(step) = records.next()? {
-                let (line, record, wall_us) = match step {
-                    Step::Record(record, line) => {
-                        wall.take(&record);
-                        let wall_us = wall.wall_us(record.at_us);
-                        (line, Some(record), wall_us)
-                    }
-                    Step::Unknown(line, _) => {
-                        let wall_us = line.at_us().and_then(|at_us| wall.wall_us(at_us));
-                        (line, None, wall_us)
-                    }
-                    Step::Unread(_) => continue,
-                    bad @ (Step::Unreadable(..) | Step::Fault(..)) => {
+                let (line, said, wall_us) = match step {
+                    Step::Line(line, Ok(said), wall_us) => (line, said, wall_us),
+                    bad => {
                         is_damaged = true;
                         out.flush()?;
                         stderr::say(format_args!("{}", bad.problem().unwrap_or_default()));
                         continue;
                     }
                 };
-                seen.take(line.kind().unwrap_or_default(), wall_us);
-                if !self.wants(&line, wall_us, times.as_ref()) {
+                if let Said::Unknown(kind) = &said
+                    && unknown.len() < UNKNOWN_MAX
+                    && !unknown.contains(kind)
+                {
+                    unknown.push(kind.clone());
+                }
+                if !self.wants(&line, wall_us, &times) {
                     continue;
                 }
-                let text = self.text(&line, record.as_ref(), wall_us, &zone);
-                seen.shown += 1;
+                let text = self.text(&line, &said, wall_us, &times.zone);
+                shown += 1;
                 match keeps {
                     None => writeln!(out, "{text}").or_else(unless_unread)?,
                     Some(last) => {
-                        if kept.len() == last.min(LAST_MAX) {
+                        if kept.len() == last {
                             kept.pop_front();
                         }
                         kept.push_back(text);
@@ -115,59 +101,46 @@ impl Show {
                 }
             }
             keeps = None;
-            self.check_kinds(&seen)?;
+            self.check_kinds(&unknown)?;
             for text in kept.drain(..) {
                 writeln!(out, "{text}").or_else(unless_unread)?;
             }
             out.flush()?;
-            if let Some(remark) = records.reader.take_remark() {
+            if let Some(remark) = records.lines.reader.take_remark() {
                 stderr::say(format_args!("{remark}"));
             }
             if !self.follow {
                 break;
             }
-            records.reader.wait().map_err(super::records::unreadable)?;
+            records.lines.reader.wait().map_err(super::records::unreadable)?;
         }
-        self.check_range(&records)?;
-        if seen.shown == 0 {
-            stderr::say(format_args!("nothing fits; {}", seen.extent.text(records.seqs(), &zone)));
+        // Nothing was shown because nothing is there: that is no empty answer.
+        let Lines { verifier, .. } = &records.lines;
+        if verifier.records() + verifier.faults() == 0 {
+            return Err(super::records::empty());
+        }
+        records.must_have(self.seq)?;
+        if shown == 0 {
+            stderr::say(format_args!("nothing fits; {}", records.extent(&times.zone)));
         }
         if is_damaged { Err(Failure::Told) } else { Ok(()) }
     }
 
     /// A kind that neither this buzzerd nor the log knows is a mistake.
-    fn check_kinds(&self, seen: &Seen) -> Result<(), Failure> {
-        let is_known = |kind: &&String| kinds().contains(kind) || seen.unknown.contains(*kind);
+    fn check_kinds(&self, unknown: &[String]) -> Result<(), Failure> {
+        let is_known = |kind: &&String| Fact::KINDS.contains(&kind.as_str()) || unknown.contains(kind);
         match self.kind.iter().find(|kind| !is_known(kind)) {
             Some(kind) => Err(Failure::Usage(anyhow!(
                 "--kind {}: there is no such kind; there are {}",
                 Quoted(kind),
-                kinds().join(", ")
+                Fact::KINDS.join(", ")
             ))),
             None => Ok(()),
         }
     }
 
-    /// Nothing was shown because nothing is there: that is no empty answer.
-    fn check_range(&self, records: &Records) -> Result<(), Failure> {
-        let (first, last) = records.seqs();
-        if records.verifier.records() + records.verifier.faults() == 0 {
-            return Err(super::records::empty());
-        }
-        match self.seq {
-            Some(seqs) if seqs.first > last || seqs.last < first => {
-                Err(Failure::Usage(anyhow!("the log has seq {first} to {last}")))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn wants(&self, line: &Line<'_>, wall_us: Option<u64>, times: Option<&Times>) -> bool {
-        if self.seq.is_some_and(|seqs| !seqs.contains(line.seq)) {
-            return false;
-        }
-        let is_in = |times: &Times| wall_us.is_some_and(|wall_us| times.place(wall_us).is_eq());
-        if !times.is_none_or(is_in) {
+    fn wants(&self, line: &Line<'_>, wall_us: Option<u64>, times: &Times) -> bool {
+        if !self.seq.is_none_or(|seqs| seqs.contains(line.seq)) || !times.has(wall_us) {
             return false;
         }
         if self.kind.is_empty() && self.pool.is_none() && self.buzzer.is_none() {
@@ -181,39 +154,18 @@ impl Show {
             && self.buzzer.is_none_or(|buzzer| record.get("buzzer") == Some(&json!(buzzer)))
     }
 
-    fn text(&self, line: &Line<'_>, record: Option<&Record>, wall_us: Option<u64>, zone: &Zone) -> String {
+    fn text(&self, line: &Line<'_>, said: &Said, wall_us: Option<u64>, zone: &Zone) -> String {
         if self.json {
             return with_wall(line, wall_us);
         }
         let time = wall_us.map_or_else(|| " ".repeat(26), |wall_us| zone.show(wall_us));
-        let said = match record {
-            Some(record) => sentence::of(&record.fact),
-            None => {
+        let said = match said {
+            Said::Record(record) => sentence::of(&record.fact),
+            Said::Unknown(_) => {
                 format!("(not known to this buzzerd) {}", Plain(&String::from_utf8_lossy(line.bytes())))
             }
         };
         format!("{time}  {:>6}  {said}", line.seq)
-    }
-}
-
-/// What was met in a log.
-#[derive(Debug, Default)]
-struct Seen {
-    shown: u64,
-    extent: Extent,
-    /// Kinds of a later buzzerd, the first of them.
-    unknown: Vec<String>,
-}
-
-impl Seen {
-    fn take(&mut self, kind: &str, wall_us: Option<u64>) {
-        self.extent.take(wall_us);
-        if self.unknown.len() < UNKNOWN_MAX
-            && !kinds().iter().any(|known| known == kind)
-            && !self.unknown.iter().any(|known| known == kind)
-        {
-            self.unknown.push(kind.to_owned());
-        }
     }
 }
 

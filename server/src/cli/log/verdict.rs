@@ -5,12 +5,14 @@ use buzzer_server::counted::counted;
 use std::fmt;
 
 use buzzer_core::quote::{Quoted, listed};
+use buzzer_server::io::store::log_reader::RawLine;
 use buzzer_server::judge::audit::Derived;
 use buzzer_server::log::form::names::Others;
-use buzzer_server::log::{ChainHash, Fingerprint, Verifier};
+use buzzer_server::log::{ChainHash, Fingerprint};
 use serde_json::{Value, json};
 
 use super::claim::Claim;
+use super::records::{Lines, Records};
 
 /// Faults and discrepancies that are told; the rest is counted.
 const TOLD_MAX: usize = 20;
@@ -55,11 +57,11 @@ pub(super) struct Verdict {
     pub(super) checkpoints: Vec<Claim>,
     pub(super) bad_checkpoints: Vec<String>,
     pub(super) claims: Vec<Claim>,
-    /// Where an incomplete line is, and its bytes.
-    pub(super) partial: Option<(String, usize)>,
+    /// An incomplete line.
+    pub(super) partial: Option<RawLine>,
     pub(super) is_written: bool,
-    /// Where one blank line is, behind everything.
-    pub(super) blank: Option<String>,
+    /// One blank line, behind everything.
+    pub(super) blank: Option<RawLine>,
     /// What else lies in the directory.
     pub(super) others: Others,
     pub(super) misnamed: Vec<String>,
@@ -69,11 +71,14 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
-    pub(super) fn take(&mut self, verifier: &Verifier) {
-        self.records = verifier.records();
-        self.last_seq = verifier.next_seq() - 1;
-        self.head = verifier.head().copied();
-        self.lost = verifier.lost();
+    /// Takes what a log showed that was read to its end.
+    pub(super) fn take(&mut self, log: Records) {
+        let Lines { mut reader, verifier, misnamed, blank, .. } = log.lines;
+        (self.records, self.lost) = (verifier.records(), verifier.lost());
+        (self.last_seq, self.head) = (verifier.next_seq() - 1, verifier.head().copied());
+        (self.partial, self.is_written) = (reader.partial(), reader.is_written());
+        (self.misnamed, self.others, self.blank) = (misnamed, log.others, blank);
+        self.remark = reader.take_remark();
     }
 
     pub(super) fn unknown(&mut self, seq: u64, kind: &str) {
@@ -81,28 +86,44 @@ impl Verdict {
         self.first_unknown.get_or_insert_with(|| format!("the first is seq {seq}, {}", Quoted(kind)));
     }
 
-    /// A line that is being written is no damage; one that nobody writes any more is cut off.
-    fn is_cut_off(&self) -> bool {
-        self.partial.is_some() && !self.is_written
-    }
-
-    fn unmet(&self) -> impl Iterator<Item = &Claim> {
-        self.checkpoints.iter().chain(&self.claims).filter(|claim| claim.met.is_none())
-    }
-
-    fn is_beheaded(&self) -> bool {
-        self.begins != self.expected_begin && !self.is_expired
-    }
-
     pub(super) fn is_good(&self) -> bool {
-        self.faults.all == 0
-            && self.discrepancies.all == 0
-            && self.bad_checkpoints.is_empty()
-            && self.unmet().next().is_none()
-            && self.others.refused.is_empty()
-            && self.misnamed.is_empty()
-            && !self.is_cut_off()
-            && !self.is_beheaded()
+        self.wrong().is_empty()
+    }
+
+    /// Everything that is bad news, the first line that is wrong first.
+    fn wrong(&self) -> Vec<String> {
+        let mut wrong = self.faults.first.clone();
+        if let Some(first) = wrong.first_mut() {
+            first.push_str("  <- the first line that is wrong");
+        }
+        if self.faults.has_more() {
+            wrong.push(format!("in all: {}", counted(self.faults.all, "wrong line")));
+        }
+        wrong.extend_from_slice(&self.discrepancies.first);
+        if self.discrepancies.has_more() {
+            let all = counted(self.discrepancies.all, "claim");
+            wrong.push(format!("in all: {all} without what it follows from"));
+        }
+        let begins = self.begins;
+        if begins != self.expected_begin && !self.is_expired {
+            wrong.push(format!(
+                "it begins with seq {begins}, what was before is not here (if that is kept elsewhere: --begins {begins})"
+            ));
+        }
+        let refused = self.others.refused.iter();
+        wrong.extend(refused.map(|(name, why)| format!("{}: {why}", Quoted(&name.to_string_lossy()))));
+        wrong.extend_from_slice(&self.misnamed);
+        // A line that is being written is no damage; one that nobody writes any more is cut off.
+        wrong.extend(self.partial.iter().filter(|_| !self.is_written).map(|partial| {
+            format!(
+                "{partial}: cut off after {}, and no daemon is writing it (the next start of buzzerd sets that aside)",
+                counted(partial.bytes.len() as u64, "byte")
+            )
+        }));
+        wrong.extend_from_slice(&self.bad_checkpoints);
+        let unmet = self.checkpoints.iter().chain(&self.claims).filter(|claim| claim.met.is_none());
+        wrong.extend(unmet.map(|claim| format!("{}: {}", claim.what, self.why_unmet(claim))));
+        wrong
     }
 
     fn why_unmet(&self, claim: &Claim) -> String {
@@ -150,7 +171,7 @@ impl Verdict {
             "checkpoints": claims(&self.checkpoints),
             "bad_checkpoints": self.bad_checkpoints,
             "against": claims(&self.claims),
-            "incomplete_bytes": self.partial.as_ref().map(|(_, bytes)| bytes),
+            "incomplete_bytes": self.partial.as_ref().map(|partial| partial.bytes.len()),
             "being_written": self.is_written,
             "remark": self.remark,
         })
@@ -159,79 +180,19 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lines_wrong(f)?;
-        self.files_wrong(f)?;
-        self.proofs_wrong(f)?;
+        self.wrong().iter().try_for_each(|wrong| writeln!(f, "NO  {wrong}"))?;
         self.whole(f)?;
-        self.proved(f)?;
         self.remarks(f)
     }
 }
 
 impl Verdict {
-    fn lines_wrong(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, fault) in self.faults.first.iter().enumerate() {
-            writeln!(f, "NO  {fault}{}", if at == 0 { "  <- the first line that is wrong" } else { "" })?;
-        }
-        if self.faults.has_more() {
-            writeln!(f, "NO  in all: {}", counted(self.faults.all, "wrong line"))?;
-        }
-        for discrepancy in &self.discrepancies.first {
-            writeln!(f, "NO  {discrepancy}")?;
-        }
-        if self.discrepancies.has_more() {
-            writeln!(
-                f,
-                "NO  in all: {} without what it follows from",
-                counted(self.discrepancies.all, "claim")
-            )?;
-        }
-        Ok(())
-    }
-
-    fn files_wrong(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_beheaded() {
-            let begins = self.begins;
-            writeln!(
-                f,
-                "NO  it begins with seq {begins}, what was before is not here (if that is kept elsewhere: --begins {begins})"
-            )?;
-        }
-        for (name, why) in &self.others.refused {
-            writeln!(f, "NO  {}: {why}", Quoted(&name.to_string_lossy()))?;
-        }
-        for misnamed in &self.misnamed {
-            writeln!(f, "NO  {misnamed}")?;
-        }
-        match &self.partial {
-            Some((place, bytes)) if self.is_written => {
-                writeln!(
-                    f,
-                    "ok  {place}: being written: the first {} of a line",
-                    counted(*bytes as u64, "byte")
-                )
-            }
-            Some((place, bytes)) => writeln!(
-                f,
-                "NO  {place}: cut off after {}, and no daemon is writing it (the next start of buzzerd sets that aside)",
-                counted(*bytes as u64, "byte")
-            ),
-            None => Ok(()),
-        }
-    }
-
-    fn proofs_wrong(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for bad in &self.bad_checkpoints {
-            writeln!(f, "NO  {bad}")?;
-        }
-        for claim in self.unmet() {
-            writeln!(f, "NO  {}: {}", claim.what, self.why_unmet(claim))?;
-        }
-        Ok(())
-    }
-
     fn whole(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (begins, last) = (self.begins, self.last_seq);
+        if let Some(partial) = self.partial.as_ref().filter(|_| self.is_written) {
+            let bytes = counted(partial.bytes.len() as u64, "byte");
+            writeln!(f, "ok  {partial}: being written: the first {bytes} of a line")?;
+        }
         if self.faults.all == 0 {
             writeln!(
                 f,
@@ -264,10 +225,7 @@ impl Verdict {
                 counted(derived.marks, "mark of a button"),
             ),
             _ => Ok(()),
-        }
-    }
-
-    fn proved(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        }?;
         let met = self.checkpoints.iter().filter(|claim| claim.met.is_some()).count();
         if let Some(key) = &self.key {
             writeln!(f, "ok  checkpoints: {met}, signed by {key}")?;

@@ -13,14 +13,15 @@ use buzzer_core::time::{KernelTime, Micros};
 use buzzer_server::config::Config;
 use buzzer_server::io::store::log_proof;
 use buzzer_server::judge::audit::{Audit, Discrepancy};
-use buzzer_server::log::form::fingerprint::Spoken;
+use buzzer_server::log::form::fingerprint::spoken;
+use buzzer_server::log::form::strict::{self, Said};
 use buzzer_server::log::form::verify::lost_from_start;
 use buzzer_server::log::{Line, Verifier};
+use buzzer_server::record::Fact;
 use clap::Args;
-use serde::Deserialize;
 
 use super::claim::{Claim, Token};
-use super::records::{Records, Source, Step};
+use super::records::{Lines, Source};
 use super::verdict::Verdict;
 use crate::cli::stdout::print_json;
 use crate::cli::{Failure, number, print, stderr};
@@ -56,24 +57,14 @@ pub(crate) struct Verify {
 impl Verify {
     pub(crate) fn run(self, config: impl FnOnce() -> Result<Config, Failure>) -> Result<(), Failure> {
         let mut records = self.source.open(config)?;
-        let begins = records.reader.first_seq();
-        records.is_strict = self.replay;
-        let mut verdict = Verdict { begins, expected_begin: self.begins.unwrap_or(1), ..Verdict::default() };
-        if let Some(seq) = self.begins {
-            records.verifier = Verifier::from_seq(seq);
-            verdict.begins = seq;
-        }
+        let expected_begin = self.begins.unwrap_or(1);
+        let begins = self.begins.unwrap_or_else(|| records.lines.reader.first_seq());
+        records.lines.verifier = Verifier::from_seq(begins);
         let mut claims = self.claims(records.dir.as_deref())?;
-        let checkpoints = self.checkpoints(records.dir.as_deref(), &mut verdict)?;
-        let checkpoints = self.read(&mut records, &mut verdict, &mut claims, checkpoints)?;
-        verdict.is_written = records.reader.is_written();
-        verdict.partial =
-            records.reader.partial().map(|line| (place(line.file, line.number), line.bytes.len()));
-        verdict.blank = records.blank.take().map(|(file, number)| place(&file, number));
-        verdict.misnamed = std::mem::take(&mut records.misnamed);
-        verdict.others = std::mem::take(&mut records.others);
-        verdict.remark = records.reader.take_remark();
-        verdict.take(&records.verifier);
+        let mut verdict = Verdict { begins, expected_begin, ..Verdict::default() };
+        let mut checkpoints = self.checkpoints(records.dir.as_deref(), &mut verdict)?;
+        self.read(&mut records.lines, &mut verdict, &mut claims, &mut checkpoints)?;
+        verdict.take(records);
         if verdict.records == 0 && verdict.faults.all == 0 && verdict.partial.is_none() {
             return Err(super::records::empty());
         }
@@ -98,41 +89,36 @@ impl Verify {
 
     fn read(
         &self,
-        records: &mut Records,
+        lines: &mut Lines,
         verdict: &mut Verdict,
         claims: &mut [Claim],
-        mut checkpoints: BTreeMap<u64, Vec<Claim>>,
-    ) -> Result<BTreeMap<u64, Vec<Claim>>, Failure> {
+        checkpoints: &mut BTreeMap<u64, Vec<Claim>>,
+    ) -> Result<(), Failure> {
         let mut progress = Progress::new();
         let mut audit = self.replay.then(Audit::default);
         let mut found: Vec<Discrepancy> = Vec::new();
         let mut first = Vec::new();
-        loop {
-            let step = if audit.is_some() { records.next()? } else { records.next_unread()? };
-            let line = match step {
-                None => break,
-                Some(Step::Fault(raw, fault)) => {
-                    verdict.faults.add(format!("{}: {fault}", place(raw.file, raw.number)));
+        while let Some(checked) = lines.next()? {
+            let line = match checked {
+                Ok(line) => line,
+                Err(misplaced) => {
+                    verdict.faults.add(misplaced.to_string());
                     continue;
                 }
-                Some(Step::Record(record, line)) => {
-                    if let Some(audit) = &mut audit {
-                        audit.take(&record, &mut found);
-                    }
-                    line
-                }
-                Some(Step::Unknown(line, kind)) => {
-                    verdict.unknown(line.seq, &kind);
-                    audit.iter_mut().for_each(|audit| audit.pass_over(line.seq));
-                    line
-                }
-                Some(Step::Unreadable(line, why)) => {
-                    found.push(Discrepancy { seq: line.seq, what: why.to_string() });
-                    audit.iter_mut().for_each(|audit| audit.pass_over(line.seq));
-                    line
-                }
-                Some(Step::Unread(line)) => line,
             };
+            if let Some(audit) = &mut audit {
+                match strict::read(&line) {
+                    Ok(Said::Record(record)) => audit.take(&record, &mut found),
+                    Ok(Said::Unknown(kind)) => {
+                        verdict.unknown(line.seq, &kind);
+                        audit.pass_over(line.seq);
+                    }
+                    Err(why) => {
+                        found.push(Discrepancy { seq: line.seq, what: why.to_string() });
+                        audit.pass_over(line.seq);
+                    }
+                }
+            }
             if line.seq == verdict.begins {
                 if self.begins.is_none() && lost_from_start(&line).is_some() {
                     // Nothing of what was before is elsewhere.
@@ -155,7 +141,7 @@ impl Verify {
         }
         progress.finish();
         verdict.derived = audit.map(|audit| audit.derived());
-        Ok(checkpoints)
+        Ok(())
     }
 
     fn public_key(&self, dir: Option<&Path>) -> Result<ssh_key::PublicKey, Failure> {
@@ -185,11 +171,11 @@ impl Verify {
             } else if let Ok(head) = text.parse() {
                 claims.push(Claim::new(format!("hash {text}"), None, Token::Whole(head)));
             } else {
-                let spoken: Spoken = text.parse().map_err(|error| {
+                let (fingerprint, seq) = spoken(text).map_err(|error| {
                     Failure::Usage(anyhow!("--against {text}: {error}; nor is it the file of a checkpoint"))
                 })?;
-                let what = format!("fingerprint {spoken}");
-                claims.push(Claim::new(what, spoken.seq, Token::Short(spoken.fingerprint)));
+                let what = format!("fingerprint {text}");
+                claims.push(Claim::new(what, seq, Token::Short(fingerprint)));
             }
         }
         Ok(claims)
@@ -236,22 +222,11 @@ impl Verify {
 
 /// Whether an `expired` record says what the first line that is left follows from, and it does.
 fn follows_expired(line: &Line<'_>, first: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Expired {
-        last_seq: u64,
-        last_hash: String,
-    }
-    let expired = serde_json::from_slice::<Expired>(line.bytes()).ok();
-    expired.zip(Line::parse(first).ok()).is_some_and(|(expired, first)| {
-        let head = expired.last_hash.parse();
-        // The first line that is left may be one that names what is lost.
-        let due = expired.last_seq.checked_add(1);
-        due.is_some_and(|due| first.is_next(due)) && head.is_ok_and(|head| first.follows(&head))
-    })
-}
-
-fn place(file: &Path, line: u64) -> String {
-    format!("{}: line {line}", file.display())
+    let (Ok(record), Ok(first)) = (line.record(), Line::parse(first)) else { return false };
+    let Fact::Expired { last_seq, last_hash, .. } = record.fact else { return false };
+    // The first line that is left may be one that names what is lost.
+    last_seq.checked_add(1).is_some_and(|due| first.is_next(due))
+        && last_hash.parse().is_ok_and(|head| first.follows(&head))
 }
 
 /// Says how far it is, on a terminal.

@@ -19,11 +19,11 @@ use crate::log::store::writer::{Turn, Writer};
 use crate::record::Fact;
 
 /// What an earlier journal gave.
-pub(crate) enum Earlier {
-    /// There is none, or what it had is in the segments now.
-    Done(Vec<Fact>),
-    /// The disk does not take it: this start goes on in it.
-    Stays,
+pub(crate) struct Earlier {
+    /// What the log is to say about it.
+    pub(crate) notes: Vec<Fact>,
+    /// There is none, or what it had is in the segments now. False: the disk does not take it, and this start goes on in it.
+    pub(crate) is_done: bool,
 }
 
 /// Brings what the earlier journal has to the segments. `is_missed`: the lock says that there is one in this boot.
@@ -35,12 +35,13 @@ pub(crate) fn bring_in(
 ) -> Result<Earlier, RecoveryError> {
     let why = match fs::symlink_metadata(earlier) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !is_missed => {
-            return Ok(Earlier::Done(Vec::new()));
+            return Ok(Earlier { notes: Vec::new(), is_done: true });
         }
         Err(error) => Some(kernel_words(&error)),
         Ok(found) => distrust(earlier, &found),
     };
-    let note = |why: &str| Ok(Earlier::Done(vec![unread(&earlier.display().to_string(), why)]));
+    let note =
+        |why: &str| Ok(Earlier { notes: vec![unread(&earlier.display().to_string(), why)], is_done: true });
     if let Some(why) = why {
         return note(&why);
     }
@@ -57,7 +58,7 @@ pub(crate) fn bring_in(
         match writer.turn(sys::now()) {
             Turn::Again => {}
             Turn::Idle => break,
-            Turn::Wait(_) => return Ok(Earlier::Stays),
+            Turn::Wait(_) => return Ok(Earlier { notes: found.notes, is_done: false }),
         }
     }
     drop(journal);
@@ -65,7 +66,7 @@ pub(crate) fn bring_in(
         let _ = fs::remove_file(earlier.join(name));
     }
     let _ = fs::remove_dir(earlier);
-    Ok(Earlier::Done(found.notes))
+    Ok(Earlier { notes: found.notes, is_done: true })
 }
 
 /// Why what lies there is not believed.

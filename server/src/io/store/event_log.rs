@@ -5,7 +5,6 @@
 //! What lies where is in [`super::log_dir`].
 
 use std::ffi::OsString;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +15,21 @@ use mio::Waker;
 use parking_lot::Mutex;
 
 use super::disk::{Disk, DiskFile};
-use super::earlier_journal::{self, Earlier};
+use super::earlier_journal;
 use super::log_dir::{self, FALLBACK_NAME, LOCK_NAME, Lock};
 use super::log_lock::{Held, LockError};
-use super::writer::{self, Unsigned, WriterThread};
+use super::writer::{self, WriterThread};
 use super::{log_proof, obstacle, retention};
 use crate::config::LogConfig;
 use crate::game::state::State;
 use crate::io::machine::host;
+use crate::judge::sentence;
+use crate::log::form::checkpoint::Checkpoint;
+use crate::log::store::expiry::Segment;
 use crate::log::store::journal::{self, FILE_NAMES, Hole, Journal, JournalLimits};
-use crate::log::store::recovery::{self, RecoveryError};
+use crate::log::store::recovery::{RecoveryError, recover};
 use crate::log::store::segments::{SEGMENT_BYTES_MAX, Segments};
+use crate::log::store::storage::{StorageFault, fault};
 use crate::log::store::writer::{StorageHealth, Writer};
 use crate::record::{Fact, Record};
 
@@ -37,15 +40,8 @@ const FINISH: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The file system said no.
-    #[error("{path}: cannot {action}: {why}", why = obstacle::of(path, error))]
-    Io {
-        /// What was touched.
-        path: PathBuf,
-        /// What was tried.
-        action: &'static str,
-        /// What the kernel answered.
-        error: io::Error,
-    },
+    #[error("{}: cannot {}: {}", .0.file, .0.action, obstacle::of(.0.file.as_ref(), &.0.error))]
+    Io(#[from] StorageFault),
     /// Another daemon writes here.
     #[error("{dir}: another buzzerd (pid {pid}) writes its log here; stop it, or name another log.dir")]
     InUse {
@@ -62,11 +58,6 @@ pub enum OpenError {
         /// Why.
         error: RecoveryError,
     },
-}
-
-fn fail(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> OpenError {
-    let path = path.to_owned();
-    move |error| OpenError::Io { path, action, error }
 }
 
 /// What an open log begins with.
@@ -106,41 +97,40 @@ impl EventLog {
     /// # Errors
     /// [`OpenError`]. The directory may have been made; nothing that was in it is lost.
     pub fn open(config: &LogConfig, dir: &Path) -> Result<Opened, OpenError> {
-        let disk = Disk::open(dir).map_err(fail(dir, "make the log directory"))?;
-        let canonical = std::fs::canonicalize(dir).map_err(fail(dir, "find the log directory"))?;
-        let key = log_dir::key(&canonical);
+        let disk = Disk::open(dir).map_err(fault("make the log directory", dir.display()))?;
+        let canonical = std::fs::canonicalize(dir).map_err(fault("find the log directory", dir.display()))?;
         let mut lock = lock(dir)?;
         let (id, boot) = (format!("{:032x}", u128::from_be_bytes(host::random())), host::boot_id());
-        let boot = boot.map_err(fail(Path::new("/proc/sys/kernel/random/boot_id"), "read the boot id"))?;
+        let boot = boot.map_err(fault("read the boot id", "/proc/sys/kernel/random/boot_id"))?;
         let header = journal::header(&id, &boot);
-        let (mut journal_disk, mut journal_dir) = journal_directory(&canonical, &key)?;
+        let (mut journal_disk, mut journal_dir) = journal_directory(&canonical)?;
         // What an earlier process told and the disk does not have is first, wherever it had its runtime directory.
         let mut notes = Vec::new();
+        let recovery = |error| OpenError::Recovery { dir: dir.to_owned(), error };
         if let Some(Lock { journal: Some(earlier), boot: earlier_boot, .. }) = Lock::read(dir)
             && earlier != journal_dir
         {
             let is_missed = earlier_boot.as_ref() == Some(&boot);
-            let brought = earlier_journal::bring_in(dir, &earlier, &header, is_missed);
-            match brought.map_err(|error| OpenError::Recovery { dir: dir.to_owned(), error })? {
-                Earlier::Done(said) => notes = said,
-                Earlier::Stays => {
-                    ::log::error!(
-                        "{}: the disk does not take what is there; the journal stays there",
-                        earlier.display()
-                    );
-                    journal_disk =
-                        Disk::existing(&earlier).map_err(fail(&earlier, "open the journal's directory"))?;
-                    journal_dir = earlier;
-                }
+            let brought = earlier_journal::bring_in(dir, &earlier, &header, is_missed).map_err(recovery)?;
+            notes = brought.notes;
+            if !brought.is_done {
+                ::log::error!(
+                    "{}: the disk does not take what is there; the journal stays there",
+                    earlier.display()
+                );
+                journal_disk = Disk::existing(&earlier)
+                    .map_err(fault("open the journal's directory", earlier.display()))?;
+                journal_dir = earlier;
             }
         }
         let words =
             Lock { pid: std::process::id(), journal: Some(journal_dir.clone()), boot: Some(boot.clone()) };
-        lock.write(&words).map_err(fail(&dir.join(LOCK_NAME), "write the lock"))?;
-        let recovered = recovery::recover(&disk, &journal_disk, &header, &|| log_proof::own(dir));
-        let recovered = recovered.map_err(|error| OpenError::Recovery { dir: dir.to_owned(), error })?;
+        lock.write(&words).map_err(fault("write the lock", dir.join(LOCK_NAME).display()))?;
+        let mut recovered =
+            recover(&disk, &journal_disk, &header, &|| log_proof::own(dir)).map_err(recovery)?;
         let (head, mut state) = (recovered.head, recovered.state);
         let last_us = (state.boot() == boot).then_some(recovered.at_us);
+        recovered.notes.retain(|note| !notes.contains(note));
         notes.extend(recovered.notes);
         notes.extend(strange_files(dir));
         notes.extend(log_proof::doubt(dir).map(doubt));
@@ -155,12 +145,14 @@ impl EventLog {
             journal.append(std::slice::from_ref(&lost));
             state.apply(&lost, |_| {});
         }
+        notes.iter().for_each(say);
         let segments = Segments::new(disk, recovered.number, SEGMENT_BYTES_MAX, recovered.resume);
         let writer = Writer::new(feed, segments, recovered.durable_seq);
-        let retention::Expired { names, notes: expired } = retention::expired(config, dir, &boot);
+        let expired = retention::expired(config, dir, &boot);
+        let names = expired.iter().map(|segment| segment.name.to_string()).collect();
         let lock = Arc::new(Mutex::new(lock));
-        let writer =
-            writer::spawn(writer, names, Arc::clone(&lock)).map_err(fail(dir, "start the writer thread"))?;
+        let writer = writer::spawn(writer, names, Arc::clone(&lock))
+            .map_err(fault("start the writer thread", dir.display()))?;
         let log = Self {
             journal,
             writer,
@@ -169,11 +161,11 @@ impl EventLog {
             id,
             boot,
             was_suspended: false,
-            found: notes.iter().filter_map(finding).take(FOUND_MAX).collect(),
+            found: notes.iter().filter(is_finding).map(in_words).take(FOUND_MAX).collect(),
             is_new: lost.is_some(),
             lock,
         };
-        notes.extend(expired);
+        notes.extend(expired.iter().filter_map(Segment::note));
         Ok(Opened { log, state, last_us, notes })
     }
 
@@ -223,8 +215,8 @@ impl EventLog {
     /// Has a checkpoint signed of all that was kept, once the disk has it.
     pub fn sign_when_durable(&self) {
         let Some((seq, head)) = self.journal.last_kept() else { return };
-        let (dir, log) = (self.dir.clone(), self.id.clone());
-        self.writer.sign_when_durable(Unsigned { dir, log, seq, head });
+        let checkpoint = Checkpoint { log: self.id.clone(), seq, head, wall_us: host::wall_us() };
+        self.writer.sign_when_durable(checkpoint);
     }
 
     /// Records that could not be kept, now that there is room to say so.
@@ -240,13 +232,7 @@ impl EventLog {
 
     /// What the log has to say of its own storage; it is said on stderr already.
     pub fn news(&mut self) -> Vec<Fact> {
-        let mut news: Vec<Fact> = self.writer.take_reports().into();
-        for report in &news {
-            if let Fact::Storage { what, file, done, .. } = report {
-                // Each says another thing: one does not stand for the next.
-                ::log::error!(target: &format!("buzzerd: {what}"), "log: {file}: {what}: {done}");
-            }
-        }
+        let mut news = self.writer.take_reports();
         let why = self.journal.suspended();
         if why.is_some() != self.was_suspended {
             self.was_suspended = why.is_some();
@@ -256,8 +242,6 @@ impl EventLog {
             } else {
                 "what is told survives a crash again"
             };
-            let target = format!("buzzerd: {what}");
-            ::log::error!(target: &target, "log: {}: {what}; {done}", self.journal_dir.display());
             let errno = match why {
                 Some(journal::Suspended::Failed(error)) => error.raw_os_error(),
                 _ => None,
@@ -265,6 +249,7 @@ impl EventLog {
             let file = self.journal_dir.display().to_string();
             news.push(Fact::Storage { what, errno, file, first_seq: 0, last_seq: 0, done: done.to_owned() });
         }
+        news.iter().for_each(say);
         news
     }
 
@@ -316,16 +301,28 @@ impl EventLog {
     }
 }
 
-/// What `/healthz` says of what a start found. The torn end of a segment is what a power cut leaves, and needs nobody.
-fn finding(note: &Fact) -> Option<String> {
+/// What a record of the log's own storage says, in words.
+fn in_words(note: &Fact) -> String {
     match note {
-        Fact::Recovered { segment, file, .. } if file.contains(".aside-") => {
-            Some(format!("{segment} is no part of this log, it is called {file} now"))
-        }
-        Fact::Damage { segment, line, why } => Some(format!("{segment}: line {line}: {why}")),
-        Fact::Storage { what, file, .. } => Some(format!("{file}: {what}")),
-        _ => None,
+        Fact::Storage { what, file, done, .. } => format!("{file}: {what}; {done}"),
+        other => sentence::of(other),
     }
+}
+
+/// Says it on stderr as well.
+fn say(note: &Fact) {
+    let (level, kind) = match note {
+        Fact::Storage { what, .. } => (::log::Level::Error, &**what),
+        Fact::Recovered { .. } => (::log::Level::Warn, "recovered"),
+        _ => (::log::Level::Error, "damage"),
+    };
+    // Each kind says another thing: one does not stand for the next.
+    ::log::log!(target: &format!("buzzerd: {kind}"), level, "log: {}", in_words(note));
+}
+
+/// Whether `/healthz` says it too. The torn end of a segment is what a power cut leaves, and needs nobody.
+fn is_finding(note: &&Fact) -> bool {
+    !matches!(note, Fact::Recovered { file, .. } if !file.contains(".aside-"))
 }
 
 /// The records of files that are called like a part of the log and are none: the log is suspect as long as they are there.
@@ -334,7 +331,6 @@ fn strange_files(dir: &Path) -> Vec<Fact> {
     let note = |(name, why): &(OsString, &str)| {
         let file = Quoted(&name.to_string_lossy()).to_string();
         let done = "the log goes on without it; move it out of the directory: `log verify` fails as long as it is there";
-        ::log::error!(target: &format!("buzzerd: {file}"), "{}: {file}: {why}; {done}", dir.display());
         Fact::storage(format!("strange file: {why}"), file, done)
     };
     let more = refused.len().saturating_sub(FOUND_MAX);
@@ -350,16 +346,14 @@ fn removed(dir: &Path, first_seq: u64, last_seq: u64) -> Fact {
         "lost: records of seq {first_seq} to {last_seq} are not there, and a checkpoint of seq {last_seq} is: somebody removed \
          or cut segments"
     );
-    let (file, done) = (dir.display().to_string(), format!("numbers go on behind seq {last_seq}"));
-    ::log::error!(
-        "{file}: {what}; {done}. If there is a copy of them, keep it: together with this log it is the whole"
+    let done = format!(
+        "numbers go on behind seq {last_seq}; if there is a copy of those records, keep it: with this log it is the whole"
     );
-    Fact::Storage { what, errno: None, file, first_seq, last_seq, done }
+    Fact::Storage { what, errno: None, file: dir.display().to_string(), first_seq, last_seq, done }
 }
 
 /// The record of a key that does not fit.
 fn doubt(why: String) -> Fact {
-    ::log::error!("{why}");
     let done = "the chain of the log can be checked all the same";
     Fact::storage(format!("key: {why}"), log_proof::KEY_NAME, done)
 }
@@ -367,27 +361,26 @@ fn doubt(why: String) -> Fact {
 /// The most findings that `/healthz` lists; all are records.
 const FOUND_MAX: usize = 8;
 
-fn journal_directory(canonical: &Path, key: &str) -> Result<(Disk, PathBuf), OpenError> {
-    let path = log_dir::journal_path(canonical);
-    if path.ends_with(key) {
+fn journal_directory(canonical: &Path) -> Result<(Disk, PathBuf), OpenError> {
+    let (path, fallback) = (log_dir::journal_path(canonical), canonical.join(FALLBACK_NAME));
+    if path != fallback {
         match Disk::open(&path) {
             Ok(disk) => return Ok((disk, path)),
             Err(error) => ::log::warn!("{}: {error}", path.display()),
         }
     }
-    let path = canonical.join(FALLBACK_NAME);
     ::log::warn!(
         "no runtime directory: the journal is in {}; if that disk stalls, so do buzzes. Set RUNTIME_DIRECTORY, or run it \
          under systemd with RuntimeDirectory=buzzerd",
-        path.display()
+        fallback.display()
     );
-    let disk = Disk::open(&path).map_err(fail(&path, "make the journal's directory"))?;
-    Ok((disk, path))
+    let disk = Disk::open(&fallback).map_err(fault("make the journal's directory", fallback.display()))?;
+    Ok((disk, fallback))
 }
 
 fn lock(dir: &Path) -> Result<Held, OpenError> {
     Held::take(dir).map_err(|error| match error {
         LockError::Held(pid) => OpenError::InUse { dir: dir.to_owned(), pid },
-        LockError::Io(error) => fail(&dir.join(LOCK_NAME), "take the lock")(error),
+        LockError::Io(error) => fault("take the lock", dir.join(LOCK_NAME).display())(error).into(),
     })
 }

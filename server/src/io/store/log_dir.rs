@@ -92,7 +92,8 @@ pub(crate) fn files(dir: &Path) -> io::Result<Vec<String>> {
 /// What the kernel answered.
 pub(crate) fn segments(dir: &Path) -> io::Result<Vec<(SegmentName, PathBuf)>> {
     let names = files(dir)?.into_iter();
-    let mut segments: Vec<_> = names.filter_map(|name| Some((name.parse().ok()?, dir.join(name)))).collect();
+    let mut segments: Vec<_> =
+        names.filter_map(|name| Some((SegmentName::of(&name)?, dir.join(name)))).collect();
     segments.sort_unstable();
     Ok(segments)
 }

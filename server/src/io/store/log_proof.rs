@@ -2,6 +2,7 @@
 //! `key.pub`, `allowed_signers`, and `checkpoints/SEQ-LOG.txt` with its `.sig`. Guarantee: a key is made once and never
 //! replaced; a checkpoint is there whole, with its signature, or not at all.
 
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,10 +13,10 @@ use ssh_key::{LineEnding, PrivateKey, PublicKey};
 
 use super::{log_dir, regular};
 use crate::io::machine::host;
-use crate::log::form::checkpoint::{BadCheckpoint, Checkpoint, NAMESPACE, SIGNER};
+use crate::log::ChainHash;
+use crate::log::form::checkpoint::{Checkpoint, NAMESPACE, SIGNER};
 use crate::log::form::line::SEQ_MAX;
 use crate::log::store::storage::{StorageFault, fault};
-use crate::log::{ChainHash, Fingerprint};
 
 /// The private key.
 pub const KEY_NAME: &str = "key";
@@ -32,48 +33,22 @@ pub enum ProofError {
     /// The file system said no.
     #[error(transparent)]
     Io(#[from] StorageFault),
-    /// The file is no key.
-    #[error("{path}: not a key that can be used here: {error}")]
-    Key {
+    /// A file is not what it has to be.
+    #[error("{path}: {why}")]
+    Bad {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        error: ssh_key::Error,
-    },
-    /// The private key is gone, and what it signed is still there.
-    #[error(
-        "{path}: the key is missing, and {public} is there: nothing is signed; bring the key back from a copy, or move \
-         {public} and allowed_signers away for a new one to be made"
-    )]
-    Lost {
-        /// The private key.
-        path: PathBuf,
-        /// The public key.
-        public: PathBuf,
-    },
-    /// The public key is another one's.
-    #[error(
-        "{path}: {public} is not its public key: nothing is signed; bring the one that fits back, or move {public} and \
-         allowed_signers away for the right ones to be written"
-    )]
-    Misfit {
-        /// The private key.
-        path: PathBuf,
-        /// The public key.
-        public: PathBuf,
-    },
-    /// The checkpoint proves nothing.
-    #[error("{path}: {error}")]
-    Checkpoint {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        error: BadCheckpoint,
+        why: String,
     },
 }
 
-fn fail(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> StorageFault + use<> {
-    fault(action, path.display().to_string())
+fn bad(path: &Path, why: impl fmt::Display) -> ProofError {
+    ProofError::Bad { path: path.to_owned(), why: why.to_string() }
+}
+
+fn no_key(path: &Path) -> impl Fn(ssh_key::Error) -> ProofError {
+    move |error| bad(path, format_args!("not a key that can be used here: {error}"))
 }
 
 /// What is wrong with the key of a directory that has checkpoints or a public key already. No key is made.
@@ -95,23 +70,14 @@ pub fn doubt(dir: &Path) -> Option<String> {
     }
 }
 
-/// Has the log directory say where its log stands. That it cannot is no reason not to play, so it is a warning.
-pub fn checkpoint(dir: &Path, log: &str, seq: u64, head: ChainHash) {
-    let checkpoint = Checkpoint { log: log.to_owned(), seq, head, wall_us: host::wall_us() };
-    match write_checkpoint(dir, &checkpoint) {
-        Ok(path) => ::log::info!("log: {}@{seq}, signed in {}", Fingerprint::of(&head), path.display()),
-        Err(error) => ::log::warn!("no checkpoint of the log: {error}"),
-    }
-}
-
 /// Has the disk keep what the segments of this log have now: before somebody signs for it, a power cut must not be able to
 /// take it any more.
 ///
 /// # Errors
 /// [`ProofError`].
 pub fn keep_segments(dir: &Path) -> Result<(), ProofError> {
-    for (_, path) in log_dir::segments(dir).map_err(fail(dir, "read"))? {
-        fs::File::open(&path).and_then(|file| file.sync_data()).map_err(fail(&path, "sync"))?;
+    for (_, path) in log_dir::segments(dir).map_err(fault("read", dir.display()))? {
+        fs::File::open(&path).and_then(|file| file.sync_data()).map_err(fault("sync", path.display()))?;
     }
     keep_names(dir)
 }
@@ -124,7 +90,7 @@ pub fn write_checkpoint(dir: &Path, checkpoint: &Checkpoint) -> Result<PathBuf, 
     let key = key(dir)?;
     let checkpoints = dir.join(CHECKPOINTS_NAME);
     if !checkpoints.exists() {
-        fs::create_dir_all(&checkpoints).map_err(fail(&checkpoints, "make the directory"))?;
+        fs::create_dir_all(&checkpoints).map_err(fault("make the directory", checkpoints.display()))?;
         keep_names(dir)?;
     }
     let path = checkpoints.join(checkpoint.name() + ".txt");
@@ -132,8 +98,7 @@ pub fn write_checkpoint(dir: &Path, checkpoint: &Checkpoint) -> Result<PathBuf, 
         // The same record of the same start: what was said about it stands.
         return Ok(path);
     }
-    let key_path = dir.join(KEY_NAME);
-    let signature = checkpoint.sign(&key).map_err(|error| ProofError::Key { path: key_path, error })?;
+    let signature = checkpoint.sign(&key).map_err(no_key(&dir.join(KEY_NAME)))?;
     // The signature first: a text without one would look like a forgery.
     write(&signature_of(&path), signature.as_bytes(), 0o640)?;
     write(&path, checkpoint.to_string().as_bytes(), 0o640)?;
@@ -149,8 +114,7 @@ pub fn public_key(path: &Path) -> Result<PublicKey, ProofError> {
     let text = read(path)?;
     // Behind the name of the signer and its options, in `allowed_signers`.
     let line = text.lines().find_map(|line| line.find("ssh-ed25519 ").map(|at| &line[at..]));
-    let key = PublicKey::from_openssh(line.unwrap_or(&text));
-    key.map_err(|error| ProofError::Key { path: path.to_owned(), error })
+    PublicKey::from_openssh(line.unwrap_or(&text)).map_err(no_key(path))
 }
 
 /// The public key of a log directory. It is written down twice; if the first is missing or no key, the second counts.
@@ -170,10 +134,10 @@ pub fn checkpoints(dir: &Path) -> Result<Vec<PathBuf>, ProofError> {
     let dir = dir.join(CHECKPOINTS_NAME);
     let entries = match fs::read_dir(&dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(fail(&dir, "read"))?,
+        entries => entries.map_err(fault("read", dir.display()))?,
     };
     let paths: Result<Vec<PathBuf>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
-    let mut paths = paths.map_err(fail(&dir, "read"))?;
+    let mut paths = paths.map_err(fault("read", dir.display()))?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
     paths.sort_unstable();
     Ok(paths)
@@ -185,8 +149,7 @@ pub fn checkpoints(dir: &Path) -> Result<Vec<PathBuf>, ProofError> {
 /// [`ProofError`].
 pub fn read_checkpoint(path: &Path, key: &PublicKey) -> Result<Checkpoint, ProofError> {
     let (text, signature) = (read(path)?, read(&signature_of(path))?);
-    let checkpoint = Checkpoint::verify(&text, &signature, key);
-    checkpoint.map_err(|error| ProofError::Checkpoint { path: path.to_owned(), error })
+    Checkpoint::verify(&text, &signature, key).map_err(|error| bad(path, error))
 }
 
 /// Number and hash of each record that this directory's own key signed for; what cannot be read signs for nothing.
@@ -221,31 +184,36 @@ pub fn signature_of(path: &Path) -> PathBuf {
 
 /// The key of this log directory; it is made if there is none.
 fn key(dir: &Path) -> Result<PrivateKey, ProofError> {
-    let path = dir.join(KEY_NAME);
-    let bad = |error| ProofError::Key { path: path.clone(), error };
+    let (path, public_path) = (dir.join(KEY_NAME), dir.join(PUBLIC_KEY_NAME));
+    let public = public_path.display();
     let mut is_new = false;
     let key = match regular::read_text(&path, true) {
-        Ok(text) => PrivateKey::from_openssh(text).map_err(bad)?,
+        Ok(text) => PrivateKey::from_openssh(text).map_err(no_key(&path))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let public = dir.join(PUBLIC_KEY_NAME);
-            if public.symlink_metadata().is_ok() {
-                return Err(ProofError::Lost { path, public });
+            if public_path.symlink_metadata().is_ok() {
+                let why = format!(
+                    "the key is missing, and {public} is there: nothing is signed; bring the key back from a copy, or move \
+                     {public} and allowed_signers away for a new one to be made"
+                );
+                return Err(bad(&path, why));
             }
             let mut key = PrivateKey::from(Ed25519Keypair::from_seed(&host::random()));
             key.set_comment("buzzerd log");
-            let text = key.to_openssh(LineEnding::LF).map_err(bad)?;
+            let text = key.to_openssh(LineEnding::LF).map_err(no_key(&path))?;
             write(&path, text.as_bytes(), 0o600)?;
             is_new = true;
             key
         }
-        Err(error) => return Err(fail(&path, "read the key")(error).into()),
+        Err(error) => return Err(fault("read the key", path.display())(error).into()),
     };
-    if let Ok(public) = public_key(&dir.join(PUBLIC_KEY_NAME))
-        && public.key_data() != key.public_key().key_data()
-    {
-        return Err(ProofError::Misfit { path, public: dir.join(PUBLIC_KEY_NAME) });
+    if public_key(&public_path).is_ok_and(|found| found.key_data() != key.public_key().key_data()) {
+        let why = format!(
+            "{public} is not its public key: nothing is signed; bring the one that fits back, or move {public} and \
+             allowed_signers away for the right ones to be written"
+        );
+        return Err(bad(&path, why));
     }
-    let public = key.public_key().to_openssh().map_err(bad)?;
+    let public = key.public_key().to_openssh().map_err(no_key(&path))?;
     let signer = format!("{SIGNER} namespaces=\"{NAMESPACE}\" {public}\n");
     for (name, text) in [(PUBLIC_KEY_NAME, format!("{public}\n")), (SIGNERS_NAME, signer)] {
         let path = dir.join(name);
@@ -270,15 +238,15 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ProofError> {
     let _ = fs::remove_file(&new);
     let mut options = OpenOptions::new();
     let file = options.write(true).create_new(true).mode(mode).open(&new);
-    let mut file = file.map_err(fail(&new, "write"))?;
-    file.write_all(bytes).and_then(|()| file.sync_data()).map_err(fail(&new, "write"))?;
-    Ok(fs::rename(&new, path).map_err(fail(path, "write"))?)
+    let mut file = file.map_err(fault("write", new.display()))?;
+    file.write_all(bytes).and_then(|()| file.sync_data()).map_err(fault("write", new.display()))?;
+    Ok(fs::rename(&new, path).map_err(fault("write", path.display()))?)
 }
 
 fn keep_names(dir: &Path) -> Result<(), ProofError> {
-    Ok(fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(fail(dir, "sync"))?)
+    Ok(fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(fault("sync", dir.display()))?)
 }
 
 fn read(path: &Path) -> Result<String, ProofError> {
-    Ok(regular::read_text(path, true).map_err(fail(path, "read"))?)
+    Ok(regular::read_text(path, true).map_err(fault("read", path.display()))?)
 }

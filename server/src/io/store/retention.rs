@@ -1,5 +1,5 @@
-//! Which old segments go, from the disk. In: a log directory, what the configuration allows. Out: their names, and the records
-//! that say so. Guarantee: without configuration nothing is read and nothing goes; nothing is removed here; what cannot be
+//! Which old segments go, from the disk. In: a log directory, what the configuration allows. Out: those, the oldest first.
+//! Guarantee: without configuration nothing is read and nothing goes; nothing is removed here; what cannot be
 //! read stays, with all behind it.
 //!
 //! Each segment that goes has a record of its own, with the hash that what is left follows from: they are removed one by
@@ -14,22 +14,12 @@ use super::{log_dir, wall_clock};
 use crate::config::LogConfig;
 use crate::io::machine::host;
 use crate::log::store::expiry::{History, Now, RetentionLimits, Segment};
-use crate::record::Fact;
-
-/// What goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Expired {
-    /// Segments, oldest first.
-    pub names: Vec<String>,
-    /// The records that say so, likewise.
-    pub notes: Vec<Fact>,
-}
 
 /// Finds what may go now, in this boot.
-pub(crate) fn expired(config: &LogConfig, dir: &Path, boot: &str) -> Expired {
+pub(crate) fn expired(config: &LogConfig, dir: &Path, boot: &str) -> Vec<Segment> {
     let limits = RetentionLimits { keep_days: config.keep_days, keep_bytes: config.keep_bytes };
     if limits.keep_days.is_none() && limits.keep_bytes.is_none() {
-        return Expired::default();
+        return Vec::new();
     }
     let wall_us = (wall_clock::is_synced() == Some(true)).then(host::wall_us);
     let now = Now { boot: boot.to_owned(), at_us: sys::now().as_us(), wall_us };
@@ -37,9 +27,7 @@ pub(crate) fn expired(config: &LogConfig, dir: &Path, boot: &str) -> Expired {
         ::log::warn!("{}: old segments stay: {error}", dir.display());
         History::default()
     });
-    let going = history.expired(limits, &now);
-    let names = going.iter().map(|segment| segment.name.to_string()).collect();
-    Expired { names, notes: going.iter().filter_map(Segment::note).collect() }
+    history.expired(limits, &now).to_vec()
 }
 
 fn history(dir: &Path) -> io::Result<History> {

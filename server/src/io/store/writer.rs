@@ -2,9 +2,7 @@
 //! at. Guarantee: waking it costs a system call only while it sleeps, and it sleeps only when there is nothing to do or
 //! when the disk has failed and is given a rest.
 
-use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -19,9 +17,9 @@ use parking_lot::Mutex;
 use super::disk::Disk;
 use super::log_lock::Held;
 use super::log_proof;
-use crate::log::ChainHash;
+use crate::log::Fingerprint;
+use crate::log::form::checkpoint::Checkpoint;
 use crate::log::store::expiry;
-use crate::log::store::storage::Directory;
 use crate::log::store::writer::{StorageHealth, Turn, Writer};
 use crate::record::Fact;
 
@@ -38,32 +36,17 @@ const LOCK_LOOK_US: Micros = Micros::from_ms(2_000);
 #[derive(Debug, Default)]
 struct Told {
     durable_seq: AtomicU64,
-    has_reports: AtomicBool,
-    reports: Mutex<VecDeque<Fact>>,
+    reports: Mutex<Vec<Fact>>,
     health: Mutex<StorageHealth>,
-    dir: Mutex<String>,
     waker: Mutex<Option<Arc<Waker>>>,
     stop: AtomicBool,
     /// A game is on: the segments are looked after though nothing comes.
     is_watched: AtomicBool,
     /// Old segments may be removed when this record is durable; 0: none.
     expire_at: AtomicU64,
-    /// What is to be signed when it is durable.
-    unsigned: Mutex<Option<Unsigned>>,
-}
-
-/// Where the log stands, to be signed once the disk has it: a signature of records that a power cut takes would say that
-/// somebody took them.
-#[derive(Debug)]
-pub struct Unsigned {
-    /// The log directory.
-    pub dir: PathBuf,
-    /// The name of this start.
-    pub log: String,
-    /// The last record.
-    pub seq: u64,
-    /// Its hash.
-    pub head: ChainHash,
+    /// What is to be signed when it is durable: a signature of records that a power cut takes would say that somebody took
+    /// them.
+    unsigned: Mutex<Option<Checkpoint>>,
 }
 
 /// The running thread.
@@ -134,10 +117,16 @@ fn run(
 }
 
 fn sign(writer: &Writer<Disk, Disk>, told: &Told) {
-    let is_durable = |unsigned: &mut Unsigned| unsigned.seq <= writer.durable_seq();
-    let Some(unsigned) = told.unsigned.lock().take_if(is_durable) else { return };
-    let Unsigned { dir, log, seq, head } = unsigned;
-    log_proof::checkpoint(&dir, &log, seq, head);
+    let is_durable = |unsigned: &mut Checkpoint| unsigned.seq <= writer.durable_seq();
+    let Some(checkpoint) = told.unsigned.lock().take_if(is_durable) else { return };
+    // That it cannot be signed is no reason not to play.
+    match log_proof::write_checkpoint(writer.dir().path(), &checkpoint) {
+        Ok(path) => {
+            let Checkpoint { seq, head, .. } = checkpoint;
+            ::log::info!("log: {}@{seq}, signed in {}", Fingerprint::of(&head), path.display());
+        }
+        Err(error) => ::log::warn!("no checkpoint of the log: {error}"),
+    }
 }
 
 /// Removes old segments, the oldest first: what is left is a log at any time.
@@ -157,23 +146,17 @@ fn publish(writer: &mut Writer<Disk, Disk>, told: &Told, turn: Turn) {
     if turn != Turn::Again || !writer.is_failing() {
         told.durable_seq.store(writer.durable_seq(), Ordering::Release);
     }
-    if *told.health.lock() != *writer.health() {
-        *told.health.lock() = writer.health().clone();
-        *told.dir.lock() = writer.dir().name();
-    }
+    *told.health.lock() = writer.health();
     let mut is_new = false;
     while let Some(report) = writer.poll_report() {
         let mut reports = told.reports.lock();
         if reports.len() < REPORTS_MAX {
-            reports.push_back(report);
+            reports.push(report);
         }
         is_new = true;
     }
-    if is_new {
-        told.has_reports.store(true, Ordering::Release);
-        if let Some(waker) = &*told.waker.lock() {
-            let _ = waker.wake();
-        }
+    if is_new && let Some(waker) = &*told.waker.lock() {
+        let _ = waker.wake();
     }
 }
 
@@ -196,7 +179,7 @@ impl WriterThread {
     }
 
     /// Has this signed when it is durable. What was to be signed before, and is not yet, no longer is.
-    pub fn sign_when_durable(&self, unsigned: Unsigned) {
+    pub fn sign_when_durable(&self, unsigned: Checkpoint) {
         *self.told.unsigned.lock() = Some(unsigned);
         self.wake();
     }
@@ -217,10 +200,7 @@ impl WriterThread {
     }
 
     /// What there is to tell.
-    pub fn take_reports(&self) -> VecDeque<Fact> {
-        if !self.told.has_reports.swap(false, Ordering::Acquire) {
-            return VecDeque::new();
-        }
+    pub fn take_reports(&self) -> Vec<Fact> {
         std::mem::take(&mut *self.told.reports.lock())
     }
 

@@ -53,8 +53,6 @@ pub struct Scan {
     origin: Option<Arc<Basis>>,
     boot: u32,
     wall: WallClock,
-    /// When the first and the last record were.
-    walls: Option<(u64, u64)>,
     last_press_us: Option<u64>,
     /// When the process stopped, if that was the last record.
     stopped_us: Option<u64>,
@@ -107,9 +105,6 @@ impl Scan {
         let counts = record.fact.subject().pool().is_none_or(|pool| self.state.is_connected(pool));
         self.wall.take(&record);
         let wall_us = self.wall.wall_us(at_us);
-        if let Some(wall_us) = wall_us {
-            self.walls = Some((self.walls.map_or(wall_us, |(first, _)| first), wall_us));
-        }
         let entry = Entry { record, boot: self.boot, counts, began, wall_us };
         match &mut self.sought {
             Sought::LastRace => self.race(&entry),
@@ -183,7 +178,6 @@ impl Scan {
             damages: self.damages,
             damages_count: self.damages_count,
             seqs: self.seqs,
-            walls: self.walls,
             latest: (self.boot, self.latest_us),
             origin: self.origin,
         }

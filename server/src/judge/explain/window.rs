@@ -129,8 +129,6 @@ pub struct Found {
     pub damages_count: u64,
     /// The first and the last record; `None`: there is none.
     pub seqs: Option<(u64, u64)>,
-    /// When these were by the wall clock, µs since 1970; `None`: the log does not tell.
-    pub walls: Option<(u64, u64)>,
     /// Which boot was the last, and the latest time in it.
     pub latest: (u32, u64),
     /// The last start.

@@ -52,6 +52,16 @@ impl Player {
         self.out.pop_front()
     }
 
+    /// The next thing to do, if it may be done now.
+    pub fn poll_output_if(&mut self, may: impl FnOnce(&mut Output) -> bool) -> Option<Output> {
+        self.out.pop_front_if(may)
+    }
+
+    /// How many things there are to do.
+    pub fn outputs(&self) -> usize {
+        self.out.len()
+    }
+
     /// When [`Player::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<KernelTime> {
         self.connects.due()

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 pub const HEX_LEN: usize = 64;
 
 /// A hash of the chain, as the 64 lower-case hex digits that stand in the log.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChainHash([u8; HEX_LEN]);
 
 impl ChainHash {

@@ -74,36 +74,16 @@ impl FromStr for Fingerprint {
     }
 }
 
-/// A fingerprint and the record after which it was taken, as they are read out: `7K3Q-9MZT-2WXA-H04E@1234`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spoken {
-    /// The fingerprint.
-    pub fingerprint: Fingerprint,
-    /// The record; without it any record will do.
-    pub seq: Option<u64>,
-}
-
-impl FromStr for Spoken {
-    type Err = NoFingerprint;
-
-    fn from_str(text: &str) -> Result<Self, NoFingerprint> {
-        let (fingerprint, seq) = match text.split_once('@') {
-            Some((fingerprint, seq)) => {
-                let seq = seq.trim();
-                let seq = seq.strip_prefix("seq").unwrap_or(seq).trim();
-                (fingerprint, Some(seq.parse().map_err(|_| NoFingerprint)?))
-            }
-            None => (text, None),
-        };
-        Ok(Self { fingerprint: fingerprint.parse()?, seq })
-    }
-}
-
-impl fmt::Display for Spoken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.fingerprint)?;
-        self.seq.map_or(Ok(()), |seq| write!(f, "@{seq}"))
-    }
+/// A fingerprint and the record after which it was taken, as they are read out: `7K3Q-9MZT-2WXA-H04E@1234`. Without the
+/// record any will do.
+///
+/// # Errors
+/// [`NoFingerprint`].
+pub fn spoken(text: &str) -> Result<(Fingerprint, Option<u64>), NoFingerprint> {
+    let Some((fingerprint, seq)) = text.split_once('@') else { return Ok((text.parse()?, None)) };
+    let seq = seq.trim();
+    let seq = seq.strip_prefix("seq").unwrap_or(seq).trim();
+    Ok((fingerprint.parse()?, Some(seq.parse().map_err(|_| NoFingerprint)?)))
 }
 
 #[cfg(test)]
@@ -138,8 +118,8 @@ mod tests {
             assert_eq!(text.parse::<Fingerprint>(), Err(NoFingerprint), "{text}");
         }
         for (text, seq) in [("04HM-1SW9-0F6Y-Y093@1234", 1234), ("04hm 1sw9 0f6y y093 @ seq 7", 7)] {
-            assert_eq!(text.parse(), Ok(Spoken { fingerprint: want, seq: Some(seq) }), "{text}");
+            assert_eq!(spoken(text), Ok((want, Some(seq))), "{text}");
         }
-        assert!("04HM-1SW9-0F6Y-Y093@x".parse::<Spoken>().is_err());
+        assert!(spoken("04HM-1SW9-0F6Y-Y093@x").is_err());
     }
 }

@@ -168,8 +168,8 @@ impl<'a> Line<'a> {
     /// What it says.
     ///
     /// # Errors
-    /// [`BadLine::Form`] if that is no record.
-    pub fn record(&self) -> Result<Record, BadLine> {
+    /// What the parser says if that is no record.
+    pub fn record(&self) -> Result<Record, serde_json::Error> {
         let Some((at_us, kind)) = self.at_us_and_kind() else {
             // `v` was read, but serde has to see it: what is flattened collects unknown keys otherwise.
             let ReadLine { v, record } = serde_json::from_slice(self.whole)?;
@@ -195,7 +195,7 @@ impl<'a> Line<'a> {
 /// # Errors
 /// [`BadLine`] if it is no record of this version.
 pub fn decode(line: &[u8]) -> Result<Record, BadLine> {
-    Line::parse(line)?.record()
+    Ok(Line::parse(line)?.record()?)
 }
 
 /// What an editor made of a line of a log, or of several.

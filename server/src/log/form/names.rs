@@ -37,11 +37,11 @@ pub struct Others {
 /// Looks at the names in a directory; of each whether it is a file of some bytes: no directory, no link, not empty.
 pub fn judge(mut entries: Vec<(OsString, bool)>) -> Others {
     entries.sort_unstable();
-    let has_segments = entries.iter().any(|(name, _)| SegmentName::of(name.as_ref()).is_some());
+    let has_segments = entries.iter().any(|(name, _)| SegmentName::of(name).is_some());
     let mut others = Others::default();
     let mut last: Option<SegmentName> = None;
     for (name, is_file) in entries {
-        let why = match SegmentName::of(name.as_ref()) {
+        let why = match SegmentName::of(&name) {
             // The order of `cat *.jsonl` is that of the numbers.
             Some(segment) if last.replace(segment).is_some_and(|last| segment < last) => {
                 Some("two segments have one number")

@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
 
 use super::line::SEQ_MAX;
 
@@ -17,9 +16,16 @@ pub struct SegmentName {
 }
 
 impl SegmentName {
-    /// The segment at this path, if it is called like one.
-    pub fn of(path: &Path) -> Option<Self> {
-        path.file_name()?.to_str()?.parse().ok()
+    /// The segment at this path, or of this name, if it is called like one.
+    pub fn of(path: impl AsRef<Path>) -> Option<Self> {
+        let name = path.as_ref().file_name()?.to_str()?;
+        let (number, seq) = name.strip_suffix(".jsonl")?.split_once('-')?;
+        let segment = Self { number: number.parse().ok()?, first_seq: seq.parse().ok()? };
+        // One segment has one name.
+        let fits = (1..=NUMBER_MAX).contains(&segment.number)
+            && (1..=SEQ_MAX).contains(&segment.first_seq)
+            && segment.to_string() == name;
+        fits.then_some(segment)
     }
 }
 
@@ -32,26 +38,6 @@ impl fmt::Display for SegmentName {
     }
 }
 
-/// The name is no segment's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a segment's name: expected six digits, a dash, a seq and .jsonl")]
-pub struct NoSegment;
-
-impl FromStr for SegmentName {
-    type Err = NoSegment;
-
-    fn from_str(name: &str) -> Result<Self, NoSegment> {
-        let parsed = name.strip_suffix(".jsonl").and_then(|stem| stem.split_once('-'));
-        let parsed = parsed.and_then(|(number, seq)| Some((number.parse().ok()?, seq.parse().ok()?)));
-        let segment = parsed.map(|(number, first_seq)| Self { number, first_seq }).ok_or(NoSegment)?;
-        // One segment has one name.
-        let fits = (1..=NUMBER_MAX).contains(&segment.number)
-            && (1..=SEQ_MAX).contains(&segment.first_seq)
-            && segment.to_string() == name;
-        fits.then_some(segment).ok_or(NoSegment)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,7 +46,7 @@ mod tests {
     fn one_segment_has_one_name() {
         let name = SegmentName { number: 12, first_seq: 3456 };
         assert_eq!(name.to_string(), "000012-3456.jsonl");
-        assert_eq!("000012-3456.jsonl".parse(), Ok(name));
+        assert_eq!(SegmentName::of("000012-3456.jsonl"), Some(name));
         for bad in [
             "12-3456.jsonl",
             "000012-03456.jsonl",
@@ -74,7 +60,7 @@ mod tests {
             "buzzerd.jsonl",
             "",
         ] {
-            assert_eq!(bad.parse::<SegmentName>(), Err(NoSegment), "{bad}");
+            assert_eq!(SegmentName::of(bad), None, "{bad}");
         }
     }
 }

@@ -85,25 +85,11 @@ pub fn lost_from_start(line: &Line<'_>) -> Option<u64> {
         .then_some(last_seq)
 }
 
-impl Default for Verifier {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Verifier {
-    /// For a log from its first line.
-    pub const fn new() -> Self {
-        Self::at(1, Some(ChainHash::START))
-    }
-
-    /// For a log whose older part is elsewhere. Whether the first line is the one that was written cannot be known then;
-    /// all others follow from it.
+    /// For a log from this record on, and so from its first line if that is 1. Whether the first line is the one that was written
+    /// cannot be known where the older part is elsewhere; all others follow from it.
     pub const fn from_seq(seq: u64) -> Self {
-        if seq <= 1 { Self::new() } else { Self::at(seq, None) }
-    }
-
-    const fn at(next_seq: u64, head: Option<ChainHash>) -> Self {
+        let (next_seq, head) = if seq <= 1 { (1, Some(ChainHash::START)) } else { (seq, None) };
         Self { next_seq, head, aside: Aside::Nothing, records: 0, faults: 0, lost: 0 }
     }
 
@@ -236,7 +222,7 @@ mod tests {
 
     /// The first fault: in which line, from 1, and what it says.
     fn first_fault<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Option<(usize, String)> {
-        let mut verifier = Verifier::new();
+        let mut verifier = Verifier::from_seq(1);
         let checked = lines.into_iter().zip(1..).map(|(line, number)| (number, verifier.check(line).err()));
         let mut faults = checked.filter_map(|(number, fault)| Some((number, fault?.to_string())));
         faults.next()
@@ -245,7 +231,7 @@ mod tests {
     #[test]
     fn a_whole_log_passes() {
         let lines = lines(50);
-        let mut verifier = Verifier::new();
+        let mut verifier = Verifier::from_seq(1);
         for line in &lines {
             verifier.check(line).unwrap();
         }
@@ -256,7 +242,7 @@ mod tests {
     #[test]
     fn every_flipped_bit_is_found_in_its_line() {
         let log = lines(200);
-        let mut before = Verifier::new();
+        let mut before = Verifier::from_seq(1);
         for (place, line) in log.iter().enumerate() {
             // With its newline, which is the end of the line only as long as it is one. What is behind the last line is the
             // reader's business.
@@ -313,7 +299,7 @@ mod tests {
             let body = format!(r#"{{"v":1,"seq":{seq},"at_us":1,{fact}"#);
             format!("{body},\"h\":\"{}\"}}", head.of_next(body.as_bytes()))
         };
-        let mut before = Verifier::new();
+        let mut before = Verifier::from_seq(1);
         for line in &whole {
             before.check(line).unwrap();
         }
@@ -335,7 +321,7 @@ mod tests {
     fn what_follows_damage_is_checked_again() {
         let mut log = lines(9);
         log[3].truncate(20);
-        let mut verifier = Verifier::new();
+        let mut verifier = Verifier::from_seq(1);
         let wrong: Vec<bool> = log.iter().map(|line| verifier.check(line).is_err()).collect();
         assert_eq!(wrong, [false, false, false, true, false, false, false, false, false]);
         assert_eq!((verifier.records(), verifier.next_seq()), (8, 10));
@@ -358,7 +344,7 @@ mod tests {
             ("a line of another log", &[&far[..]]),
             ("no lines", &[&b"x"[..], b"", b"{}"]),
         ] {
-            let mut verifier = Verifier::new();
+            let mut verifier = Verifier::from_seq(1);
             let with = [&all[..7], added, &all[7..]].concat();
             let wrong: Vec<usize> = (0..with.len()).filter(|at| verifier.check(with[*at]).is_err()).collect();
             assert_eq!(wrong, (7..7 + added.len()).collect::<Vec<_>>(), "{what}");
@@ -368,7 +354,7 @@ mod tests {
         let mut changed = log.clone();
         let at = changed[6].iter().position(|byte| *byte == b'7').expect("its seq");
         changed[6][at] = b'3';
-        let mut verifier = Verifier::new();
+        let mut verifier = Verifier::from_seq(1);
         let wrong: Vec<bool> = changed.iter().map(|line| verifier.check(line).is_err()).collect();
         assert_eq!(wrong, [false, false, false, false, false, false, true, false, false]);
     }
@@ -378,11 +364,11 @@ mod tests {
         let body = br#"{"v":2,"seq":1,"news":[]"#;
         let hash = ChainHash::START.of_next(body);
         let line = [&body[..], br#","h":""#, hash.as_str().as_bytes(), br#""}"#].concat();
-        let fault = Verifier::new().check(&line).unwrap_err();
+        let fault = Verifier::from_seq(1).check(&line).unwrap_err();
         assert!(matches!(fault.wrong, Wrong::Newer(2)), "{fault}");
         let mut flipped = lines(1).remove(0);
         flipped[5] ^= 2;
-        let fault = Verifier::new().check(&flipped).unwrap_err();
+        let fault = Verifier::from_seq(1).check(&flipped).unwrap_err();
         assert!(matches!(fault.wrong, Wrong::Form(BadLine::Version(3))), "{fault}");
     }
 

@@ -15,9 +15,9 @@ mod feed;
 
 use buzzer_core::quote::kernel_words;
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::{fmt, io};
 
 use buzzer_core::time::{KernelTime, Micros};
 use parking_lot::Mutex;
@@ -111,30 +111,22 @@ impl<F> Queue<F> {
 #[derive(Debug)]
 struct Shared<F> {
     queue: Mutex<Queue<F>>,
-    has_empty: AtomicBool,
     /// Bytes in memory that are not durable.
     in_memory: AtomicUsize,
 }
 
 /// Why lines are not in a file.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Suspended {
     /// Both files are full: the disk has taken nothing for long.
+    #[error("the journal is full")]
     Full,
     /// A file took no line.
+    #[error("the journal cannot be written: {}", kernel_words(.0))]
     Failed(io::Error),
     /// The files are where nobody will find them.
+    #[error("the journal's directory is gone")]
     Gone,
-}
-
-impl fmt::Display for Suspended {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str("the journal is full"),
-            Self::Failed(error) => write!(f, "the journal cannot be written: {}", kernel_words(error)),
-            Self::Gone => f.write_str("the journal's directory is gone"),
-        }
-    }
 }
 
 /// Records that were not kept.
@@ -193,11 +185,7 @@ pub fn open<J: Directory>(
         })
         .collect();
     let queue = Queue { first: 0, spans, empty: None };
-    let shared = Arc::new(Shared {
-        queue: Mutex::new(queue),
-        has_empty: AtomicBool::new(false),
-        in_memory: AtomicUsize::new(0),
-    });
+    let shared = Arc::new(Shared { queue: Mutex::new(queue), in_memory: AtomicUsize::new(0) });
     let mut feed = Feed {
         shared: Arc::clone(&shared),
         dir,
@@ -327,12 +315,8 @@ impl<F: File> Journal<F> {
 
     /// Goes on in the empty file, if there is one.
     fn turn(&mut self) -> bool {
-        if !self.shared.has_empty.load(Ordering::Acquire) {
-            return false;
-        }
         let mut queue = self.shared.queue.lock();
         let Some(file) = queue.empty.take() else { return false };
-        self.shared.has_empty.store(false, Ordering::Relaxed);
         let start = file.len.load(Ordering::Relaxed);
         queue.spans.push_back(Span::File { file: Arc::clone(&file), start });
         self.active = Some(file);

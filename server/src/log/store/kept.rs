@@ -33,7 +33,7 @@ impl Kept {
     /// What is there now.
     pub(crate) fn observe(dir: &impl Directory) -> Self {
         let names = dir.list().unwrap_or_default();
-        let mut names: Vec<SegmentName> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        let mut names: Vec<SegmentName> = names.iter().filter_map(SegmentName::of).collect();
         names.sort_unstable();
         let mut kept = Self::default();
         names.into_iter().for_each(|name| kept.insert(dir, name, None));

@@ -69,14 +69,6 @@ pub enum RecoveryError {
         /// What is wrong.
         error: BadLine,
     },
-    /// Far too long for a segment.
-    #[error("{segment}: has {bytes} bytes, no segment has: move it away, or name another log.dir")]
-    Large {
-        /// The segment.
-        segment: String,
-        /// Its length.
-        bytes: u64,
-    },
 }
 
 /// Gives number and hash of each record that this log's own key signed for. Asked only where segments disagree.
@@ -133,12 +125,11 @@ pub fn recover<D: Directory, J: Directory>(
     }
     let (is_open, kept) = clear_all(dir, &segments, &files, &mut found, &mut notes);
     let number = kept.map_or(0, |place| segments[place].number).max(taken);
-    for BadPlace { segment, line, why, .. } in found.damage {
-        ::log::error!(
-            "{segment}: line {line}: {why}; it stays as it is, and the log goes on in a new segment"
-        );
-        notes.push(Fact::Damage { segment: segment.to_string(), line, why });
-    }
+    let damage = found.damage.into_iter();
+    notes.extend(damage.map(|BadPlace { segment, line, why, .. }| {
+        let segment = segment.to_string();
+        Fact::Damage { segment, line, why }
+    }));
     notes.truncate(NOTES_MAX);
     let lines = &found.bytes[..found.last_good.from];
     let name = segments.get(found.last_good.segment).filter(|_| !lines.is_empty());

@@ -40,7 +40,13 @@ struct Active<F> {
     is_named: bool,
     /// The disk keeps the name.
     is_name_durable: bool,
-    is_dirty: bool,
+}
+
+impl<F> Active<F> {
+    /// Whether the disk may not keep all of it.
+    const fn is_dirty(&self) -> bool {
+        self.len > self.durable_len || !self.is_name_durable
+    }
 }
 
 /// The segment after the active one.
@@ -90,8 +96,7 @@ impl<D: Directory> Segments<D> {
         let active = resume.map(|Resume { name, file, len }| {
             let _ = file.reserve(bytes_max);
             // An earlier process may have written what it did not sync, and named it.
-            let (is_named, is_name_durable, is_dirty) = (true, false, true);
-            Active { name, file, len, durable_len: len, is_named, is_name_durable, is_dirty }
+            Active { name, file, len, durable_len: len, is_named: true, is_name_durable: false }
         });
         let mut kept = Kept::observe(&dir);
         if let Some(active) = &active {
@@ -125,7 +130,6 @@ impl<D: Directory> Segments<D> {
                 return Err(fault("find", name)(io::Error::other(format!("it was {how}"))));
             }
             let (piece, rest) = lines.split_at(piece.max(first_line(lines)));
-            active.is_dirty = true;
             storage::write_all(&active.file, active.len, piece)
                 .map_err(fault("write", active.name.to_string()))?;
             active.len += piece.len() as u64;
@@ -145,9 +149,8 @@ impl<D: Directory> Segments<D> {
         };
         self.number += 1;
         let name = SegmentName { number: self.number, first_seq };
-        let (len, is_named, is_name_durable, is_dirty) = (0, false, false, false);
-        let active = Active { name, file, len, durable_len: 0, is_named, is_name_durable, is_dirty };
-        self.active = Some(active);
+        let (len, durable_len, is_named, is_name_durable) = (0, 0, false, false);
+        self.active = Some(Active { name, file, len, durable_len, is_named, is_name_durable });
         Ok(())
     }
 
@@ -156,7 +159,7 @@ impl<D: Directory> Segments<D> {
     /// # Errors
     /// [`StorageFault`]; the segment is to be abandoned then.
     pub fn commit(&mut self) -> Result<(), StorageFault> {
-        let Some(active) = self.active.as_mut().filter(|active| active.is_dirty) else { return Ok(()) };
+        let Some(active) = self.active.as_mut().filter(|active| active.is_dirty()) else { return Ok(()) };
         let dir = &self.dir;
         let name = active.name.to_string();
         active.file.sync().map_err(fault("sync", &name))?;
@@ -178,7 +181,6 @@ impl<D: Directory> Segments<D> {
             return Err(fault("find", &name)(io::ErrorKind::NotFound.into()));
         }
         active.durable_len = active.len;
-        active.is_dirty = false;
         self.kept.note(dir, active.name, active.len);
         // All that they have and should not have stands in a durable segment now.
         while let Some(overhang) = self.overhangs.pop_front() {
@@ -221,7 +223,7 @@ impl<D: Directory> Segments<D> {
 
     /// Whether something was appended and is not durable.
     pub fn is_dirty(&self) -> bool {
-        self.active.as_ref().is_some_and(|active| active.is_dirty)
+        self.active.as_ref().is_some_and(Active::is_dirty)
     }
 
     /// Makes the next segment ahead of need.

@@ -17,9 +17,8 @@ pub struct StorageFault {
 }
 
 /// Says of an error what was tried, and with what.
-pub fn fault(action: &'static str, file: impl Into<String>) -> impl FnOnce(io::Error) -> StorageFault {
-    let file = file.into();
-    move |error| StorageFault { action, file, error }
+pub fn fault(action: &'static str, file: impl fmt::Display) -> impl FnOnce(io::Error) -> StorageFault {
+    move |error| StorageFault { action, file: file.to_string(), error }
 }
 
 /// A directory.

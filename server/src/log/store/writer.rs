@@ -87,7 +87,6 @@ pub struct Writer<J: Directory, D: Directory> {
     looked: Option<KernelTime>,
     /// Which earlier records are no longer where they were, for people.
     lost: String,
-    health: StorageHealth,
     /// How much room there was last, and what that gave reason to say.
     room: (Room, String),
     /// The last turn that failed, for people.
@@ -109,7 +108,6 @@ impl<J: Directory, D: Directory> Writer<J, D> {
             has_no_room: false,
             looked: None,
             lost: String::new(),
-            health: StorageHealth::Fine,
             room: (Room::Enough, String::new()),
             failing: None,
         }
@@ -121,8 +119,13 @@ impl<J: Directory, D: Directory> Writer<J, D> {
     }
 
     /// How it stands.
-    pub const fn health(&self) -> &StorageHealth {
-        &self.health
+    pub fn health(&self) -> StorageHealth {
+        if let Some(why) = &self.failing {
+            return StorageHealth::Failing(why.clone());
+        }
+        let why = [&*self.lost, &*self.room.1].into_iter().filter(|why| !why.is_empty());
+        let why = why.collect::<Vec<_>>().join("; ");
+        if why.is_empty() { StorageHealth::Fine } else { StorageHealth::Warning(why) }
     }
 
     /// The next thing to tell.
@@ -142,8 +145,12 @@ impl<J: Directory, D: Directory> Writer<J, D> {
         }
         self.wait_until = None;
         let before = self.durable_seq;
-        let turn = match self.commit() {
-            Ok(None) => Turn::Idle,
+        match self.commit() {
+            Ok(None) => {
+                self.feed.maintain(now);
+                self.look(now);
+                Turn::Idle
+            }
             Ok(Some(last_seq)) => {
                 self.durable_seq = last_seq.max(before);
                 self.feed.settle(now);
@@ -153,20 +160,7 @@ impl<J: Directory, D: Directory> Writer<J, D> {
                 Turn::Again
             }
             Err(fault) => self.failed(fault, now),
-        };
-        if turn == Turn::Idle {
-            self.feed.maintain(now);
-            self.look(now);
         }
-        self.health = match &self.failing {
-            Some(why) => StorageHealth::Failing(why.clone()),
-            None => {
-                let why = [&*self.lost, &*self.room.1];
-                let why: Vec<&str> = why.into_iter().filter(|why| !why.is_empty()).collect();
-                if why.is_empty() { StorageHealth::Fine } else { StorageHealth::Warning(why.join("; ")) }
-            }
-        };
-        turn
     }
 
     /// Whether somebody removed, replaced or cut a segment.

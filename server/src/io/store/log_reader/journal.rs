@@ -5,15 +5,9 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
+use super::RawLine;
 use super::piece::Piece;
 use crate::log::{ChainHash, Line};
-
-/// The last line that is known.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Last {
-    pub(super) seq: u64,
-    pub(super) hash: ChainHash,
-}
 
 /// Reads the files of a journal, again and again as long as that gives lines.
 #[derive(Debug)]
@@ -21,30 +15,23 @@ pub(super) struct Journal {
     files: Vec<PathBuf>,
     to_read: VecDeque<PathBuf>,
     piece: Option<Piece>,
-    last: Last,
+    /// Number and hash of the last line that is known.
+    last: (u64, ChainHash),
     gave: bool,
     gave_any: bool,
-    misfit: Option<Misfit>,
-}
-
-/// A whole line that is not the next one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Misfit {
-    pub(super) bytes: Vec<u8>,
-    pub(super) file: PathBuf,
-    pub(super) number: u64,
+    misfit: Option<RawLine>,
 }
 
 impl Journal {
-    pub(super) fn new(files: Vec<PathBuf>, last: Last) -> Self {
+    pub(super) fn new(files: Vec<PathBuf>, last: (u64, ChainHash)) -> Self {
         let to_read = files.iter().cloned().collect();
         Self { files, to_read, piece: None, last, gave: false, gave_any: false, misfit: None }
     }
 
-    /// Reads the next line into `line`, and says where it lies. None: there is nothing more that follows.
-    pub(super) fn next(&mut self, line: &mut Vec<u8>) -> Option<(&PathBuf, u64)> {
+    /// Reads the next line into `line`. False: there is nothing more that follows.
+    pub(super) fn next(&mut self, line: &mut RawLine) -> bool {
         loop {
-            line.clear();
+            line.bytes.clear();
             let Some(piece) = &mut self.piece else {
                 match self.to_read.pop_front() {
                     // One that is gone by now had nothing that is not in the segments.
@@ -53,39 +40,38 @@ impl Journal {
                     None if std::mem::take(&mut self.gave) => {
                         self.to_read = self.files.iter().cloned().collect();
                     }
-                    None => return None,
+                    None => return false,
                 }
                 continue;
             };
-            if !piece.read_line(line).unwrap_or(false) {
+            if !piece.read_line(&mut line.bytes).unwrap_or(false) {
                 self.piece = None;
                 continue;
             }
             // The header of the file.
-            if piece.lines == 1 && line.starts_with(br#"{"v":1,"journal":"#) {
+            if piece.lines == 1 && line.bytes.starts_with(br#"{"v":1,"journal":"#) {
                 continue;
             }
-            let parsed = Line::parse(line).ok();
-            match parsed {
-                Some(parsed) if parsed.seq <= self.last.seq => {}
-                Some(parsed) if parsed.is_next(self.last.seq + 1) && parsed.follows(&self.last.hash) => {
-                    self.last = Last { seq: parsed.seq, hash: parsed.hash };
+            line.lie_at(&piece.path, piece.lines);
+            let (seq, hash) = self.last;
+            match Line::parse(&line.bytes) {
+                Ok(parsed) if parsed.seq <= seq => {}
+                Ok(parsed) if parsed.is_next(seq + 1) && parsed.follows(&hash) => {
+                    self.last = (parsed.seq, parsed.hash);
                     (self.gave, self.gave_any, self.misfit) = (true, true, None);
-                    break;
+                    return true;
                 }
                 _ => {
-                    let (file, number) = (piece.path.clone(), piece.lines);
-                    self.misfit.get_or_insert(Misfit { bytes: line.clone(), file, number });
+                    self.misfit.get_or_insert_with(|| line.clone());
                     self.piece = None;
                 }
             }
         }
-        self.piece.as_ref().map(|piece| (&piece.path, piece.lines))
     }
 
     /// The hash of the line that was given last.
     pub(super) const fn last(&self) -> ChainHash {
-        self.last.hash
+        self.last.1
     }
 
     /// Whether it gave a line.
@@ -94,7 +80,7 @@ impl Journal {
     }
 
     /// The first line behind the last one given that does not follow from it.
-    pub(super) fn into_misfit(self) -> Option<Misfit> {
+    pub(super) fn into_misfit(self) -> Option<RawLine> {
         self.misfit
     }
 }

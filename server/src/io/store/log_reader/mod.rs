@@ -10,17 +10,17 @@ mod journal;
 mod piece;
 mod place;
 mod segments;
-mod watch;
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
-use self::journal::{Journal, Last, Misfit};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+
+use self::journal::Journal;
 use self::piece::Piece;
-use self::segments::Found;
-use self::watch::Watch;
 use crate::log::store::storage::{StorageFault, fault};
 use crate::log::{ChainHash, Line, SegmentName};
 
@@ -41,16 +41,32 @@ pub enum ReadError {
 }
 
 /// A line where it lies.
-#[derive(Clone, Copy, Debug)]
-pub struct RawLine<'a> {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawLine {
     /// The line, without its newline.
-    pub bytes: &'a [u8],
+    pub bytes: Vec<u8>,
     /// The file.
-    pub file: &'a Path,
+    pub file: PathBuf,
     /// Its number in the file, from 1.
     pub number: u64,
     /// Whether it has an end; if not, the file ends in the middle of it, and there are later ones.
     pub whole: bool,
+}
+
+impl RawLine {
+    /// It is whole, and lies there. The path is copied for the first line of a file only.
+    fn lie_at(&mut self, file: &Path, number: u64) {
+        if self.file != file {
+            file.clone_into(&mut self.file);
+        }
+        (self.number, self.whole) = (number, true);
+    }
+}
+
+impl fmt::Display for RawLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: line {}", self.file.display(), self.number)
+    }
 }
 
 /// Reads a log.
@@ -62,25 +78,25 @@ pub struct LogReader {
     queue: VecDeque<PathBuf>,
     /// The last segment that was queued.
     newest: Option<SegmentName>,
-    opened_seq: u64,
     file: Option<Piece>,
-    /// The line that is being read, and the one that was given.
+    /// The bytes that are being read of a segment.
     incoming: Vec<u8>,
-    given: Vec<u8>,
-    given_next: Vec<u8>,
-    given_place: Option<(PathBuf, u64)>,
+    /// The line that was given last, and one of the journal that is being read.
+    given: RawLine,
+    given_next: RawLine,
     stage: Stage,
     /// Lines that were given already and are still to come in the segments, and the hash of the one before them.
     owed: u64,
     copied: Option<ChainHash>,
     /// The end of a file that is not the last, in the middle of a line.
-    cut: Option<(Vec<u8>, (PathBuf, u64))>,
+    cut: Option<RawLine>,
     /// A line was read and is to be given.
     is_held: bool,
     without_journal: bool,
     /// A line of the journal that does not follow, and how often it was met.
-    misfit: Option<(Misfit, u32)>,
-    watch: Option<Watch>,
+    misfit: Option<(RawLine, u32)>,
+    /// The kernel's word that something changed in the directories; nothing is polled.
+    watch: Option<OwnedFd>,
     remark: Option<String>,
 }
 
@@ -95,8 +111,8 @@ enum Stage {
     OnceMore,
 }
 
-fn fail(path: &Path) -> impl FnOnce(io::Error) -> StorageFault + use<> {
-    fault("be read", path.display().to_string())
+fn fail(path: &Path) -> impl FnOnce(io::Error) -> StorageFault {
+    fault("be read", path.display())
 }
 
 impl LogReader {
@@ -125,7 +141,6 @@ impl LogReader {
                 reader.queue = files.to_vec().into();
             }
         }
-        reader.opened_seq = reader.first_seq();
         Ok(reader)
     }
 
@@ -134,32 +149,32 @@ impl LogReader {
         self.queue.front().is_some_and(|path| SegmentName::of(path).is_some())
     }
 
-    /// The seq that the log begins with, as the name of the first segment says; 1 if it says nothing.
+    /// The seq that the log begins with, as the name of the first segment says; 1 if it says nothing. Ask before the first
+    /// line is read.
     pub fn first_seq(&self) -> u64 {
-        self.queue.front().and_then(|path| SegmentName::of(path)).map_or(1, |name| name.first_seq)
-    }
-
-    /// What [`LogReader::first_seq`] was when this was opened.
-    pub const fn opened_seq(&self) -> u64 {
-        self.opened_seq
+        self.queue.front().and_then(SegmentName::of).map_or(1, |name| name.first_seq)
     }
 
     /// The next line; none at the end of what is there now. Later there may be more.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn next_line(&mut self) -> Result<Option<RawLine<'_>>, ReadError> {
+    pub fn next_line(&mut self) -> Result<Option<&RawLine>, ReadError> {
+        Ok(self.advance()?.then_some(&self.given))
+    }
+
+    /// Reads the next line into `given`. False: there is none.
+    fn advance(&mut self) -> Result<bool, ReadError> {
         loop {
             if let Stage::Journal(journal) = &mut self.stage {
                 let journal_last = journal.last();
-                if let Some((file, number)) = journal.next(&mut self.given_next) {
-                    note(&mut self.given_place, file, number);
+                if journal.next(&mut self.given_next) {
                     std::mem::swap(&mut self.given_next, &mut self.given);
                     if self.owed == 0 {
                         self.copied = Some(journal_last);
                     }
                     self.owed += 1;
-                    return Ok(self.given(true));
+                    return Ok(true);
                 }
                 let Stage::Journal(journal) = std::mem::replace(&mut self.stage, Stage::OnceMore) else {
                     continue;
@@ -169,26 +184,22 @@ impl LogReader {
                 }
                 self.meet(journal.into_misfit());
             }
-            match self.read_segments()? {
-                Found::Line => return Ok(self.given(true)),
-                Found::Cut => return Ok(self.given(false)),
-                Found::End if matches!(self.stage, Stage::OnceMore) && self.misfit.is_none() => {
-                    self.stage = Stage::Segments;
-                    return Ok(None);
-                }
-                Found::End => match self.misfit.take_if(|(_, times)| *times >= MISFIT_TIMES) {
-                    Some((misfit, _)) => {
-                        self.stage = Stage::Segments;
-                        self.without_journal = true;
-                        note(&mut self.given_place, &misfit.file, misfit.number);
-                        self.given = misfit.bytes;
-                        return Ok(self.given(true));
-                    }
-                    None => match self.open_journal() {
-                        Some(journal) => self.stage = Stage::Journal(Box::new(journal)),
-                        None => return Ok(None),
-                    },
-                },
+            if self.read_segments()? {
+                return Ok(true);
+            }
+            if matches!(self.stage, Stage::OnceMore) && self.misfit.is_none() {
+                self.stage = Stage::Segments;
+                return Ok(false);
+            }
+            if let Some((misfit, _)) = self.misfit.take_if(|(_, times)| *times >= MISFIT_TIMES) {
+                self.stage = Stage::Segments;
+                self.without_journal = true;
+                self.given = misfit;
+                return Ok(true);
+            }
+            match self.open_journal() {
+                Some(journal) => self.stage = Stage::Journal(Box::new(journal)),
+                None => return Ok(false),
             }
         }
     }
@@ -199,27 +210,29 @@ impl LogReader {
     }
 
     /// The daemon may be writing what is read; a line that was met several times is not on its way.
-    fn meet(&mut self, misfit: Option<Misfit>) {
+    fn meet(&mut self, misfit: Option<RawLine>) {
         self.misfit = misfit.map(|new| match self.misfit.take() {
             Some((old, times)) if old == new => (old, times + 1),
             _ => (new, 1),
         });
     }
 
-    /// The line that was given last, once more; `whole` as it was then.
-    pub fn given(&self, whole: bool) -> Option<RawLine<'_>> {
-        let (file, number) = self.given_place.as_ref()?;
-        Some(RawLine { bytes: &self.given, file, number: *number, whole })
+    /// The line that was given last, once more.
+    pub const fn given(&self) -> &RawLine {
+        &self.given
     }
 
     /// An incomplete line at the end of all files: it is being written, or what wrote it was cut off. Ask when
     /// [`LogReader::next_line`] gives none.
-    pub fn partial(&self) -> Option<RawLine<'_>> {
-        if let Some((bytes, (file, number))) = &self.cut {
-            return Some(RawLine { bytes, file, number: *number, whole: false });
-        }
+    pub fn partial(&self) -> Option<RawLine> {
+        self.cut.clone().or_else(|| self.unfinished())
+    }
+
+    /// The line that is being read.
+    fn unfinished(&self) -> Option<RawLine> {
         let piece = self.file.as_ref().filter(|_| !self.incoming.is_empty())?;
-        Some(RawLine { bytes: &self.incoming, file: &piece.path, number: piece.lines + 1, whole: false })
+        let (bytes, file) = (self.incoming.clone(), piece.path.clone());
+        Some(RawLine { bytes, file, number: piece.lines + 1, whole: false })
     }
 
     /// What the person should know of the reading itself, once.
@@ -239,21 +252,20 @@ impl LogReader {
     pub fn wait(&mut self) -> Result<(), ReadError> {
         let newest = self.file.as_ref().map(|piece| piece.path.clone());
         let path = self.dir.clone().or(newest).unwrap_or_default();
-        let watch = match &mut self.watch {
-            Some(watch) => {
-                watch.wait().map_err(fail(&path))?;
-                watch
-            }
-            empty => {
-                // Changes before the watch began are seen by reading once more.
-                let watch = empty.insert(Watch::new().map_err(fail(&path))?);
-                watch.add(&path).map_err(fail(&path))?;
-                watch
-            }
-        };
+        if let Some(watch) = &self.watch {
+            // Which change it was does not matter, for everything is looked at; a full queue is a change as well.
+            let read = rustix::io::retry_on_intr(|| rustix::io::read(watch, &mut [0; 4096]));
+            read.map_err(io::Error::from).map_err(fail(&path))?;
+        } else {
+            // Changes before the watch began are seen by reading once more.
+            let watch = inotify::init(CreateFlags::CLOEXEC).map_err(io::Error::from).map_err(fail(&path))?;
+            add_watch(&watch, &path).map_err(fail(&path))?;
+            self.watch = Some(watch);
+        }
         // A daemon that was started anew may have another journal.
-        if let Some(journal) = self.dir.as_deref().and_then(place::journal) {
-            let _ = watch.add(&journal);
+        let journal = self.dir.as_deref().and_then(place::journal);
+        if let Some((watch, journal)) = self.watch.as_ref().zip(journal) {
+            let _ = add_watch(watch, &journal);
         }
         Ok(())
     }
@@ -261,9 +273,9 @@ impl LogReader {
     /// The journal, if there is one to read.
     fn open_journal(&mut self) -> Option<Journal> {
         let place = place::journal(self.dir.as_deref()?).filter(|_| !self.without_journal)?;
-        let last = match Line::parse(&self.given) {
-            Ok(line) => Last { seq: line.seq, hash: line.hash },
-            Err(_) if self.given_place.is_none() => Last { seq: 0, hash: ChainHash::START },
+        let last = match Line::parse(&self.given.bytes) {
+            Ok(line) => (line.seq, line.hash),
+            Err(_) if self.given.number == 0 => (0, ChainHash::START),
             // To a damaged line nothing can be joined.
             Err(_) => return None,
         };
@@ -283,9 +295,9 @@ impl LogReader {
     }
 }
 
-fn note(place: &mut Option<(PathBuf, u64)>, file: &Path, number: u64) {
-    match place {
-        Some((path, at)) if path == file => *at = number,
-        place => *place = Some((file.to_owned(), number)),
-    }
+/// Watches this too. One that is watched already stays so.
+fn add_watch(watch: &OwnedFd, path: &Path) -> io::Result<()> {
+    let changes = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO;
+    inotify::add_watch(watch, path, changes)?;
+    Ok(())
 }

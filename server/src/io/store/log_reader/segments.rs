@@ -3,31 +3,23 @@
 //! is given twice; a file is left only when a later one is there and this one was looked at after that.
 
 use super::piece::Piece;
-use super::{LogReader, ReadError, fail, note};
+use super::{LogReader, ReadError, fail};
 use crate::io::store::log_dir;
 use crate::log::Line;
 
-/// What reading on in the segments gave.
-pub(super) enum Found {
-    Line,
-    /// A file that is not the last ends in the middle of a line.
-    Cut,
-    End,
-}
-
 impl LogReader {
-    /// Reads on in the segments: a line, the torn end of a file that is not the last, or nothing.
-    pub(super) fn read_segments(&mut self) -> Result<Found, ReadError> {
+    /// Reads on in the segments: a line, or the torn end of a file that is not the last. False: there is nothing.
+    pub(super) fn read_segments(&mut self) -> Result<bool, ReadError> {
         if std::mem::take(&mut self.is_held) {
             self.give();
-            return Ok(Found::Line);
+            return Ok(true);
         }
         loop {
             let Some(piece) = &mut self.file else {
                 if self.queue.is_empty() {
                     self.look_for_segments()?;
                 }
-                let Some(path) = self.queue.pop_front() else { return Ok(Found::End) };
+                let Some(path) = self.queue.pop_front() else { return Ok(false) };
                 self.file = Some(Piece::open(path)?);
                 continue;
             };
@@ -36,17 +28,16 @@ impl LogReader {
                     self.incoming.clear();
                     continue;
                 }
-                if let Some((bytes, place)) = self.cut.take() {
-                    (self.given, self.given_place, self.is_held) = (bytes, Some(place), true);
-                    return Ok(Found::Cut);
+                match self.cut.take() {
+                    Some(cut) => (self.given, self.is_held) = (cut, true),
+                    None => self.give(),
                 }
-                self.give();
-                return Ok(Found::Line);
+                return Ok(true);
             }
             if piece.last_look {
-                if !self.incoming.is_empty() {
-                    let place = (piece.path.clone(), piece.lines + 1);
-                    self.cut = Some((std::mem::take(&mut self.incoming), place));
+                if let Some(cut) = self.unfinished() {
+                    self.cut = Some(cut);
+                    self.incoming.clear();
                 }
                 self.file = None;
                 continue;
@@ -56,7 +47,7 @@ impl LogReader {
                 self.look_for_segments()?;
             }
             if self.queue.is_empty() {
-                return Ok(Found::End);
+                return Ok(false);
             }
             if let Some(piece) = &mut self.file {
                 piece.last_look = true;
@@ -66,7 +57,7 @@ impl LogReader {
 
     /// Whether this line of a segment was given already.
     fn is_owed(&mut self) -> bool {
-        let given = Line::parse(&self.given).map(|line| line.seq).ok();
+        let given = Line::parse(&self.given.bytes).map(|line| line.seq).ok();
         let (Some(given), Ok(copy)) = (given, Line::parse(&self.incoming)) else {
             self.owed = 0;
             return false;
@@ -74,17 +65,17 @@ impl LogReader {
         // The copies come in order, each follows from the one before it, and the last of them is the line that was given
         // last: so all of them are what was given.
         let follows = self.copied.is_none_or(|before| copy.follows(&before));
-        let is_last = copy.seq != given || self.incoming == self.given;
+        let is_last = copy.seq != given || self.incoming == self.given.bytes;
         let owed = copy.seq <= given && follows && is_last;
         (self.owed, self.copied) = if owed { (self.owed - 1, Some(copy.hash)) } else { (0, None) };
         owed
     }
 
-    pub(super) fn give(&mut self) {
-        std::mem::swap(&mut self.incoming, &mut self.given);
+    fn give(&mut self) {
+        std::mem::swap(&mut self.incoming, &mut self.given.bytes);
         self.incoming.clear();
         if let Some(piece) = &self.file {
-            note(&mut self.given_place, &piece.path, piece.lines);
+            self.given.lie_at(&piece.path, piece.lines);
         }
     }
 

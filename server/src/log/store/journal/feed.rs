@@ -124,7 +124,8 @@ impl<J: Directory> Feed<J> {
         if !self.dir.is_there() || self.is_unlinked() {
             self.forget();
         }
-        if !self.shared.has_empty.load(Ordering::Relaxed) && self.make_empty().is_err() {
+        let has_empty = self.shared.queue.lock().empty.is_some();
+        if !has_empty && self.make_empty().is_err() {
             self.retry_at = Some(now + RETRY_US);
         }
     }
@@ -143,7 +144,6 @@ impl<J: Directory> Feed<J> {
         let mut queue = self.shared.queue.lock();
         queue.files().for_each(|file| file.is_gone.store(true, Ordering::Relaxed));
         queue.empty = None;
-        self.shared.has_empty.store(false, Ordering::Relaxed);
         self.retired.clear();
     }
 
@@ -172,7 +172,6 @@ impl<J: Directory> Feed<J> {
         storage::write_all(&file.file, 0, &self.header)?;
         file.len.store(self.header.len() as u64, Ordering::Relaxed);
         self.shared.queue.lock().empty = Some(file);
-        self.shared.has_empty.store(true, Ordering::Release);
         Ok(())
     }
 

@@ -9,7 +9,6 @@ use sha2::{Digest, Sha256};
 use super::RecoveryError;
 use super::segment_files::read;
 use super::table::{Bytes, Clear, Part, RESTS, decide};
-use crate::counted::counted;
 use crate::log::store::storage::{self, Directory, File, fault};
 use crate::log::{ChainHash, SegmentName};
 use crate::record::Fact;
@@ -42,22 +41,8 @@ pub(super) fn clear<D: Directory>(
         }
         // It is an editor's, and says nothing.
         Clear::Cut => None,
-        Clear::Rename => {
-            let aside = rename(dir, &text)?;
-            ::log::warn!(
-                "{text}: it is no part of this log; it is called {aside} now, and the log goes on after seq {last_good_seq}"
-            );
-            Some(aside)
-        }
-        Clear::CopyAndCut => {
-            let aside = keep_copy(dir, &format!("{text}.torn"), bytes)?;
-            ::log::warn!(
-                "{text}: behind its last whole line are {} that are no line of this log; they are in {aside} now, and the \
-                 log goes on after seq {last_good_seq}",
-                counted(bytes.len() as u64, "byte")
-            );
-            Some(aside)
-        }
+        Clear::Rename => Some(rename(dir, &text)?),
+        Clear::CopyAndCut => Some(keep_copy(dir, &format!("{text}.torn"), bytes)?),
     };
     if done != Clear::Rename {
         let file = dir.open(&text).map_err(fault("open", &text))?;
@@ -116,7 +101,6 @@ pub(super) fn reject<D: Directory>(
     why: &str,
 ) -> Result<Fact, RecoveryError> {
     let file = keep_copy(log, &format!("{name}.aside"), bytes)?;
-    ::log::warn!("{name}: {why}; it is in {file} now, and is no part of the log");
     let what = format!("journal set aside: {why}");
     Ok(Fact::storage(what, file, "its lines are no part of the log"))
 }

@@ -35,9 +35,6 @@ pub(super) fn journal_again<J: Directory>(
 
 /// A journal, or a file of it, that nothing can be taken over from.
 pub fn unread(file: &str, why: &str) -> Fact {
-    ::log::error!(
-        "{file}: the journal cannot be read: {why}; records that were told and are in no segment are missing"
-    );
     let done =
         "records that were told and are in no segment are missing; the log id of this start is another";
     Fact::storage(format!("journal not read: {why}"), file, done)

@@ -2,6 +2,8 @@
 //! numbers never run out: a segment that somebody gave a number far beyond the others gets the one that is due. What is called
 //! like a segment and is no file is neither opened nor touched; the start names it ([`crate::log::form::names`]).
 
+use std::io;
+
 use super::{FILE_BYTES_MAX, PEEK_BYTES, RecoveryError};
 use crate::log::SegmentName;
 use crate::log::store::storage::{self, Directory, File, fault};
@@ -12,7 +14,7 @@ const NUMBER_FAR: u32 = 900_000;
 /// All segments in the order of the log, and the highest number that is taken by what is none.
 pub(super) fn list<D: Directory>(dir: &D) -> Result<(Vec<SegmentName>, u32), RecoveryError> {
     let names = dir.list().map_err(fault("list", dir.name()))?;
-    let names = names.iter().filter_map(|name| name.parse::<SegmentName>().ok());
+    let names = names.iter().filter_map(SegmentName::of);
     // Of what cannot be looked at the opening says why.
     let is_file = |name: &SegmentName| dir.stat(&name.to_string()).map_or(true, |found| found.is_file);
     let (mut segments, others): (Vec<SegmentName>, Vec<SegmentName>) = names.partition(is_file);
@@ -37,7 +39,8 @@ pub(super) fn read<D: Directory>(dir: &D, name: &SegmentName) -> Result<Vec<u8>,
     let file = dir.open(&text).map_err(fault("open", &text))?;
     let bytes = file.len().map_err(fault("read", &text))?;
     if bytes > FILE_BYTES_MAX {
-        return Err(RecoveryError::Large { segment: text, bytes });
+        let why = format!("it has {bytes} bytes, no segment has: move it away, or name another log.dir");
+        return Err(fault("read", text)(io::Error::other(why)).into());
     }
     Ok(storage::read_all(&file).map_err(fault("read", text))?)
 }

@@ -3,7 +3,7 @@
 //! lines that differ; nothing is changed; each way is walked once, with any number of files.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::leftover::{JournalFile, index};
@@ -20,7 +20,7 @@ pub(super) struct Evidence<'a, F> {
     pub(super) files: &'a [JournalFile<F>],
     pub(super) signed: Signed<'a>,
     lines: OnceCell<BTreeMap<u64, Vec<&'a [u8]>>>,
-    checkpoints: OnceCell<BTreeSet<(u64, String)>>,
+    checkpoints: OnceCell<HashSet<(u64, ChainHash)>>,
 }
 
 impl<'a, F> Evidence<'a, F> {
@@ -40,9 +40,9 @@ impl<'a, F> Evidence<'a, F> {
 
     /// Whether this log's key signed for it.
     fn is_signed(&self, line: &Line<'_>) -> bool {
-        let all = || (self.signed)().into_iter().map(|(seq, head)| (seq, head.to_string())).collect();
-        let checkpoints = self.checkpoints.get_or_init(all);
-        !checkpoints.is_empty() && checkpoints.contains(&(line.seq, line.hash.to_string()))
+        self.checkpoints
+            .get_or_init(|| (self.signed)().into_iter().collect())
+            .contains(&(line.seq, line.hash))
     }
 }
 
