@@ -140,11 +140,10 @@ impl Delay {
         let Some(model) = found else { return self };
         let poll_us = self.poll_us.and_then(|us| u32::try_from(us.as_us()).ok());
         let is_forced = device.endpoint.is_some_and(|endpoint| endpoint.is_forced);
-        let (min_us, max_us) =
-            if is_forced { model.delay_of_any_us() } else { model.delay_us(poll_us, false) };
+        let (min_us, max_us) = if is_forced { model.delay_of_any_us() } else { model.delay_us(poll_us) };
         let us = |us: u32| Micros::from_us(us.into());
         let us = Span::new(us(min_us), us(max_us));
-        let curve = model.curve(poll_us, false).filter(|_| !is_forced);
+        let curve = model.curve_at(poll_us).filter(|_| !is_forced);
         Self { us, width_us: us.width_us(), basis: Basis::Model, measured: found, curve, ..self }
     }
 
