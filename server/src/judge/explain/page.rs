@@ -246,7 +246,7 @@ fn notes(place: &Place, story: &Story) -> Vec<String> {
             older(place.delay_us)
         ));
     }
-    notes.extend(place.flags.0.iter().map(|flag| flag_words(flag, place)));
+    notes.extend(place.flags.0.iter().map(|flag| flag_words(flag, place.delay_us)));
     notes
 }
 
