@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use buzzer_core::device::delay::Delay;
 use buzzer_core::time::Micros;
 
-pub use super::health::{ButtonFacts, HealthFacts, PoolHealth};
+pub use super::health::{ButtonSums, HealthFacts, PoolHealth, TroubledButton};
 
 /// Something that was read, or what could not be.
 pub type Read<T> = Result<T, Missing>;
@@ -36,8 +36,9 @@ pub struct Facts {
     pub kernel: Read<Kernel>,
     /// Whether this is a virtual machine.
     pub is_virtual: Read<bool>,
-    /// How deep the processors sleep.
-    pub idle: Read<Idle>,
+    /// The deepest sleep that the processors are allowed, and the time it takes to wake from it. `None`: the kernel has no
+    /// such states.
+    pub idle: Read<Option<(String, Micros)>>,
     /// Where the log is.
     pub log: LogDir,
     /// Where short-lived files are.
@@ -184,13 +185,6 @@ pub struct Kernel {
     pub is_realtime: bool,
 }
 
-/// How deep the processors sleep.
-#[derive(Clone, Debug)]
-pub struct Idle {
-    /// The deepest state that is allowed, and the time it takes to wake from it. `None`: the kernel has no such states.
-    pub deepest: Option<(String, Micros)>,
-}
-
 /// Where the log is.
 #[derive(Clone, Debug)]
 pub struct LogDir {
@@ -293,7 +287,7 @@ pub(super) mod tests {
             }),
             kernel: Ok(Kernel { release: "6.12.117".to_owned(), is_realtime: false }),
             is_virtual: Ok(false),
-            idle: Ok(Idle { deepest: Some(("C6".to_owned(), Micros::from_us(133))) }),
+            idle: Ok(Some(("C6".to_owned(), Micros::from_us(133)))),
             log: LogDir {
                 path: "/var/lib/buzzerd".into(),
                 exists: true,
@@ -307,6 +301,7 @@ pub(super) mod tests {
                 address,
                 Box::new(HealthFacts {
                     status: "ok".to_owned(),
+                    seq: 9,
                     log: Some("/var/lib/buzzerd".into()),
                     restart_pending: false,
                     storage: Some("ok".to_owned()),
@@ -320,7 +315,8 @@ pub(super) mod tests {
                     settle_us: Some(2000),
                     settle_us_advised: None,
                     pools: vec![PoolHealth { id: "stage".to_owned(), devices: 1, is_waiting: false }],
-                    buttons: ButtonFacts { all: 4, ..ButtonFacts::default() },
+                    button_sums: ButtonSums { all: 4, unheard: 0 },
+                    troubled: Vec::new(),
                 }),
             ),
             configured_log: "/var/lib/buzzerd".into(),

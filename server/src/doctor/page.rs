@@ -1,11 +1,10 @@
-//! One page for people, or one JSON object a line for programs. In: findings. Out: text. Guarantee: the word that matters
+//! One page for people. In: findings. Out: text. Guarantee: the word that matters
 //! stands first and in one column; colour is only ever added to that word; a command stays on one line, so that it
 //! can be copied.
 
 use std::fmt;
 
 use buzzer_core::quote::Plain;
-use serde_json::{Value, json};
 
 use super::{CheckLevel, Finding, worst};
 use crate::judge::explain::words::wrap;
@@ -78,15 +77,12 @@ fn summary(findings: &[Finding]) -> String {
     format!("{verdict}: {}.", counts.join(", "))
 }
 
-/// One finding, for programs.
-pub fn json(finding: &Finding) -> Value {
-    json!(finding)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::diagnose;
     use super::super::facts::tests::{fit, unreadable};
+    use serde_json::json;
+
     use super::*;
 
     fn page(findings: &[Finding], colour: bool) -> String {
@@ -146,6 +142,6 @@ mod tests {
     fn a_program_gets_every_field() {
         let finding = Finding::warn("x", "y", "z").cure("c");
         let want = json!({"check": "x", "verdict": "warn", "found": "y", "why": "z", "cure": "c"});
-        assert_eq!(json(&finding), want);
+        assert_eq!(json!(finding), want);
     }
 }

@@ -15,7 +15,7 @@ use std::{fs, io};
 
 use super::paths;
 use crate::config::{Config, PoolSource, VirtualStamps};
-use crate::doctor::facts::{DaemonFacts, Facts, LogDir, Missing, Pool, Read, Runtime};
+use crate::doctor::facts::{DaemonFacts, DeviceFacts, Facts, LogDir, Missing, Pool, Read, Runtime};
 
 /// Where to look.
 #[derive(Clone, Debug)]
@@ -69,10 +69,9 @@ pub fn log_of_daemon(listen: &[SocketAddr]) -> Option<PathBuf> {
 
 /// Looks at everything.
 pub fn gather(config: &Config, places: &Places) -> Facts {
-    let found = devices::look(config, places);
-    let (devices, strays, served) = match found {
-        Ok(found) => (Ok(found.devices), found.strays, found.served),
-        Err(missing) => (Err(missing), Vec::new(), Vec::new()),
+    let (devices, strays) = match devices::look(config, places) {
+        Ok((devices, strays)) => (Ok(devices), strays),
+        Err(missing) => (Err(missing), Vec::new()),
     };
     let nodes: Vec<&str> = devices.iter().flatten().map(|device| device.node.as_str()).collect();
     let processes = processes::look(places, &nodes);
@@ -86,7 +85,7 @@ pub fn gather(config: &Config, places: &Places) -> Facts {
     let log_dir = log_dir.unwrap_or_else(|| configured_log.clone());
     Facts {
         strays,
-        pools: pools(config, devices.is_ok().then_some(&served)),
+        pools: pools(config, devices.as_deref().ok()),
         processes,
         realtime: processes::realtime(places, &log_dir),
         clock: machine::clock(places),
@@ -111,18 +110,17 @@ fn has_unit(places: &Places) -> bool {
     is_booted && UNITS.iter().any(|dir| places.root.join(dir).join("buzzerd.service").exists())
 }
 
-/// `served`: the slots that have a device. Where devices could not be listed, no pool is accused.
-fn pools(config: &Config, served: Option<&Vec<usize>>) -> Vec<Pool> {
-    let mut first = 0;
+/// Where devices could not be listed, no pool is accused.
+fn pools(config: &Config, devices: Option<&[DeviceFacts]>) -> Vec<Pool> {
     let pools = config.pools.iter().map(|pool| {
         let (wanted, is_virtual, is_stamped) = match &pool.source {
             PoolSource::Hardware(entries) => (entries.len(), false, true),
             PoolSource::Virtual { stamps, .. } => (0, true, *stamps == VirtualStamps::Sender),
         };
-        let slots = first..first + wanted;
-        first += wanted;
-        let found = served.map_or(wanted, |served| served.iter().filter(|slot| slots.contains(slot)).count());
-        Pool { id: pool.id.to_string(), is_virtual, is_stamped, wanted, found }
+        let id = pool.id.to_string();
+        let own = |devices: &[DeviceFacts]| devices.iter().filter(|device| device.pool == id).count();
+        let found = devices.map_or(wanted, own);
+        Pool { id, is_virtual, is_stamped, wanted, found }
     });
     pools.collect()
 }
