@@ -75,7 +75,7 @@ impl Explain {
             (Some(seq), ..) => Asked::Around(seq),
             (None, Some(seqs), _) => Asked::Seqs(seqs.first, seqs.last),
             (None, None, None) => Asked::LastRace,
-            (None, None, Some(times)) => Asked::Span(times.into_span()),
+            (None, None, Some(times)) => Asked::Span(times.into_spans()),
         };
         let (found, chain) = scan(&mut records, Scan::new(asked, self.gap))?;
         let Some((first, last)) = found.seqs else {

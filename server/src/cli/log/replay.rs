@@ -9,7 +9,7 @@ use buzzer_server::counted::counted;
 use buzzer_server::io::machine::signals;
 use buzzer_server::io::replay::{Options, Replay as Served};
 use buzzer_server::judge::replay::{Player, PoolKnown, Speed};
-use buzzer_server::judge::span::{Span, Spans, Where};
+use buzzer_server::judge::span::{Spans, Where};
 use buzzer_server::judge::wall::WallClock;
 use buzzer_server::record::pool_id::PoolId;
 use buzzer_server::record::{Fact, Record};
@@ -76,7 +76,7 @@ impl Replay {
             None => self.seq.unwrap_or(Seqs::ALL),
             Some(times) => {
                 times.ask_back(&records, true)?;
-                let found = find(&mut records, times.into_span(), &mut extent)?;
+                let found = find(&mut records, times.into_spans(), &mut extent)?;
                 records = records.again().map_err(unreadable)?;
                 // Of an empty or a damaged log there is something else to be said.
                 found.unwrap_or(Seqs::NONE)
@@ -141,8 +141,8 @@ fn failed(error: buzzer_server::io::replay::ReplayError<Failure>) -> Failure {
 }
 
 /// The records of a span of time; of several the last. Where the log is damaged is looked at later.
-fn find(records: &mut Records, span: Span, extent: &mut Extent) -> Result<Option<Seqs>, Failure> {
-    let (mut spans, mut wall, mut found) = (Spans::new(span), WallClock::default(), None);
+fn find(records: &mut Records, mut spans: Spans, extent: &mut Extent) -> Result<Option<Seqs>, Failure> {
+    let (mut wall, mut found) = (WallClock::default(), None);
     while let Some(step) = records.next()? {
         let Step::Record(record, _) = step else { continue };
         wall.take(&record);

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::judge::explain::page;
-use crate::judge::span::Span;
+use crate::judge::span::Spans;
 use crate::record::{DeviceDelay, Fact, Flag, Flags, Record, Rival, Stamps};
 
 /// 22 November 2026, 13:03:00 UTC.
@@ -109,7 +109,7 @@ fn span(from_us: Option<u64>, to_us: Option<u64>) -> Asked {
             Ordering::Equal
         }
     };
-    Asked::Span(Span { place: Box::new(place), is_daily: false })
+    Asked::Span(Spans::new(place, false))
 }
 
 fn explain(records: Vec<Record>, asked: Asked, damaged_behind: &[u64]) -> Story {
@@ -725,7 +725,7 @@ fn of_a_time_without_a_date_the_last_day_counts() {
         move |wall_us| if wall_us % day >= WALL_US % day { Ordering::Equal } else { Ordering::Less };
     let facts =
         [(50 * S, press(11)), (51 * S, press(12)), (day + 40 * S, press(21)), (day + 41 * S, press(22))];
-    let asked = Asked::Span(Span { place: Box::new(evening), is_daily: true });
+    let asked = Asked::Span(Spans::new(evening, true));
     let story = explain(game(facts), asked, &[]);
     assert_eq!((story.seqs, short(&story)), (Some((7, 8)), "stage 21 by 1000000, certain".to_owned()));
 }
