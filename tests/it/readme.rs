@@ -82,7 +82,7 @@ fn configured(name: &str, delay_us: Option<[u64; 2]>, scan_us: Option<u64>) -> (
 }
 
 fn program(name: &str, stamps: VirtualStamps) -> (String, Delay) {
-    (name.to_owned(), Delay::of_program(stamps.basis(), stamps.delay_us()))
+    (name.to_owned(), stamps.delay())
 }
 
 /// The smallest lead from which A before B is certain, by the records that a daemon would make; `None`: they are one

@@ -25,7 +25,8 @@ pub(crate) const BUZZ_WIRELESS: &str = "buzz-wireless";
 /// Which buttons known hardware has (its rules: `profile.rs`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
-    pub(crate) name: &'static str,
+    /// As `devices` and a pool's default id show it.
+    pub name: &'static str,
     pub(crate) layout: Layout,
     /// What is made for play is known to be a buzzer; what sends keys may be anything.
     pub(crate) known: bool,
@@ -52,13 +53,6 @@ pub(crate) enum Needs {
     Typing,
 }
 
-impl Profile {
-    /// That of a model.
-    pub(crate) const fn of_model(needs: Needs, name: &'static str, layout: Layout) -> Self {
-        Self { name, layout, known: matches!(needs, Needs::Buttons) }
-    }
-}
-
 /// What is known of some products of a vendor.
 #[derive(Debug)]
 pub struct Hardware {
@@ -83,7 +77,7 @@ impl Hardware {
     }
 
     const fn profile(mut self, needs: Needs, name: &'static str, layout: Layout) -> Self {
-        self.profile = Some((needs, Profile::of_model(needs, name, layout)));
+        self.profile = Some((needs, Profile { name, layout, known: matches!(needs, Needs::Buttons) }));
         self
     }
 

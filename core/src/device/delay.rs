@@ -106,7 +106,7 @@ impl Delay {
     /// The delay of a press of this device. What is configured replaces what is known otherwise.
     pub fn of(device: &Identity, configured: Configured) -> Self {
         if device.bus == BUS_VIRTUAL {
-            return Self::of_program(Basis::Program, Span::default()).configured(configured);
+            return Self::of_program().configured(configured);
         }
         let wireless = is_wireless(device);
         let radio_us = if wireless { RADIO_US.as_us() } else { 0 };
@@ -126,10 +126,14 @@ impl Delay {
         unknown.measured(device).configured(configured)
     }
 
-    /// That of what a program stamps, or of what is stamped when it comes from a program: it says its own order.
-    pub fn of_program(basis: Basis, us: Span) -> Self {
-        let scan_us = Some(Micros::ZERO);
-        Self { us, width_us: us.width_us(), basis, scan_us, ..Self::default() }
+    /// That of what a program stamps: it says its own order, and nothing else if its stamps are exact.
+    pub fn of_program() -> Self {
+        Self { scan_us: Some(Micros::ZERO), ..Self::default() }
+    }
+
+    /// That of what is stamped when it comes from a program.
+    pub fn of_receipt() -> Self {
+        Self { us: RECEIPT, width_us: RECEIPT.width_us(), basis: Basis::Receipt, ..Self::of_program() }
     }
 
     /// With what was measured of the model, on the bus on which it was measured.

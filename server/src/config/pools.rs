@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use buzzer_core::device::claim::{Glob, Match};
-use buzzer_core::device::delay::{Configured, Delay, Span};
+use buzzer_core::device::delay::{Configured, Span};
 use buzzer_core::event::Buzzer;
 use buzzer_core::press::keys::{KeyCode, UnknownKey};
 use buzzer_core::time::Micros;
@@ -165,8 +165,7 @@ fn virtual_source(
     if text.len() > SOCKET_PATH_BYTES_MAX || text.ends_with('/') || Path::new(text).file_name().is_none() {
         return Err(place.expected(SOCKET));
     }
-    let delay = Delay::of_program(stamps.basis(), stamps.delay_us());
-    Ok(PoolSource::Virtual { socket, stamps, delay: delay.configured(configured) })
+    Ok(PoolSource::Virtual { socket, stamps, delay: stamps.delay().configured(configured) })
 }
 
 const MATCH: &str = "a table with at least one of vendor, product, name, phys, uniq";

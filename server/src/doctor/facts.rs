@@ -227,7 +227,7 @@ pub enum DaemonFacts {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use buzzer_core::device::delay::{Basis, Span};
+    use buzzer_core::device::delay::{Basis, Configured, Span};
 
     pub(crate) fn missing<T>() -> Read<T> {
         Err(Missing("/proc/x: permission denied".to_owned()))
@@ -235,7 +235,8 @@ pub(super) mod tests {
 
     /// One that the configuration sets.
     pub(crate) fn delay(min_us: u64, max_us: u64) -> Delay {
-        Delay::of_program(Basis::Configured, Span::new(Micros::from_us(min_us), Micros::from_us(max_us)))
+        let delay_us = Some(Span::new(Micros::from_us(min_us), Micros::from_us(max_us)));
+        Delay::of_program().configured(Configured { delay_us, scan_us: None })
     }
 
     /// A wired hub.

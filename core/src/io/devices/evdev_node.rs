@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use super::{permission, sysfs};
 use crate::device::identity::Identity;
 use crate::io::sys;
+use crate::press::decode::RECORD_BYTES;
 use crate::press::keys::{KeyBits, KeyMap};
 use crate::time::KernelTime;
 
@@ -145,7 +146,8 @@ fn open_with(
     }
     // Without a mask (a kernel before 4.4) all works, with more wake-ups.
     let _: Option<io::Result<()>> = mask.map(|keys| sys::mask_all_but(&fd, keys));
-    drain(&fd).map_err(failed("empty its queue"))?;
+    // What came between open and mask; key events in it would go anyhow when the key states are asked for.
+    empty(&fd).map_err(failed("empty its queue"))?;
     // Read before the state is asked for: what follows the answer is stamped later than this.
     let since = sys::now();
     let held = sys::key_state(&fd).map_err(failed("ask for its held keys"))?;
@@ -176,21 +178,21 @@ pub(super) fn is_expected(fd: &OwnedFd, sysfs_root: &Path, expected: &Identity) 
         && sysfs::read(sysfs_root, &expected.node).is_ok_and(|now| now.is_same_instance(expected)))
 }
 
-/// Takes what came between open and mask out of the queue. Bounded: what arrives faster than it is read (no
-/// device does) is the reader's, and EVIOCGKEY removes its key events anyhow.
-fn drain(fd: &OwnedFd) -> io::Result<()> {
+/// Takes what is in the queue. Bounded: what comes faster than it is read (no device does) is the reader's.
+pub(super) fn empty(fd: &OwnedFd) -> io::Result<Vec<u8>> {
     const READS_MAX: usize = 64;
-    let mut buffer = [0u8; 64 * 24];
+    let mut queue = Vec::new();
+    let mut bytes = [0; 64 * RECORD_BYTES];
     for _ in 0..READS_MAX {
-        match rustix::io::read(fd, &mut buffer) {
+        match rustix::io::read(fd, &mut bytes) {
             Ok(0) | Err(Errno::AGAIN) => break,
-            Ok(_) | Err(Errno::INTR) => {}
+            Ok(read) => queue.extend_from_slice(&bytes[..read]),
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok(queue)
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;
