@@ -2,8 +2,7 @@
 //! JSON object a line. Guarantee: opens no device, so it may run beside a game; what fails is exit code 1.
 
 use buzzer_server::config::Config;
-use buzzer_server::doctor::page::Page;
-use buzzer_server::doctor::{self, CheckLevel};
+use buzzer_server::doctor::{self, CheckLevel, page};
 use buzzer_server::io::machine::facts::{self, Places};
 use clap::Args;
 use serde_json::json;
@@ -25,7 +24,7 @@ impl Doctor {
             stdout::print_json(&lines.concat())?;
         } else {
             let colour = stdout::may_colour();
-            stdout::print_own(&Page { findings: &findings, colour }.to_string())?;
+            stdout::print_own(&page::text(&findings, colour))?;
         }
         if doctor::worst(&findings) == CheckLevel::Fail { Err(Failure::Told) } else { Ok(()) }
     }

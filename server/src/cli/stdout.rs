@@ -54,32 +54,13 @@ pub(crate) fn may_colour() -> bool {
 }
 
 /// Buffered stdout.
-#[derive(Debug)]
-pub(super) struct Stdout(BufWriter<Unbuffered>);
+pub(super) fn buffered() -> BufWriter<Unbuffered> {
+    BufWriter::with_capacity(64 * 1024, Unbuffered)
+}
 
 /// Stdout without the line buffer of `std`, whose last piece is lost without a word.
 #[derive(Debug)]
-struct Unbuffered;
-
-impl Stdout {
-    pub(super) fn new() -> Self {
-        Self(BufWriter::with_capacity(64 * 1024, Unbuffered))
-    }
-
-    pub(super) fn flush(&mut self) -> Result<(), Failure> {
-        self.0.flush().or_else(unless_unread)
-    }
-}
-
-impl Write for Stdout {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
+pub(super) struct Unbuffered;
 
 impl Write for Unbuffered {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

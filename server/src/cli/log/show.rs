@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::range::{Extent, Seqs, Times};
 use super::records::{Records, Source, Step};
 use super::time::{self, Moment, Zone};
-use crate::cli::stdout::{Stdout, unless_unread};
+use crate::cli::stdout::{buffered, unless_unread};
 use crate::cli::{Failure, number, stderr};
 
 /// Records that are kept back to show the last ones.
@@ -73,7 +73,7 @@ impl Show {
         let (zone, mut wall) = (Zone::new(self.utc), WallClock::default());
         let times = Times::new(zone.clone(), self.from.take(), self.to.take())?;
         times.iter().try_for_each(|times| times.ask_back(&records, false))?;
-        let mut out = Stdout::new();
+        let mut out = buffered();
         let mut kept: VecDeque<String> = VecDeque::new();
         let mut keeps = self.last.map(usize::from);
         let mut is_damaged = false;
@@ -93,7 +93,7 @@ impl Show {
                     Step::Unread(_) => continue,
                     bad @ (Step::Unreadable(..) | Step::Fault(..)) => {
                         is_damaged = true;
-                        out.flush()?;
+                        out.flush().or_else(unless_unread)?;
                         stderr::say(format_args!("{}", bad.problem().unwrap_or_default()));
                         continue;
                     }
@@ -119,7 +119,7 @@ impl Show {
             for text in kept.drain(..) {
                 writeln!(out, "{text}").or_else(unless_unread)?;
             }
-            out.flush()?;
+            out.flush().or_else(unless_unread)?;
             if let Some(remark) = records.reader.take_remark() {
                 stderr::say(format_args!("{remark}"));
             }
