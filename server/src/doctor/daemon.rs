@@ -18,7 +18,7 @@ const VIRTUAL_US: Micros = Micros::from_ms(20);
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let mut findings = running(&facts.daemon, facts);
-    if let DaemonFacts::Running(_, health) = &facts.daemon {
+    if let Some(health) = facts.daemon.health() {
         findings.extend(pools(health, facts));
         findings.extend(buttons(health));
     }
@@ -221,7 +221,7 @@ fn counters(health: &HealthFacts) -> Vec<Finding> {
 
 /// Where a recommendation comes from.
 fn fit(facts: &Facts) -> Result<(Micros, String), Missing> {
-    if let DaemonFacts::Running(_, health) = &facts.daemon
+    if let Some(health) = facts.daemon.health()
         && let Some(late) = health.late_us_max.map(Micros::from_us)
         && let Some(fit) = health.settle_us_advised.map(Micros::from_us).or_else(|| settle::fit(late))
     {
@@ -239,10 +239,7 @@ fn fit(facts: &Facts) -> Result<(Micros, String), Missing> {
 fn settle_window(facts: &Facts) -> Finding {
     const CHECK: &str = "settle window";
     const WHY: &str = "A press waits this long, because another device may still show an earlier one.";
-    let health = match &facts.daemon {
-        DaemonFacts::Running(_, health) => Some(health.as_ref()),
-        _ => None,
-    };
+    let health = facts.daemon.health();
     let has = health.and_then(|health| health.settle_us).map_or(facts.settle_us, Micros::from_us);
     let devices = facts.devices.as_ref().map_or(usize::MAX, Vec::len);
     // Each program at a socket is a device; how many there are, only the daemon knows.

@@ -41,8 +41,8 @@ pub struct Facts {
     pub idle: Read<Option<(String, Micros)>>,
     /// Where the log is.
     pub log: LogDir,
-    /// Where short-lived files are.
-    pub runtime: Runtime,
+    /// Where short-lived files are, and the kind of file system. `None`: nobody gives a directory.
+    pub runtime: Option<(PathBuf, Read<String>)>,
     /// Where the configuration has the log; [`Self::log`] is the running daemon's, if one answers.
     pub configured_log: PathBuf,
     /// systemd runs, and has a unit `buzzerd`: a cure names nothing that is not there.
@@ -202,15 +202,6 @@ pub struct LogDir {
     pub syncs: Read<Vec<Micros>>,
 }
 
-/// Where short-lived files are.
-#[derive(Clone, Debug)]
-pub struct Runtime {
-    /// The directory. `None`: nobody gives one.
-    pub dir: Option<PathBuf>,
-    /// The kind of file system.
-    pub kind: Read<String>,
-}
-
 /// The daemon.
 #[derive(Clone, Debug)]
 pub enum DaemonFacts {
@@ -222,6 +213,16 @@ pub enum DaemonFacts {
     Odd(SocketAddr, String),
     /// It answered.
     Running(SocketAddr, Box<HealthFacts>),
+}
+
+impl DaemonFacts {
+    /// What it answered.
+    pub fn health(&self) -> Option<&HealthFacts> {
+        match self {
+            Self::Running(_, health) => Some(health),
+            Self::Absent(_) | Self::AnyPort | Self::Odd(..) => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -297,7 +298,7 @@ pub(super) mod tests {
                 kind: Ok("ext4".to_owned()),
                 syncs: Ok([3, 2, 9].map(Micros::from_ms).to_vec()),
             },
-            runtime: Runtime { dir: Some("/run/buzzerd".into()), kind: Ok("tmpfs".to_owned()) },
+            runtime: Some(("/run/buzzerd".into(), Ok("tmpfs".to_owned()))),
             daemon: DaemonFacts::Running(
                 address,
                 Box::new(HealthFacts {
@@ -346,7 +347,7 @@ pub(super) mod tests {
                 kind: missing(),
                 syncs: missing(),
             },
-            runtime: Runtime { dir: Some("/run/buzzerd".into()), kind: missing() },
+            runtime: Some(("/run/buzzerd".into(), missing())),
             daemon: DaemonFacts::AnyPort,
             ..fit()
         }

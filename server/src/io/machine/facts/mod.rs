@@ -15,7 +15,7 @@ use std::{fs, io};
 
 use super::paths;
 use crate::config::{Config, PoolSource, VirtualStamps};
-use crate::doctor::facts::{DaemonFacts, DeviceFacts, Facts, LogDir, Missing, Pool, Read, Runtime};
+use crate::doctor::facts::{DeviceFacts, Facts, LogDir, Missing, Pool, Read};
 
 /// Where to look.
 #[derive(Clone, Debug)]
@@ -61,10 +61,7 @@ impl Places {
 
 /// The log directory of the daemon that answers at the first of these addresses.
 pub fn log_of_daemon(listen: &[SocketAddr]) -> Option<PathBuf> {
-    match health::ask(listen) {
-        DaemonFacts::Running(_, health) => health.log.filter(|log| log.is_absolute()),
-        _ => None,
-    }
+    health::ask(listen).health()?.log.clone().filter(|log| log.is_absolute())
 }
 
 /// Looks at everything.
@@ -78,10 +75,7 @@ pub fn gather(config: &Config, places: &Places) -> Facts {
     let configured_log = config.log.dir.clone().unwrap_or_default();
     let daemon = health::ask(&config.server.listen);
     // What matters is where the presses go, not which file configured it.
-    let log_dir = match &daemon {
-        DaemonFacts::Running(_, health) => health.log.clone(),
-        _ => None,
-    };
+    let log_dir = daemon.health().and_then(|health| health.log.clone());
     let log_dir = log_dir.unwrap_or_else(|| configured_log.clone());
     Facts {
         strays,
@@ -93,7 +87,7 @@ pub fn gather(config: &Config, places: &Places) -> Facts {
         is_virtual: machine::is_virtual(places),
         idle: machine::idle(places),
         log: log(places, log_dir),
-        runtime: runtime(places),
+        runtime: places.runtime_dir.clone().map(|dir| (dir.clone(), storage::kind(places, &dir))),
         daemon,
         configured_log,
         has_unit: has_unit(places),
@@ -142,14 +136,6 @@ fn log(places: &Places, path: PathBuf) -> LogDir {
         syncs,
         path,
     }
-}
-
-fn runtime(places: &Places) -> Runtime {
-    let kind = match &places.runtime_dir {
-        Some(dir) => storage::kind(places, dir),
-        None => Err(Missing("no runtime directory".to_owned())),
-    };
-    Runtime { dir: places.runtime_dir.clone(), kind }
 }
 
 #[cfg(test)]
