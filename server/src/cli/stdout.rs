@@ -25,6 +25,11 @@ pub(crate) fn print_json(text: &str) -> Result<(), Failure> {
     print_own(&Json(text).to_string())
 }
 
+/// Prints JSON or a page.
+pub(crate) fn print_as(is_json: bool, text: &str) -> Result<(), Failure> {
+    if is_json { print_json(text) } else { print(text) }
+}
+
 /// Prints a result as a whole, with colours of our own: texts from outside are escaped already. One that nobody reads any
 /// more is no failure: what the command found decides how it ends.
 pub(crate) fn print_own(text: &str) -> Result<(), Failure> {

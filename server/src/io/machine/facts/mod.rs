@@ -5,7 +5,7 @@
 mod devices;
 mod health;
 mod machine;
-mod processes;
+pub(super) mod processes;
 mod storage;
 mod usb;
 
