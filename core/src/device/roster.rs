@@ -268,13 +268,8 @@ impl Roster {
                 state.due = None;
                 let Found { identity, keys, .. } = found;
                 let (debounce_us, grab) = (self.slots.debounce_us(slot), self.slots.may_grab());
-                self.actions.push_back(Action::Open(Box::new(Opening {
-                    slot,
-                    identity,
-                    keys,
-                    debounce_us,
-                    grab,
-                })));
+                let opening = Opening { slot, identity, keys, debounce_us, grab };
+                self.actions.push_back(Action::Open(Box::new(opening)));
             }
         }
     }

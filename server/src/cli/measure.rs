@@ -36,8 +36,9 @@ pub(crate) fn run(
     let device = choose(config, devices, target)?;
     let identity = &device.row.identity;
     let path = Path::new(INPUT_DIR).join(&identity.node);
-    let node =
-        take(identity, || evdev_node::open_whole(Path::new(INPUT_DIR), Path::new(SYSFS_ROOT), identity))?;
+    let node = take(identity, || {
+        evdev_node::open(Path::new(INPUT_DIR), Path::new(SYSFS_ROOT), identity, None, true)
+    })?;
     stderr::say(format_args!(
         "{}: press buttons or move the stick now, without a pause, for {seconds} s",
         identity.describe()

@@ -146,7 +146,8 @@ fn open(config: &Config, seats: &[Seat; 2]) -> Result<Vec<Watched>> {
     let take = |seat: &Seat, keys: Vec<_>| -> Result<Watched> {
         let Found { identity, .. } = &seat.found;
         let keys = KeyMap::new(keys);
-        let open = || evdev_node::open(Path::new(INPUT_DIR), Path::new(SYSFS_ROOT), identity, &keys, true);
+        let open =
+            || evdev_node::open(Path::new(INPUT_DIR), Path::new(SYSFS_ROOT), identity, Some(&keys), true);
         let node = measure::take(identity, open)?;
         Ok(Watched::new(node, keys.clone(), debounce_us(config, &seat.pool)))
     };
