@@ -5,7 +5,7 @@
 use buzzer_core::quote::listed;
 use buzzer_core::time::Micros;
 
-use super::facts::{ButtonSums, DaemonFacts, Facts, HealthFacts, Missing, Pool, TroubledButton};
+use super::facts::{ButtonCounts, DaemonFacts, Facts, HealthFacts, Missing, Pool, TroubledButton};
 use super::fairness::ms;
 use super::{CheckLevel, Finding};
 use crate::game::settle::{self, FIT_US_MAX};
@@ -69,7 +69,7 @@ fn buttons(health: &HealthFacts) -> Vec<Finding> {
         let why = "A button that is down now cannot be pressed.";
         findings.push(Finding::warn("held buttons", held.join(", "), why).cure("Let go of it"));
     }
-    let ButtonSums { all, unheard } = health.button_sums;
+    let ButtonCounts { all, unheard } = health.button_sums;
     if unheard > 0 {
         let found = format!("{unheard} of {all} since their devices were connected");
         let why = "Nobody knows that a button works which nobody has pressed.";

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use buzzer_core::device::delay::Delay;
 use buzzer_core::time::Micros;
 
-pub use super::health::{ButtonSums, HealthFacts, PoolHealth, TroubledButton};
+pub use super::health::{ButtonCounts, HealthFacts, PoolHealth, TroubledButton};
 
 /// Something that was read, or what could not be.
 pub type Read<T> = Result<T, Missing>;
@@ -317,7 +317,7 @@ pub(super) mod tests {
                     settle_us: Some(2000),
                     settle_us_advised: None,
                     pools: vec![PoolHealth { id: "stage".to_owned(), devices: 1, is_waiting: false }],
-                    button_sums: ButtonSums { all: 4, unheard: 0 },
+                    button_sums: ButtonCounts { all: 4, unheard: 0 },
                     troubled: Vec::new(),
                 }),
             ),

@@ -42,7 +42,7 @@ pub struct HealthFacts {
     pub pools: Vec<PoolHealth>,
     /// Its buttons, counted.
     #[serde(default)]
-    pub button_sums: ButtonSums,
+    pub button_sums: ButtonCounts,
     /// Those of them that somebody should look at; there may be more than are named.
     #[serde(default)]
     pub troubled: Vec<TroubledButton>,
@@ -63,7 +63,7 @@ pub struct PoolHealth {
 
 /// How many buttons the daemon has.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
-pub struct ButtonSums {
+pub struct ButtonCounts {
     /// All.
     pub all: usize,
     /// Those that were not pressed since their device was connected.

@@ -121,7 +121,7 @@ fn two_senders_in_one_pool_are_two_devices() {
 fn what_waits_and_what_is_held_is_told() {
     let troubled = |buzzer, stuck| TroubledButton { pool: "stage".into(), buzzer, held_us: Some(5), stuck };
     let own = HealthFacts {
-        button_sums: ButtonSums { all: 4, unheard: 2 },
+        button_sums: ButtonCounts { all: 4, unheard: 2 },
         troubled: vec![troubled(1, true), troubled(2, false), troubled(2, false)],
         ..health()
     };
