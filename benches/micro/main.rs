@@ -155,7 +155,7 @@ fn mediator() -> Mediator {
     let start = Fact::Start { log, boot, version, wall_us: 0, settle_us: 2000, realtime: true };
     let mut mediator = Mediator::new(State::default(), vec![spec], start, now);
     for (device, model) in [(1, "Logitech K120"), (2, "DragonRise arcade encoder")] {
-        let curve = catalogue::model(model).map(|model| &model.curves[0]);
+        let curve = catalogue::model(model).map(|model| model.curve);
         let delay_us = curve.map_or([0, 0], |curve| [curve.min_us().into(), curve.max_us().into()]);
         let delay = DeviceDelay { delay_us, ..DeviceDelay::default() };
         let (pool, name, place, stamps) = (pool.clone(), model.to_owned(), String::new(), "kernel".into());

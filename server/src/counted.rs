@@ -16,11 +16,6 @@ pub fn more(count: u64, one: &str) -> String {
     counted(count, &format!("more {one}"))
 }
 
-/// `1 event`, `up to 2 events`.
-pub fn at_most(count: u64, one: &str) -> String {
-    format!("{}{}", if count > 1 { "up to " } else { "" }, counted(count, one))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,6 +33,5 @@ mod tests {
         );
         assert_eq!(counted(2, "photo finish"), "2 photo finishes");
         assert_eq!([1, 2].map(|count| more(count, "tie")).join(", "), "1 more tie, 2 more ties");
-        assert_eq!([1, 2].map(|count| at_most(count, "event")).join(", "), "1 event, up to 2 events");
     }
 }

@@ -115,8 +115,7 @@ impl Diagnostics {
 
     /// Takes a final error: one line, without a level.
     pub fn push_line(&mut self, message: &str) {
-        let text = format!("{}{}\n", self.prefix(Level::Error, ""), cut(message));
-        self.push(text);
+        self.push(self.line((3, ""), &cut(message)));
     }
 
     /// Takes a text of our own making as it is: a help page, a progress that overwrites itself.
@@ -170,13 +169,8 @@ impl Diagnostics {
                 0 => continue,
                 1 => self.push_message(level, &first),
                 count => {
-                    let text = format!(
-                        "{}{} (and {} more like it)\n",
-                        self.prefix(level, word(level)),
-                        cut(&first),
-                        count - 1
-                    );
-                    self.push(text);
+                    let text = format!("{} (and {} more like it)", cut(&first), count - 1);
+                    self.push(self.line(grade(level), &text));
                 }
             }
             // The sum is a line too: the next one is a second away.
@@ -186,8 +180,7 @@ impl Diagnostics {
     }
 
     fn push_message(&mut self, level: Level, message: &str) {
-        let text = format!("{}{}\n", self.prefix(level, word(level)), cut(message));
-        self.push(text);
+        self.push(self.line(grade(level), &cut(message)));
     }
 
     fn leave_out(&mut self, count: u64) {
@@ -198,29 +191,24 @@ impl Diagnostics {
     }
 
     fn left_out(&self, count: u64) -> String {
-        format!("{}{} left out\n", self.prefix(Level::Warn, ""), counted(count, "message"))
+        self.line((4, ""), &format!("{} left out", counted(count, "message")))
     }
 
-    fn prefix(&self, level: Level, word: &str) -> String {
-        let priority = match level {
-            Level::Error => 3,
-            Level::Warn => 4,
-            Level::Info => 6,
-            Level::Debug | Level::Trace => 7,
-        };
+    fn line(&self, (priority, word): (u8, &str), text: &str) -> String {
         match self.form {
-            Form::Words => format!("buzzerd: {word}"),
-            Form::Journal => format!("<{priority}>"),
+            Form::Words => format!("buzzerd: {word}{text}\n"),
+            Form::Journal => format!("<{priority}>{text}\n"),
         }
     }
 }
 
-const fn word(level: Level) -> &'static str {
+/// The priority of a level (syslog(3)), and how it is said.
+const fn grade(level: Level) -> (u8, &'static str) {
     match level {
-        Level::Error => "error: ",
-        Level::Warn => "warning: ",
-        Level::Info => "",
-        Level::Debug | Level::Trace => "debug: ",
+        Level::Error => (3, "error: "),
+        Level::Warn => (4, "warning: "),
+        Level::Info => (6, ""),
+        Level::Debug | Level::Trace => (7, "debug: "),
     }
 }
 

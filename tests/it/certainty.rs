@@ -271,7 +271,7 @@ fn no_order_of_two_measured_devices_that_is_called_certain_is_wrong() {
     let Some(rows) = rows() else { return };
     let measured = rows.iter().enumerate().map(|(number, row)| {
         let quantiles_us = quantiles(&row.delays_us);
-        let curve: &Curve = Box::leak(Box::new(Curve { interval_us: None, quantiles_us }));
+        let curve: &Curve = Box::leak(Box::new(Curve { quantiles_us, forced_us: None }));
         let delay_us = [curve.min_us().into(), curve.max_us().into()];
         let (delay_basis, model) = ("model".to_owned(), Some(number.to_string()));
         (&*row.device, DeviceDelay { delay_us, delay_basis, model, ..DeviceDelay::default() }, Some(curve))

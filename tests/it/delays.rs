@@ -12,7 +12,7 @@ use buzzer_core::device::delay::models;
 const BOX_READINGS: [(&str, &str); 2] = [("exxter", "default"), ("diamondback", "1ms")];
 /// The rows that one curve is made of, as one list: device, polling.
 type Rows = &'static [(&'static str, &'static str)];
-/// Which rows a model's curves are made of, in the order of its curves.
+/// Which rows a model's curve is made of, and which its figures at a forced 1 ms.
 const MADE_OF: [(&str, &[Rows]); 12] = [
     (
         "DragonRise arcade encoder",
@@ -87,23 +87,27 @@ pub(crate) fn quantiles(sorted: &[u32]) -> [u32; 129] {
 fn every_curve_is_the_data() {
     let Some(rows) = rows() else { return };
     assert_eq!(catalogue::models().count(), MADE_OF.len());
-    for (name, curves) in MADE_OF {
+    for (name, made_of) in MADE_OF {
         let model = catalogue::model(name).unwrap();
-        assert_eq!(model.curves.len(), curves.len(), "{name}");
-        for (curve, made_of) in model.curves.iter().zip(curves) {
+        let sorted = |rows_of: Rows| {
             let mut delays_us = Vec::new();
-            for (device, polling) in *made_of {
+            for (device, polling) in rows_of {
                 let row = rows.iter().find(|row| row.device == *device && row.polling == *polling).unwrap();
                 delays_us.extend_from_slice(&row.delays_us);
             }
             delays_us.sort_unstable();
-            assert_eq!(curve.quantiles_us, quantiles(&delays_us), "{name} {:?}", curve.interval_us);
-            let (shortest, longest) = (delays_us[0], delays_us[delays_us.len() - 1]);
-            assert_eq!((curve.min_us(), curve.max_us()), (shortest, longest), "{name}");
-            let forced = curve.interval_us.is_some();
-            let (min_us, max_us) = model.delay_us(model.asked_us, forced);
-            assert!(min_us < shortest && max_us > longest, "{name} {forced}");
-        }
+            delays_us
+        };
+        let own_us = sorted(made_of[0]);
+        assert_eq!(model.curve.quantiles_us, quantiles(&own_us), "{name}");
+        let (shortest, longest) = (own_us[0], own_us[own_us.len() - 1]);
+        assert_eq!((model.curve.min_us(), model.curve.max_us()), (shortest, longest), "{name}");
+        let (min_us, max_us) = model.delay_us(model.asked_us);
+        assert!(min_us < shortest && max_us > longest, "{name}");
+        let forced_us = made_of.get(1).map(|rows_of| quantiles(&sorted(rows_of)));
+        assert_eq!(model.curve.forced_us, forced_us.map(|us| [us[0], us[64], us[128]]), "{name}");
+        let (min_us, max_us) = model.delay_of_any_us();
+        assert!(forced_us.is_none_or(|us| min_us < us[0] && max_us > us[128]), "{name} forced");
     }
 }
 

@@ -174,7 +174,7 @@ fn unequal_devices_of_one_pool_are_no_match_for_each_other() {
     };
     let takes = |name: &str, node: &str| {
         let model = catalogue::model(name).expect("a measured model");
-        format!("{node}: {} ms", f64::from(model.curves[0].median_us()) / 1000.0)
+        format!("{node}: {} ms", f64::from(model.curve.median_us()) / 1000.0)
     };
     let figures =
         format!("{}, {}", takes("Roccat Isku FX", "event5 (a)"), takes("Logitech K120", "event3 (a)"));

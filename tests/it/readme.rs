@@ -82,7 +82,7 @@ fn configured(name: &str, delay_us: Option<[u64; 2]>, scan_us: Option<u64>) -> (
 }
 
 fn program(name: &str, stamps: VirtualStamps) -> (String, Delay) {
-    (name.to_owned(), Delay::of_program(stamps.basis(), stamps.delay_us()))
+    (name.to_owned(), stamps.delay())
 }
 
 /// The smallest lead from which A before B is certain, by the records that a daemon would make; `None`: they are one
@@ -140,10 +140,8 @@ fn of_model_us(model: &Model) -> u64 {
 #[test]
 fn the_table_of_models_is_the_products() {
     for model in catalogue::models() {
-        let [own, forced] = [model.curves.first(), model.curves.get(1)];
-        let figures = |curve: &models::Curve| [curve.min_us(), curve.median_us(), curve.max_us()].map(ms);
-        let own = figures(own.expect("its own interval"));
-        let forced = forced.map(|curve| figures(curve).join(" / ")).unwrap_or_default();
+        let own = [model.curve.min_us(), model.curve.median_us(), model.curve.max_us()].map(ms);
+        let forced = model.curve.forced_us.map(|us| us.map(ms).join(" / ")).unwrap_or_default();
         let certain = ms_at_least(of_model_us(model));
         let want = [model.name, &own[0], &own[1], &own[2], &forced, certain.trim_end_matches(" ms")];
         assert_eq!(row(model.name), want, "| {} |", want.join(" | "));
@@ -223,7 +221,7 @@ fn a_teacher_is_told_the_leads_that_are_certain() {
 fn what_to_buy_has_the_margins_of_the_table() {
     let margin = |name| {
         let model = catalogue::model(name).expect("a measured model");
-        model.delay_us(None, false).1 - model.curves[0].max_us()
+        model.delay_us(None).1 - model.curve.max_us()
     };
     let (own, radio) = (margin("Logitech K120"), margin("Logitech G700 by radio"));
     assert_eq!((own, radio), (5_000, 12_000), "README says so");

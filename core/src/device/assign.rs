@@ -10,9 +10,9 @@ pub mod remarks;
 mod tests;
 
 pub use self::known::may_be_label;
-use crate::device::claim::{Claims, SlotId};
+use crate::device::claim::{Claim, Claims, SlotId};
 use crate::device::delay::Delay;
-use crate::device::identity::{Identity, StableId};
+use crate::device::identity::Identity;
 use crate::device::kind::{self, DeviceKind};
 use crate::device::profile::{known_model, recognise};
 use crate::press::keys::{KeyCode, KeyMap};
@@ -64,7 +64,7 @@ pub struct Slots {
 struct Slot {
     device: Option<Identity>,
     /// Without configuration: whose slot this is, also while it is away, and its name.
-    owner: Option<(StableId, String)>,
+    owner: Option<(Identity, String)>,
 }
 
 /// How likely a node is the one of its unit that is meant, and how well it is known; greater is better.
@@ -139,33 +139,35 @@ impl Slots {
         let entry = self.slots.get(slot.index())?;
         let identity = entry.device.clone()?;
         let profile = recognise(&identity);
-        let keys = match (&self.claims, profile) {
-            (Claims::Listed(claims), _) => claims[slot.index()].keys(&identity),
-            (Claims::Known { .. }, profile) => profile?.keys(&identity),
+        let claim = self.claim(slot);
+        let keys = match claim {
+            Some(claim) => claim.keys(&identity),
+            None => profile?.keys(&identity),
         };
         let label = match &entry.owner {
             Some((_, label)) => label.clone(),
             None => known::label(&identity, None),
         };
-        let claim = match &self.claims {
-            Claims::Listed(claims) => claims.get(slot.index()),
-            Claims::Known { .. } => None,
-        };
         let configured = claim.map(|claim| claim.delay).unwrap_or_default();
         let is_named = claim.is_some_and(|claim| claim.buzzers.is_some());
         let left_out = identity.keys.iter().filter(|key| !is_named && keys.buzzer(*key).is_none()).collect();
         let delay = Delay::of(&identity, configured);
-        let profile = profile.map(|profile| profile.name());
+        let profile = profile.map(|profile| profile.name);
         Some(Found { identity, profile, keys, left_out, label, delay })
     }
 
     /// The debounce time of this slot.
     pub fn debounce_us(&self, slot: SlotId) -> Micros {
+        match (&self.claims, self.claim(slot)) {
+            (Claims::Known { debounce_us }, _) => *debounce_us,
+            (Claims::Listed(_), claim) => claim.map_or(Micros::ZERO, |claim| claim.debounce_us),
+        }
+    }
+
+    fn claim(&self, slot: SlotId) -> Option<&Claim> {
         match &self.claims {
-            Claims::Listed(claims) => {
-                claims.get(slot.index()).map_or(Micros::ZERO, |claim| claim.debounce_us)
-            }
-            Claims::Known { debounce_us } => *debounce_us,
+            Claims::Listed(claims) => claims.get(slot.index()),
+            Claims::Known { .. } => None,
         }
     }
 

@@ -25,7 +25,8 @@ pub(crate) const BUZZ_WIRELESS: &str = "buzz-wireless";
 /// Which buttons known hardware has (its rules: `profile.rs`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
-    pub(crate) name: &'static str,
+    /// As `devices` and a pool's default id show it.
+    pub name: &'static str,
     pub(crate) layout: Layout,
     /// What is made for play is known to be a buzzer; what sends keys may be anything.
     pub(crate) known: bool,
@@ -52,13 +53,6 @@ pub(crate) enum Needs {
     Typing,
 }
 
-impl Profile {
-    /// That of a model.
-    pub(crate) const fn of_model(needs: Needs, name: &'static str, layout: Layout) -> Self {
-        Self { name, layout, known: matches!(needs, Needs::Buttons) }
-    }
-}
-
 /// What is known of some products of a vendor.
 #[derive(Debug)]
 pub struct Hardware {
@@ -83,7 +77,7 @@ impl Hardware {
     }
 
     const fn profile(mut self, needs: Needs, name: &'static str, layout: Layout) -> Self {
-        self.profile = Some((needs, Profile::of_model(needs, name, layout)));
+        self.profile = Some((needs, Profile { name, layout, known: matches!(needs, Needs::Buttons) }));
         self
     }
 
@@ -97,16 +91,16 @@ impl Hardware {
         self
     }
 
-    const fn own(self, name: &'static str, asked_us: u32, curves: &'static [Curve]) -> Self {
-        self.measured(Model { name, standing: Standing::Own, asked_us: Some(asked_us), curves })
+    const fn own(self, name: &'static str, asked_us: u32, curve: &'static Curve) -> Self {
+        self.measured(Model { name, standing: Standing::Own, asked_us: Some(asked_us), curve })
     }
 
-    const fn shared(self, name: &'static str, asked_us: u32, curves: &'static [Curve]) -> Self {
-        self.measured(Model { name, standing: Standing::Shared, asked_us: Some(asked_us), curves })
+    const fn shared(self, name: &'static str, asked_us: u32, curve: &'static Curve) -> Self {
+        self.measured(Model { name, standing: Standing::Shared, asked_us: Some(asked_us), curve })
     }
 
-    const fn radio(self, name: &'static str, curves: &'static [Curve]) -> Self {
-        self.measured(Model { name, standing: Standing::Radio, asked_us: None, curves })
+    const fn radio(self, name: &'static str, curve: &'static Curve) -> Self {
+        self.measured(Model { name, standing: Standing::Radio, asked_us: None, curve })
     }
 }
 
@@ -135,7 +129,7 @@ pub static CATALOGUE: &[Hardware] = &[
     Hardware::new(0x0079, 0x0006).profile(Needs::Buttons, "dragonrise", Layout::Buttons).shared(
         "DragonRise arcade encoder",
         10_000,
-        curves::DRAGONRISE,
+        &curves::DRAGONRISE,
     ),
     Hardware::new(0x0079, 0x0011).profile(Needs::Buttons, "dragonrise-pad", Layout::Buttons),
     Hardware::new(0x16c0, 0x05e1).profile(Needs::Buttons, "xin-mo", Layout::Buttons),
@@ -152,7 +146,7 @@ pub static CATALOGUE: &[Hardware] = &[
     Hardware::new(0x045e, 0x028e).profile(Needs::Buttons, "xbox360-pad", Layout::Buttons).shared(
         "Microsoft Xbox 360 pad",
         4_000,
-        curves::XBOX360,
+        &curves::XBOX360,
     ),
     Hardware::new(0x045e, 0x0719).profile(Needs::Buttons, "xbox360-pad", Layout::Buttons).by_radio(),
     Hardware::new(0x045e, 0x0291).by_radio(),
@@ -161,7 +155,7 @@ pub static CATALOGUE: &[Hardware] = &[
     Hardware::new(0x054c, 0x0268).profile(Needs::Buttons, "ps3-pad", Layout::Buttons).shared(
         "Sony DualShock 3",
         1_000,
-        curves::DUALSHOCK3,
+        &curves::DUALSHOCK3,
     ),
     Hardware::new(0x054c, 0x05c4).profile(Needs::Buttons, "ps4-pad", Layout::Buttons),
     Hardware::new(0x054c, 0x09cc).profile(Needs::Buttons, "ps4-pad", Layout::Buttons),
@@ -171,24 +165,24 @@ pub static CATALOGUE: &[Hardware] = &[
     // The Steam controller.
     Hardware::new(0x28de, 0x1142).by_radio(),
     // 046d:c31c: usb.ids "Keyboard K120".
-    Hardware::new(0x046d, 0xc31c).own("Logitech K120", 10_000, curves::LOGITECH_K120),
+    Hardware::new(0x046d, 0xc31c).own("Logitech K120", 10_000, &curves::LOGITECH_K120),
     // 1e7d:3264: `drivers/hid/hid-ids.h` USB_DEVICE_ID_ROCCAT_ISKUFX; the notebook says "Roccat ISKU FX".
-    Hardware::new(0x1e7d, 0x3264).own("Roccat Isku FX", 1_000, curves::ROCCAT_ISKU_FX),
+    Hardware::new(0x1e7d, 0x3264).own("Roccat Isku FX", 1_000, &curves::ROCCAT_ISKU_FX),
     // 05ac:0304: usb.ids "Mighty Mouse [Mitsumi, M1152]"; the notebook says "Apple A1152".
-    Hardware::new(0x05ac, 0x0304).own("Apple Mighty Mouse A1152", 10_000, curves::APPLE_A1152),
+    Hardware::new(0x05ac, 0x0304).own("Apple Mighty Mouse A1152", 10_000, &curves::APPLE_A1152),
     // 046d:c03e: usb.ids "Premium Optical Wheel Mouse (M-BT58)"; the notebook says the same of `bt58`.
-    Hardware::new(0x046d, 0xc03e).own("Logitech M-BT58", 10_000, curves::LOGITECH_BT58),
+    Hardware::new(0x046d, 0xc03e).own("Logitech M-BT58", 10_000, &curves::LOGITECH_BT58),
     // 046d:c246: usb.ids "Gaming Mouse G300".
-    Hardware::new(0x046d, 0xc246).own("Logitech G300", 1_000, curves::LOGITECH_G300),
+    Hardware::new(0x046d, 0xc246).own("Logitech G300", 1_000, &curves::LOGITECH_G300),
     // 046d:c06b: usb.ids "G700 Wireless Gaming Mouse"; systemd's `70-mouse.hwdb` says "(Wired)".
-    Hardware::new(0x046d, 0xc06b).own("Logitech G700", 1_000, curves::LOGITECH_G700),
+    Hardware::new(0x046d, 0xc06b).own("Logitech G700", 1_000, &curves::LOGITECH_G700),
     // 046d:1023: systemd's `70-mouse.hwdb`, "Logitech G700 Laser Mouse (Wireless)": the number that the kernel gives
     // the mouse behind its receiver. The receiver's own, c531, is other mice's too.
-    Hardware::new(0x046d, 0x1023).radio("Logitech G700 by radio", curves::LOGITECH_G700_RADIO),
+    Hardware::new(0x046d, 0x1023).radio("Logitech G700 by radio", &curves::LOGITECH_G700_RADIO),
     // 046d:c048: usb.ids "G9 Laser Mouse".
-    Hardware::new(0x046d, 0xc048).own("Logitech G9", 10_000, curves::LOGITECH_G9),
+    Hardware::new(0x046d, 0xc048).own("Logitech G9", 10_000, &curves::LOGITECH_G9),
     // 046d:c050: usb.ids "RX 250 Optical Mouse".
-    Hardware::new(0x046d, 0xc050).own("Logitech RX250", 10_000, curves::LOGITECH_RX250),
+    Hardware::new(0x046d, 0xc050).own("Logitech RX250", 10_000, &curves::LOGITECH_RX250),
     // Logitech: F710, the Unifying, Nano, Lightspeed and Bolt receivers; what is paired with them has a number of its
     // own below 0x5000, which no wired product has.
     Hardware::new(0x046d, 0xc219).by_radio(),

@@ -106,7 +106,7 @@ impl Delay {
     /// The delay of a press of this device. What is configured replaces what is known otherwise.
     pub fn of(device: &Identity, configured: Configured) -> Self {
         if device.bus == BUS_VIRTUAL {
-            return Self::of_program(Basis::Program, Span::default()).configured(configured);
+            return Self::of_program().configured(configured);
         }
         let wireless = is_wireless(device);
         let radio_us = if wireless { RADIO_US.as_us() } else { 0 };
@@ -126,10 +126,14 @@ impl Delay {
         unknown.measured(device).configured(configured)
     }
 
-    /// That of what a program stamps, or of what is stamped when it comes from a program: it says its own order.
-    pub fn of_program(basis: Basis, us: Span) -> Self {
-        let scan_us = Some(Micros::ZERO);
-        Self { us, width_us: us.width_us(), basis, scan_us, ..Self::default() }
+    /// That of what a program stamps: it says its own order, and nothing else if its stamps are exact.
+    pub fn of_program() -> Self {
+        Self { scan_us: Some(Micros::ZERO), ..Self::default() }
+    }
+
+    /// That of what is stamped when it comes from a program.
+    pub fn of_receipt() -> Self {
+        Self { us: RECEIPT, width_us: RECEIPT.width_us(), basis: Basis::Receipt, ..Self::of_program() }
     }
 
     /// With what was measured of the model, on the bus on which it was measured.
@@ -140,11 +144,10 @@ impl Delay {
         let Some(model) = found else { return self };
         let poll_us = self.poll_us.and_then(|us| u32::try_from(us.as_us()).ok());
         let is_forced = device.endpoint.is_some_and(|endpoint| endpoint.is_forced);
-        let (min_us, max_us) =
-            if is_forced { model.delay_of_any_us() } else { model.delay_us(poll_us, false) };
+        let (min_us, max_us) = if is_forced { model.delay_of_any_us() } else { model.delay_us(poll_us) };
         let us = |us: u32| Micros::from_us(us.into());
         let us = Span::new(us(min_us), us(max_us));
-        let curve = model.curve(poll_us, false).filter(|_| !is_forced);
+        let curve = model.curve_at(poll_us).filter(|_| !is_forced);
         Self { us, width_us: us.width_us(), basis: Basis::Model, measured: found, curve, ..self }
     }
 

@@ -1,5 +1,5 @@
 //! Who an input device is. In: the text that sysfs shows of it. Out: [`Identity`], and what of it outlasts a replug
-//! ([`StableId`]) or names one plugging-in for ever ([`Identity::is_same_instance`]). Guarantee: nothing is opened
+//! ([`Identity::stable`]) or names one plugging-in for ever ([`Identity::is_same_instance`]). Guarantee: nothing is opened
 //! to learn this, and text of any kind is read without a panic.
 //!
 //! `eventN` is no identity: the kernel gives the lowest free number again at once (`evdev.c:evdev_connect`).
@@ -47,20 +47,10 @@ pub struct Identity {
     pub endpoint: Option<Endpoint>,
 }
 
-/// What stays the same when a device is unplugged and comes back to the same port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StableId {
-    vendor: u16,
-    product: u16,
-    phys: String,
-    uniq: String,
-}
-
 impl Identity {
-    /// What stays the same over a replug.
-    pub fn stable(&self) -> StableId {
-        let Self { vendor, product, phys, uniq, .. } = self;
-        StableId { vendor: *vendor, product: *product, phys: phys.clone(), uniq: uniq.clone() }
+    /// What stays the same when it is unplugged and comes back to the same port.
+    pub fn stable(&self) -> (u16, u16, &str, &str) {
+        (self.vendor, self.product, &self.phys, &self.uniq)
     }
 
     /// Whether `other` is the same device, plugged in once, also where its node has changed.

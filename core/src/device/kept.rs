@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::str::FromStr;
 
 use crate::device::roster::Opening;
 use crate::press::decode::{EV_KEY, EV_SYN, RECORD_BYTES, Record, SYN_DROPPED};
@@ -33,21 +32,14 @@ impl fmt::Display for KeptName {
     }
 }
 
-/// It is no name of a kept device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a name such as ev-13-67-grabbed")]
-pub struct NoKeptName;
-
-impl FromStr for KeptName {
-    type Err = NoKeptName;
-
-    fn from_str(text: &str) -> Result<Self, NoKeptName> {
+impl KeptName {
+    /// The name that reads so; `None`: it is none of a kept device.
+    pub fn parse(text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.split('-').collect();
-        let ["ev", major, minor, how @ (GRABBED | SHARED)] = parts[..] else { return Err(NoKeptName) };
-        let number = |text: &str| text.parse().map_err(|_| NoKeptName);
-        let name = Self { dev: (number(major)?, number(minor)?), is_grabbed: how == GRABBED };
+        let ["ev", major, minor, how @ (GRABBED | SHARED)] = parts[..] else { return None };
+        let name = Self { dev: (major.parse().ok()?, minor.parse().ok()?), is_grabbed: how == GRABBED };
         // One spelling for each: what is forgotten is what was kept.
-        if name.to_string() == text { Ok(name) } else { Err(NoKeptName) }
+        (name.to_string() == text).then_some(name)
     }
 }
 

@@ -47,11 +47,6 @@ pub(crate) fn known_model(device: &Identity) -> Option<Profile> {
 }
 
 impl Profile {
-    /// Its name, as `devices` and a pool's default id show it.
-    pub const fn name(&self) -> &'static str {
-        self.name
-    }
-
     /// Whether this device may be taken though no configuration names it: what is made for play, is real (not
     /// from uinput) and types nothing.
     pub fn is_free_to_take(&self, device: &Identity) -> bool {
@@ -148,7 +143,7 @@ mod tests {
             ((0x054c, 0x0002), &keyboard, None),
         ] {
             let device = device(3, ids, "usb-0-1/input0", keys);
-            let got = recognise(&device).map(|profile| (profile.name(), profile.is_free_to_take(&device)));
+            let got = recognise(&device).map(|profile| (profile.name, profile.is_free_to_take(&device)));
             assert_eq!(got, want, "{ids:04x?} {keys:x?}");
         }
     }

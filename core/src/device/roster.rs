@@ -178,12 +178,16 @@ impl Roster {
     /// A node with this name appeared: what was deleted before under that name may be back.
     pub fn handle_created(&mut self, node: &str, now: KernelTime) {
         self.deleted_nodes.retain(|deleted| deleted != node);
-        self.retry_now(node, now);
+        self.handle_attributes(node, now);
     }
 
-    /// The permissions of this node changed: an opening that failed may work now.
+    /// The permissions of this node changed: an opening that failed may work now, and is tried at once.
     pub fn handle_attributes(&mut self, node: &str, now: KernelTime) {
-        self.retry_now(node, now);
+        for state in &mut self.states {
+            if state.is_waiting() && state.present.as_ref().is_some_and(|device| device.node == node) {
+                state.due = Some(now);
+            }
+        }
     }
 
     /// The node with this name was deleted. Its device counts as gone from the next listing on.
@@ -264,13 +268,8 @@ impl Roster {
                 state.due = None;
                 let Found { identity, keys, .. } = found;
                 let (debounce_us, grab) = (self.slots.debounce_us(slot), self.slots.may_grab());
-                self.actions.push_back(Action::Open(Box::new(Opening {
-                    slot,
-                    identity,
-                    keys,
-                    debounce_us,
-                    grab,
-                })));
+                let opening = Opening { slot, identity, keys, debounce_us, grab };
+                self.actions.push_back(Action::Open(Box::new(opening)));
             }
         }
     }
@@ -333,15 +332,6 @@ impl Roster {
             self.actions
                 .push_back(Action::Report(Report::Trouble { slot: Some(slot), text: told.2.clone() }));
             self.told.push(told);
-        }
-    }
-
-    /// What failed at this node is tried at once.
-    fn retry_now(&mut self, node: &str, now: KernelTime) {
-        for state in &mut self.states {
-            if state.is_waiting() && state.present.as_ref().is_some_and(|device| device.node == node) {
-                state.due = Some(now);
-            }
         }
     }
 }

@@ -139,7 +139,7 @@ pub fn spawn(
 ) -> io::Result<Devices> {
     let (input_dir, sysfs_root) = (options.input_dir.clone(), options.sysfs_root.clone());
     let open = move |opening: &Opening| {
-        evdev_node::open(&input_dir, &sysfs_root, &opening.identity, &opening.keys, opening.grab)
+        evdev_node::open(&input_dir, &sysfs_root, &opening.identity, Some(&opening.keys), opening.grab)
     };
     spawn_with(options, to_server, to_reader, keep, Box::new(open))
 }

@@ -3,9 +3,11 @@
 //! least `debounce_us` before it, by the frames' own stamps. How long a frame waited to be read makes no difference, unless
 //! its sender set no stamp. What was open for a time that nobody knows is no bounce.
 
+use std::collections::BTreeMap;
+
 use crate::event::Buzzer;
 use crate::press::decode::Edge;
-use crate::press::keys::{KEY_COUNT, KeyBits, KeyMap};
+use crate::press::keys::{KeyBits, KeyCode, KeyMap};
 use crate::time::{KernelTime, Micros};
 
 /// When a contact moved.
@@ -52,12 +54,9 @@ pub enum EdgeVerdict {
 #[derive(Debug)]
 pub struct Contacts {
     debounce_us: Micros,
-    /// Key code to place in `contacts`; `NONE` for keys that are no buzzer.
-    places: Box<[u16; KEY_COUNT]>,
-    contacts: Vec<Contact>,
+    /// Those of keys that are buzzers.
+    contacts: BTreeMap<KeyCode, Contact>,
 }
-
-const NONE: u16 = u16::MAX;
 
 #[derive(Debug)]
 struct Contact {
@@ -80,19 +79,16 @@ enum State {
 impl Contacts {
     /// The contacts of a device with these keys, of which `held` are down already.
     pub fn new(keys: &KeyMap, held: &KeyBits, debounce_us: Micros) -> Self {
-        let mut places = Box::new([NONE; KEY_COUNT]);
-        let mut contacts = Vec::new();
-        for ((key, buzzer), place) in keys.pairs().zip(0..) {
-            places[key.index()] = place;
+        let contact = |(key, buzzer)| {
             let state = if held.has(key) { State::Closed { counted: false } } else { State::Open(None) };
-            contacts.push(Contact { buzzer, state, proved: false });
-        }
-        Self { debounce_us, places, contacts }
+            (key, Contact { buzzer, state, proved: false })
+        };
+        Self { debounce_us, contacts: keys.pairs().map(contact).collect() }
     }
 
     /// Judges an edge; `None` if the key is no buzzer. `when`: unknown, if it was found by asking.
     pub fn edge(&mut self, edge: Edge, when: Option<Moment>) -> Option<EdgeVerdict> {
-        let contact = self.contacts.get_mut(usize::from(self.places[edge.key.index()]))?;
+        let contact = self.contacts.get_mut(&edge.key)?;
         let buzzer = contact.buzzer;
         if edge.after_gap {
             // What the contact did meanwhile is lost, so there is nothing to call this edge a bounce of.

@@ -2,6 +2,7 @@
 //! are down. Guarantee: a code outside the kernel's range (0 to 0x2ff, `KEY_MAX` in `input-event-codes.h`) cannot
 //! be built, so tables indexed by a [`KeyCode`] need no check.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -70,29 +71,23 @@ impl FromStr for KeyCode {
 pub struct UnknownKey(pub String);
 
 /// Which key of a device is which buzzer. Several keys may be one buzzer.
-#[derive(Clone, PartialEq, Eq)]
-pub struct KeyMap {
-    buzzers: Box<[Option<Buzzer>; KEY_COUNT]>,
-}
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyMap(BTreeMap<KeyCode, Buzzer>);
 
 impl KeyMap {
     /// A map of these pairs; for a key that comes twice the last pair holds.
     pub fn new(pairs: impl IntoIterator<Item = (KeyCode, Buzzer)>) -> Self {
-        let mut buzzers = Box::new([None; KEY_COUNT]);
-        for (key, buzzer) in pairs {
-            buzzers[key.index()] = Some(buzzer);
-        }
-        Self { buzzers }
+        Self(pairs.into_iter().collect())
     }
 
     /// The buzzer of a key.
     pub fn buzzer(&self, key: KeyCode) -> Option<Buzzer> {
-        self.buzzers[key.index()]
+        self.0.get(&key).copied()
     }
 
     /// Every pair, by key code.
     pub fn pairs(&self) -> impl Iterator<Item = (KeyCode, Buzzer)> + '_ {
-        self.buzzers.iter().zip(0..).filter_map(|(buzzer, code)| Some((KeyCode(code), (*buzzer)?)))
+        self.0.iter().map(|(key, buzzer)| (*key, *buzzer))
     }
 
     /// Every buzzer once, ascending.
@@ -101,12 +96,6 @@ impl KeyMap {
         all.sort_unstable();
         all.dedup();
         all
-    }
-}
-
-impl fmt::Debug for KeyMap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.pairs()).finish()
     }
 }
 

@@ -15,13 +15,14 @@ use buzzer_core::quote::{Plain, Toml};
 use buzzer_core::time::Micros;
 use buzzer_server::config::Config;
 use buzzer_server::io::machine::hardware::{self, INPUT_DIR, SYSFS_ROOT};
+use buzzer_server::judge::explain::words::list;
 use clap::Args;
 use serde_json::json;
 
 use super::device::{Device, Row};
 use super::lines::Lines;
-use super::stdout::print_json;
-use super::{Failure, identify, measure, number, pair, print, stderr};
+use super::stdout::print_as;
+use super::{Failure, identify, measure, number, pair, stderr};
 
 #[derive(Debug, Args)]
 pub(crate) struct Devices {
@@ -103,7 +104,7 @@ impl Devices {
             text.extend(shared.iter().map(|remark| said(remark, &mut lines) + "\n"));
             text.extend(unlike(&devices).map(|warning| warning + "\n"));
         }
-        if self.json { print_json(&text) } else { print(&text) }
+        print_as(self.json, &text)
     }
 }
 
@@ -153,7 +154,10 @@ fn write_text(out: &mut String, row: &Row, pool: Option<&str>, lines: &mut Lines
     writeln!(out, "    ids {vendor:04x}:{product:04x}   phys {phys}{uniq}   profile {profile}")?;
     let is_warning = row.remark.as_ref().is_some_and(|remark| remark.is_warning);
     match pool {
-        Some(pool) => writeln!(out, "    pool {}, buzzers {}", Toml(pool), numbers(row))?,
+        Some(pool) => {
+            let numbers: Vec<u16> = row.buzzers.iter().map(|buzzer| buzzer.0).collect();
+            writeln!(out, "    pool {}, buzzers {}", Toml(pool), list(&numbers))?;
+        }
         None if is_warning => writeln!(out, "    ! not used: {}", why_unused(row))?,
         None => writeln!(out, "    not used: {}", why_unused(row))?,
     }
@@ -194,17 +198,6 @@ fn left_out(row: &Row) -> String {
 fn said(remark: &Remark, lines: &mut Lines<'_>) -> String {
     let mark = if remark.is_warning { "! " } else { "" };
     format!("{mark}{}\n{}", remark.text, lines.of(remark, ""))
-}
-
-/// `1 to 4`, or the numbers one by one.
-fn numbers(row: &Row) -> String {
-    let numbers: Vec<u16> = row.buzzers.iter().map(|buzzer| buzzer.0).collect();
-    match (numbers.first(), numbers.last()) {
-        (Some(first), Some(last)) if usize::from(last - first) + 1 == numbers.len() && first != last => {
-            format!("{first} to {last}")
-        }
-        _ => numbers.iter().map(u16::to_string).collect::<Vec<_>>().join(" "),
-    }
 }
 
 fn write_json(out: &mut String, row: &Row, pool: Option<&str>) -> fmt::Result {

@@ -17,7 +17,7 @@ use buzzer_core::io::devices::sysfs;
 use buzzer_core::io::sys;
 use buzzer_core::quote::listed;
 use buzzer_core::time::Micros;
-use buzzer_server::config::{Config, PoolSource};
+use buzzer_server::config::{Config, PoolConfig, PoolSource};
 use buzzer_server::io::machine::hardware::{self, SYSFS_ROOT};
 use buzzer_server::io::machine::signals;
 use mio::{Events, Interest, Poll, Token};
@@ -65,28 +65,26 @@ pub(super) fn find(config: &Config, sysfs_root: &Path, pool: &str, buzzer: u16) 
     slots.assign(&sysfs::list(sysfs_root).context("the devices cannot be listed")?);
     let found: Vec<(SlotId, Found)> =
         slots.ids().filter_map(|slot| Some((slot, slots.found(slot)?))).collect();
-    let of_pool: Vec<(SlotId, Found)> = if config.pools.is_empty() {
-        let known: Vec<&str> = found.iter().map(|(_, found)| found.label.as_str()).collect();
-        if !known.contains(&pool) {
-            bail!("no such pool: {pool:?}; {}; `buzzerd devices` lists them", list("plugged in", &known));
-        }
-        found.into_iter().filter(|(_, found)| found.label == pool).collect()
-    } else {
-        let Some(source) = config.pools.iter().find(|spec| spec.id.as_str() == pool).map(|spec| &spec.source)
-        else {
-            let known: Vec<&str> = config.pools.iter().map(|spec| spec.id.as_str()).collect();
-            bail!("no such pool: {pool:?}; {}", list("configured", &known));
-        };
-        if matches!(source, PoolSource::Virtual { .. }) {
-            bail!("pool {pool:?} is virtual: its buzzers are no device of this machine");
-        }
-        let specs = hardware::pools(config);
-        let own = specs.into_iter().find(|spec| spec.id.as_str() == pool).and_then(|spec| spec.slots);
-        let own = own.unwrap_or_default();
-        found.into_iter().filter(|(slot, _)| own.contains(slot)).collect()
+    let labels: Vec<String> = found.iter().map(|(_, found)| found.label.clone()).collect();
+    let specs = hardware::pools(config);
+    let is_its = |(slot, found): &(SlotId, Found)| {
+        hardware::pool_at(&specs, *slot).map_or(&*found.label, |spec| spec.id.as_str()) == pool
     };
+    let of_pool: Vec<(SlotId, Found)> = found.into_iter().filter(is_its).collect();
     if of_pool.is_empty() {
-        bail!("pool {pool:?}: its device is not plugged in; `buzzerd devices` shows what is");
+        bail!(match config.pools.iter().find(|spec| spec.id.as_str() == pool) {
+            Some(spec) => absent(spec),
+            None if config.pools.is_empty() => {
+                format!(
+                    "no such pool: {pool:?}; {}; `buzzerd devices` lists them",
+                    list("plugged in", &labels)
+                )
+            }
+            None => {
+                let known: Vec<String> = config.pools.iter().map(|spec| spec.id.to_string()).collect();
+                format!("no such pool: {pool:?}; {}", list("configured", &known))
+            }
+        });
     }
     let mut numbers: Vec<u16> =
         of_pool.iter().flat_map(|(_, found)| found.keys.buzzers()).map(|buzzer| buzzer.0).collect();
@@ -98,7 +96,21 @@ pub(super) fn find(config: &Config, sysfs_root: &Path, pool: &str, buzzer: u16) 
         .ok_or_else(|| anyhow!("pool {pool:?} has no buzzer {buzzer} plugged in; it has {}", listed(numbers)))
 }
 
-fn list(how: &str, names: &[&str]) -> String {
+/// Why a pool of the configuration has no device.
+pub(super) fn absent(pool: &PoolConfig) -> String {
+    let id = pool.id.as_str();
+    match pool.source {
+        PoolSource::Virtual { .. } => format!(
+            "pool {id:?} is virtual: its buzzers are no device of this machine; what its programs take to notice a press is \
+             delay_us in its [[pool]]"
+        ),
+        PoolSource::Hardware(_) => format!(
+            "pool {id:?} is configured, but its device is not plugged in; `buzzerd devices` shows what is"
+        ),
+    }
+}
+
+fn list(how: &str, names: &[String]) -> String {
     if names.is_empty() { format!("none is {how}") } else { format!("{how}: {}", listed(names)) }
 }
 

@@ -12,15 +12,16 @@ use buzzer_core::io::devices::measure::{self, MeasureError};
 use buzzer_core::io::sys;
 use buzzer_core::quote::listed;
 use buzzer_core::time::Micros;
-use buzzer_server::config::{Config, PoolSource};
+use buzzer_server::config::Config;
 use buzzer_server::counted::counted;
 use buzzer_server::io::machine::hardware::{INPUT_DIR, SYSFS_ROOT};
 use buzzer_server::io::machine::holder;
 use serde_json::json;
 
 use super::device::Device;
-use super::stdout::print_json;
-use super::{Failure, print, stderr};
+use super::identify::absent;
+use super::stdout::print_as;
+use super::{Failure, stderr};
 
 /// Where the processes of this machine are.
 const PROC_ROOT: &str = "/proc";
@@ -35,8 +36,9 @@ pub(crate) fn run(
     let device = choose(config, devices, target)?;
     let identity = &device.row.identity;
     let path = Path::new(INPUT_DIR).join(&identity.node);
-    let node =
-        take(identity, || evdev_node::open_whole(Path::new(INPUT_DIR), Path::new(SYSFS_ROOT), identity))?;
+    let node = take(identity, || {
+        evdev_node::open(Path::new(INPUT_DIR), Path::new(SYSFS_ROOT), identity, None, true)
+    })?;
     stderr::say(format_args!(
         "{}: press buttons or move the stick now, without a pause, for {seconds} s",
         identity.describe()
@@ -47,10 +49,8 @@ pub(crate) fn run(
     watched.map_err(|error| ended(&path, &error))?;
     drop(node);
     let cadence = watch.cadence();
-    match is_json {
-        true => print_json(&json(device, cadence))?,
-        false => print(&text(device, cadence, seconds))?,
-    }
+    let result = if is_json { json(device, cadence) } else { text(device, cadence, seconds) };
+    print_as(is_json, &result)?;
     // The page says why; a program sees it by the exit code.
     cadence.usual_us.map(drop).ok_or_else(|| Failure::Failed(anyhow!(too_little(cadence))))
 }
@@ -99,15 +99,7 @@ fn choose<'a>(config: &Config, devices: &'a [Device], target: Option<&str>) -> R
         return the_only(of_pool, &format!("pool {target:?} has"));
     }
     if let Some(pool) = config.pools.iter().find(|pool| pool.id.as_str() == target) {
-        return Err(match pool.source {
-            PoolSource::Virtual { .. } => anyhow!(
-                "pool {target:?} is virtual: there is no device to measure; say in its [[pool]] what its programs take to \
-                 notice a press: delay_us"
-            ),
-            PoolSource::Hardware(_) => {
-                anyhow!("pool {target:?} is configured, but its device is not plugged in: plug it in")
-            }
-        });
+        return Err(anyhow!(absent(pool)));
     }
     let node = target.strip_prefix(INPUT_DIR).map_or(target, |node| node.trim_start_matches('/'));
     let found = devices.iter().find(|device| device.row.identity.node == node);

@@ -28,8 +28,8 @@ use self::seat::Seat;
 use super::device::Device;
 use super::identify::find;
 use super::lines::Lines;
-use super::stdout::print_json;
-use super::{Failure, measure, number, print, stderr};
+use super::stdout::print_as;
+use super::{Failure, measure, number, stderr};
 
 /// How often, unless told otherwise: what is rarer than 1 in 300 is not seen.
 pub(super) const TIMES: usize = 300;
@@ -82,11 +82,7 @@ pub(super) fn run(
             own.next().map_or_else(String::new, |row| lines.setting(row, seat.entry.as_deref(), line))
         })
     };
-    if is_json {
-        print_json(&text)?
-    } else {
-        print(&text)?
-    }
+    print_as(is_json, &text)?;
     if let Err(error) = ended {
         let nodes = seats.iter().map(|seat| seat.found.identity.node.as_str()).collect::<Vec<_>>();
         return Err(measure::ended(&Path::new(INPUT_DIR).join(nodes.join(" or ")), &error).into());
@@ -97,24 +93,23 @@ pub(super) fn run(
 
 /// `POOL A B`, or `POOL:A POOL:B`. An id may have colons itself; behind the last one is the number.
 fn parse(names: &[String]) -> Result<[(&str, u16); 2]> {
-    let buzzer = |text: &str| {
-        number::whole::<u16>(0..=65535)(text)
-            .map_err(|why| anyhow!("--measure-pair: {text:?} is no buzzer: {why}"))
-    };
     match names {
         [pool, a, b] => Ok([(pool, buzzer(a)?), (pool, buzzer(b)?)]),
-        [a, b] => {
-            let named = |text: &'_ str| -> Result<usize> {
-                let colon = text.rfind(':');
-                colon.ok_or_else(|| {
-                    anyhow!("--measure-pair: {text:?} is no POOL:BUZZER: write POOL A B, or POOL:A POOL:B")
-                })
-            };
-            let (at_a, at_b) = (named(a)?, named(b)?);
-            Ok([(&a[..at_a], buzzer(&a[at_a + 1..])?), (&b[..at_b], buzzer(&b[at_b + 1..])?)])
-        }
+        [a, b] => Ok([named(a)?, named(b)?]),
         _ => Err(anyhow!("--measure-pair: write POOL A B, or POOL:A POOL:B")),
     }
+}
+
+fn named(text: &str) -> Result<(&str, u16)> {
+    let (pool, number) = text.rsplit_once(':').with_context(|| {
+        format!("--measure-pair: {text:?} is no POOL:BUZZER: write POOL A B, or POOL:A POOL:B")
+    })?;
+    Ok((pool, buzzer(number)?))
+}
+
+fn buzzer(text: &str) -> Result<u16> {
+    number::whole::<u16>(0..=65535)(text)
+        .map_err(|why| anyhow!("--measure-pair: {text:?} is no buzzer: {why}"))
 }
 
 /// What is known of a buzzer.
@@ -151,7 +146,8 @@ fn open(config: &Config, seats: &[Seat; 2]) -> Result<Vec<Watched>> {
     let take = |seat: &Seat, keys: Vec<_>| -> Result<Watched> {
         let Found { identity, .. } = &seat.found;
         let keys = KeyMap::new(keys);
-        let open = || evdev_node::open(Path::new(INPUT_DIR), Path::new(SYSFS_ROOT), identity, &keys, true);
+        let open =
+            || evdev_node::open(Path::new(INPUT_DIR), Path::new(SYSFS_ROOT), identity, Some(&keys), true);
         let node = measure::take(identity, open)?;
         Ok(Watched::new(node, keys.clone(), debounce_us(config, &seat.pool)))
     };

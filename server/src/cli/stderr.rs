@@ -131,10 +131,7 @@ impl Stderr {
             // What was cut off in its middle does not run into the next line.
             let text = if is_torn { format!("\n{}", line.text) } else { line.text.clone() };
             let written = write_all(io::stderr(), text.as_bytes());
-            is_torn = match written {
-                Ok(()) => false,
-                Err((_, bytes)) => bytes > 0 || is_torn,
-            };
+            is_torn = written.as_ref().is_err_and(|(_, bytes)| *bytes > 0 || is_torn);
             shared = self.shared.lock();
             shared.is_writing = false;
             shared.diagnostics.written(&line, written.is_ok());
@@ -197,10 +194,10 @@ pub(super) fn write_all(fd: impl AsFd, bytes: &[u8]) -> Result<(), (io::Error, u
             Ok(count) => at += count,
             Err(rustix::io::Errno::INTR) => {}
             Err(rustix::io::Errno::AGAIN) => {
-                let waited = poll(&mut [PollFd::new(&fd, PollFlags::OUT)], None);
-                match waited {
-                    Err(error) if error != rustix::io::Errno::INTR => return Err((error.into(), at)),
-                    _ => {}
+                if let Err(error) = poll(&mut [PollFd::new(&fd, PollFlags::OUT)], None)
+                    && error != rustix::io::Errno::INTR
+                {
+                    return Err((error.into(), at));
                 }
             }
             Err(error) => return Err((error.into(), at)),

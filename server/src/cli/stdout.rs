@@ -25,6 +25,11 @@ pub(crate) fn print_json(text: &str) -> Result<(), Failure> {
     print_own(&Json(text).to_string())
 }
 
+/// Prints JSON or a page.
+pub(crate) fn print_as(is_json: bool, text: &str) -> Result<(), Failure> {
+    if is_json { print_json(text) } else { print(text) }
+}
+
 /// Prints a result as a whole, with colours of our own: texts from outside are escaped already. One that nobody reads any
 /// more is no failure: what the command found decides how it ends.
 pub(crate) fn print_own(text: &str) -> Result<(), Failure> {
@@ -54,32 +59,13 @@ pub(crate) fn may_colour() -> bool {
 }
 
 /// Buffered stdout.
-#[derive(Debug)]
-pub(super) struct Stdout(BufWriter<Unbuffered>);
+pub(super) fn buffered() -> BufWriter<Unbuffered> {
+    BufWriter::with_capacity(64 * 1024, Unbuffered)
+}
 
 /// Stdout without the line buffer of `std`, whose last piece is lost without a word.
 #[derive(Debug)]
-struct Unbuffered;
-
-impl Stdout {
-    pub(super) fn new() -> Self {
-        Self(BufWriter::with_capacity(64 * 1024, Unbuffered))
-    }
-
-    pub(super) fn flush(&mut self) -> Result<(), Failure> {
-        self.0.flush().or_else(unless_unread)
-    }
-}
-
-impl Write for Stdout {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
+pub(super) struct Unbuffered;
 
 impl Write for Unbuffered {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -1,12 +1,12 @@
 //! Records in words, for the demo. In: records, in order. Out: lines for people. Guarantee: who reads them without having read
 //! anything else knows who leads, by how much, how sure that is, and what went wrong; numbers are those of the records.
 
-use buzzer_server::counted::counted;
 use std::collections::VecDeque;
 
 use buzzer_core::quote::listed;
 use buzzer_server::judge::explain::GAP_US;
-use buzzer_server::judge::sentence::ms;
+use buzzer_server::judge::explain::verdict::flag_words;
+use buzzer_server::judge::sentence::{self, ms};
 use buzzer_server::record::{Fact, Flag, Record, Rival};
 
 /// Presses that a photo finish can still be with.
@@ -34,11 +34,26 @@ impl Story {
                 if let Some(text) = self.photo_finish(photo, *delay_us) {
                     lines.push(remark(&text));
                 }
-                lines.extend(flags.0.iter().filter_map(flag_in_words).map(remark));
+                // A late press has a record of its own.
+                let doubts = flags.0.iter().filter(|flag| **flag != Flag::Late);
+                lines.extend(doubts.map(|flag| remark(&flag_words(flag, *delay_us))));
                 self.remember(record.seq, *buzzer, record.at_us);
                 lines
             }
-            other => in_words(other).into_iter().map(|text| format!("      {text}")).collect(),
+            // Everything that is no press and worth a line.
+            Fact::Draw { .. }
+            | Fact::Late { .. }
+            | Fact::StaleStamp { .. }
+            | Fact::Proved { .. }
+            | Fact::Held { .. }
+            | Fact::Stuck { .. }
+            | Fact::Chattering { .. }
+            | Fact::Gap { .. }
+            | Fact::ReaderStall { .. }
+            | Fact::RingFull { .. }
+            | Fact::HeapFull { .. }
+            | Fact::Detach { certain: false, .. } => vec![format!("      {}", sentence::of(&record.fact))],
+            _ => Vec::new(),
         }
     }
 
@@ -92,63 +107,6 @@ fn remark(text: &str) -> String {
     format!("           {text}")
 }
 
-/// What a flag of a press means to who was beaten by it, or beat it. `late` has a record of its own.
-const fn flag_in_words(flag: &Flag) -> Option<&'static str> {
-    match flag {
-        Flag::StaleStamp => {
-            Some("WRONG TIME: placed by when it was read, and never before a press with a true time")
-        }
-        Flag::Recovered => {
-            Some("RECOVERED after lost events: its true time is not known, it is placed behind the others")
-        }
-        Flag::Suspect => {
-            Some("SUSPECT: never seen to work on its own; it may have been held down all the time")
-        }
-        Flag::DuringRestart => {
-            Some("PRESSED DURING A RESTART: its time is true, it could not be told before")
-        }
-        Flag::Late | Flag::Other(_) => None,
-    }
-}
-
-/// Everything that is no press and worth a line.
-fn in_words(fact: &Fact) -> Option<String> {
-    Some(match fact {
-        Fact::Draw { seed, presses } => {
-            format!("{} in the same instant: a lot decides (seed {seed}), not the number of the buzzer", counted((*presses).into(), "press"))
-        }
-        Fact::Late { behind_us, .. } => format!(
-            "LATE: that press came to light {} behind one already told; what was told stays, the host decides",
-            ms(*behind_us)
-        ),
-        Fact::StaleStamp { .. } => "the next press carries a time that cannot be true".to_owned(),
-        Fact::Proved { buzzer, .. } => format!("buzzer {buzzer} works: seen pressed and released"),
-        Fact::Held { buzzer, .. } => {
-            format!("buzzer {buzzer} was held down when it was connected: it counts once it is released")
-        }
-        Fact::Stuck { buzzer, .. } => {
-            format!("buzzer {buzzer} is STUCK: down for more than 10 s")
-        }
-        Fact::Chattering { buzzer, .. } => {
-            format!("buzzer {buzzer} CHATTERS: a bad contact; its first edge counts, the rest is ignored")
-        }
-        Fact::Gap { .. } => {
-            "GAP: the kernel dropped events; a press of that time may be missing, the order here is not certain".to_owned()
-        }
-        Fact::ReaderStall { late_us, .. } => {
-            format!("the computer was busy: what comes next may have waited {} to be read", ms(*late_us))
-        }
-        Fact::RingFull { .. } => "the computer was busy: events waited in order, none was lost".to_owned(),
-        Fact::HeapFull { full_us } => {
-            format!("FLOOD: more came than could be read for {}; a press of that time may be late or missing", ms(*full_us))
-        }
-        Fact::Detach { reason, certain: false, .. } => {
-            format!("a device went ({reason}): a last press may be lost, the order here is not certain")
-        }
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,10 +136,7 @@ mod tests {
         let mut story = Story::default();
         let draw = Fact::Draw { seed: "00ff".into(), presses: 2 };
         let said = tell(&mut story, 5, 1_000_000, draw);
-        assert_eq!(
-            said,
-            "      2 presses in the same instant: a lot decides (seed 00ff), not the number of the buzzer"
-        );
+        assert_eq!(said, "      draw among 2 presses of one stamp, seed 00ff");
         assert_eq!(
             tell(&mut story, 6, 1_000_000, press(3, 1_019_000, &[], &[], Some(5))),
             "   1. buzzer 3   FIRST   (provisional for 19 ms: until then a press may come that was made earlier)\n           \
@@ -198,10 +153,14 @@ mod tests {
         );
         let said = tell(&mut story, 9, 999_000, press(2, 1_018_000, &[Flag::Late, Flag::Suspect], &[], None));
         assert!(said.starts_with("   4. buzzer 2   1 ms before the first, by its own time\n"), "{said}");
-        assert!(said.contains("SUSPECT") && said.lines().count() == 2, "late has its own record: {said}");
+        assert!(
+            said.contains("its button had not been seen to work") && said.lines().count() == 2,
+            "late has its own record: {said}"
+        );
         let late = Fact::Late { device: 1, pool: "p".parse().unwrap(), press: 9, behind_us: 8250 };
         assert!(
-            tell(&mut story, 10, 999_000, late).contains("came to light 8.25 ms behind one already told")
+            tell(&mut story, 10, 999_000, late)
+                .contains("its stamp is 8.25 ms before one that was told already")
         );
         let next = tell(&mut story, 11, 5_000_000, press(2, 5_000_000, &[], &[], None));
         assert_eq!(next, "   1. buzzer 2   FIRST   (final)", "3 s later another race begins");
@@ -218,6 +177,8 @@ mod tests {
             certain,
         };
         assert_eq!(tell(&mut Story::default(), 1, 1, gone(true)), "");
-        assert!(tell(&mut Story::default(), 1, 1, gone(false)).contains("the order here is not certain"));
+        assert!(
+            tell(&mut Story::default(), 1, 1, gone(false)).contains("presses it had not shown yet are lost")
+        );
     }
 }

@@ -16,7 +16,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 use buzzer_core::device::claim::Match;
-use buzzer_core::device::delay::{self, Basis, Delay, Span};
+use buzzer_core::device::delay::{Configured, Delay};
 use buzzer_core::event::Buzzer;
 use buzzer_core::press::keys::KeyCode;
 use buzzer_core::time::Micros;
@@ -143,18 +143,10 @@ pub enum VirtualStamps {
 impl VirtualStamps {
     /// How long before its stamp a press was made, unless told otherwise: with receipt stamps the reader's own delay;
     /// a sender says what its stamps are worth, and says nothing if they are exact.
-    pub const fn delay_us(self) -> Span {
+    pub fn delay(self) -> Delay {
         match self {
-            Self::Receipt => delay::RECEIPT,
-            Self::Sender => Span::new(Micros::ZERO, Micros::ZERO),
-        }
-    }
-
-    /// What that stands on.
-    pub const fn basis(self) -> Basis {
-        match self {
-            Self::Receipt => Basis::Receipt,
-            Self::Sender => Basis::Program,
+            Self::Receipt => Delay::of_receipt(),
+            Self::Sender => Delay::of_program(),
         }
     }
 }
@@ -169,7 +161,7 @@ pub struct DeviceEntry {
     pub buzzers: Option<Vec<(KeyCode, Buzzer)>>,
     /// How long before its stamp a press was made, at most [`DELAY_US_MAX`]: its own or, where it sets none, that of the
     /// pool; nothing: as the hardware tells.
-    pub delay: delay::Configured,
+    pub delay: Configured,
 }
 
 /// Why a configuration is refused: every mistake in it, in the order of the file; never none.

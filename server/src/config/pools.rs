@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use buzzer_core::device::claim::{Glob, Match};
-use buzzer_core::device::delay::{Configured, Delay, Span};
+use buzzer_core::device::delay::{Configured, Span};
+use buzzer_core::device::identity::parse_id;
 use buzzer_core::event::Buzzer;
 use buzzer_core::press::keys::{KeyCode, UnknownKey};
 use buzzer_core::time::Micros;
@@ -165,8 +166,7 @@ fn virtual_source(
     if text.len() > SOCKET_PATH_BYTES_MAX || text.ends_with('/') || Path::new(text).file_name().is_none() {
         return Err(place.expected(SOCKET));
     }
-    let delay = Delay::of_program(stamps.basis(), stamps.delay_us());
-    Ok(PoolSource::Virtual { socket, stamps, delay: delay.configured(configured) })
+    Ok(PoolSource::Virtual { socket, stamps, delay: stamps.delay().configured(configured) })
 }
 
 const MATCH: &str = "a table with at least one of vendor, product, name, phys, uniq";
@@ -195,10 +195,7 @@ fn device(
 
 fn usb_id(table: &Table<'_>, name: &str) -> Result<Option<u16>, Refusal> {
     // Four digits, as `lsusb` prints them. A bare number would be read as decimal, which no one means.
-    let id = |text: &str| {
-        let digits = text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        digits.then(|| u16::from_str_radix(text, 16).ok())?
-    };
+    let id = |text: &str| parse_id(text).filter(|_| text.len() == 4);
     table.get(name).map(|place| place.parsed(r#"four hex digits in quotes, such as "054c""#, id)).transpose()
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use buzzer_core::device::claim::Glob;
-use buzzer_core::device::delay::Configured;
+use buzzer_core::device::delay::Span;
 
 use super::*;
 
@@ -56,7 +56,7 @@ fn the_example_parses() {
     let table = PoolSource::Virtual {
         socket: "/run/buzzerd/table.sock".into(),
         stamps: VirtualStamps::Receipt,
-        delay: Delay::of_program(Basis::Receipt, delay::RECEIPT),
+        delay: Delay::of_receipt(),
     };
     let expected = Config {
         pools: vec![
@@ -177,7 +177,7 @@ buzzers = { 65535 = 767, 0 = 0x1c, 9 = "704" }
         PoolSource::Virtual {
             socket: "/run/b".into(),
             stamps: VirtualStamps::Sender,
-            delay: Delay::of_program(Basis::Program, Span::default()),
+            delay: Delay::of_program(),
         }
     );
     let PoolSource::Hardware(devices) = &config.pools[1].source else { panic!("{config:?}") };

@@ -5,7 +5,7 @@
 use buzzer_core::quote::listed;
 use buzzer_core::time::Micros;
 
-use super::facts::{ButtonFacts, DaemonFacts, Facts, HealthFacts, Missing, Pool};
+use super::facts::{ButtonCounts, DaemonFacts, Facts, HealthFacts, Missing, Pool, TroubledButton};
 use super::fairness::ms;
 use super::{CheckLevel, Finding};
 use crate::game::settle::{self, FIT_US_MAX};
@@ -18,9 +18,9 @@ const VIRTUAL_US: Micros = Micros::from_ms(20);
 
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let mut findings = running(&facts.daemon, facts);
-    if let DaemonFacts::Running(_, health) = &facts.daemon {
+    if let Some(health) = facts.daemon.health() {
         findings.extend(pools(health, facts));
-        findings.extend(buttons(&health.buttons));
+        findings.extend(buttons(health));
     }
     findings.push(settle_window(facts));
     findings
@@ -50,19 +50,28 @@ fn pools(health: &HealthFacts, facts: &Facts) -> Vec<Finding> {
 }
 
 /// Buttons that spoil a match, or that nobody knows to work.
-fn buttons(buttons: &ButtonFacts) -> Vec<Finding> {
+fn buttons(health: &HealthFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if !buttons.stuck.is_empty() {
+    let names = |is_meant: fn(&TroubledButton) -> bool| {
+        let meant = health.troubled.iter().filter(|button| is_meant(button));
+        let mut names: Vec<_> = meant.map(|button| format!("{} {}", button.pool, button.buzzer)).collect();
+        names.dedup();
+        names
+    };
+    let stuck = names(|button| button.stuck);
+    if !stuck.is_empty() {
         let why = "A button that stays down gives no press; it was down for longer than anybody holds one.";
         let cure = "Free the button, or unplug its device and plug it in again";
-        findings.push(Finding::warn("stuck buttons", buttons.stuck.join(", "), why).cure(cure));
+        findings.push(Finding::warn("stuck buttons", stuck.join(", "), why).cure(cure));
     }
-    if !buttons.held.is_empty() {
+    let held = names(|button| button.held_us.is_some() && !button.stuck);
+    if !held.is_empty() {
         let why = "A button that is down now cannot be pressed.";
-        findings.push(Finding::warn("held buttons", buttons.held.join(", "), why).cure("Let go of it"));
+        findings.push(Finding::warn("held buttons", held.join(", "), why).cure("Let go of it"));
     }
-    if buttons.unheard > 0 {
-        let found = format!("{} of {} since their devices were connected", buttons.unheard, buttons.all);
+    let ButtonCounts { all, unheard } = health.button_sums;
+    if unheard > 0 {
+        let found = format!("{unheard} of {all} since their devices were connected");
         let why = "Nobody knows that a button works which nobody has pressed.";
         let finding = Finding::new("not heard yet", CheckLevel::Unknown, found, why);
         findings.push(finding.cure("Press each buzzer once"));
@@ -212,7 +221,7 @@ fn counters(health: &HealthFacts) -> Vec<Finding> {
 
 /// Where a recommendation comes from.
 fn fit(facts: &Facts) -> Result<(Micros, String), Missing> {
-    if let DaemonFacts::Running(_, health) = &facts.daemon
+    if let Some(health) = facts.daemon.health()
         && let Some(late) = health.late_us_max.map(Micros::from_us)
         && let Some(fit) = health.settle_us_advised.map(Micros::from_us).or_else(|| settle::fit(late))
     {
@@ -230,10 +239,7 @@ fn fit(facts: &Facts) -> Result<(Micros, String), Missing> {
 fn settle_window(facts: &Facts) -> Finding {
     const CHECK: &str = "settle window";
     const WHY: &str = "A press waits this long, because another device may still show an earlier one.";
-    let health = match &facts.daemon {
-        DaemonFacts::Running(_, health) => Some(health.as_ref()),
-        _ => None,
-    };
+    let health = facts.daemon.health();
     let has = health.and_then(|health| health.settle_us).map_or(facts.settle_us, Micros::from_us);
     let devices = facts.devices.as_ref().map_or(usize::MAX, Vec::len);
     // Each program at a socket is a device; how many there are, only the daemon knows.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use buzzer_core::device::delay::Delay;
 use buzzer_core::time::Micros;
 
-pub use super::health::{ButtonFacts, HealthFacts, PoolHealth};
+pub use super::health::{ButtonCounts, HealthFacts, PoolHealth, TroubledButton};
 
 /// Something that was read, or what could not be.
 pub type Read<T> = Result<T, Missing>;
@@ -36,12 +36,13 @@ pub struct Facts {
     pub kernel: Read<Kernel>,
     /// Whether this is a virtual machine.
     pub is_virtual: Read<bool>,
-    /// How deep the processors sleep.
-    pub idle: Read<Idle>,
+    /// The deepest sleep that the processors are allowed, and the time it takes to wake from it. `None`: the kernel has no
+    /// such states.
+    pub idle: Read<Option<(String, Micros)>>,
     /// Where the log is.
     pub log: LogDir,
-    /// Where short-lived files are.
-    pub runtime: Runtime,
+    /// Where short-lived files are, and the kind of file system. `None`: nobody gives a directory.
+    pub runtime: Option<(PathBuf, Read<String>)>,
     /// Where the configuration has the log; [`Self::log`] is the running daemon's, if one answers.
     pub configured_log: PathBuf,
     /// systemd runs, and has a unit `buzzerd`: a cure names nothing that is not there.
@@ -184,13 +185,6 @@ pub struct Kernel {
     pub is_realtime: bool,
 }
 
-/// How deep the processors sleep.
-#[derive(Clone, Debug)]
-pub struct Idle {
-    /// The deepest state that is allowed, and the time it takes to wake from it. `None`: the kernel has no such states.
-    pub deepest: Option<(String, Micros)>,
-}
-
 /// Where the log is.
 #[derive(Clone, Debug)]
 pub struct LogDir {
@@ -208,15 +202,6 @@ pub struct LogDir {
     pub syncs: Read<Vec<Micros>>,
 }
 
-/// Where short-lived files are.
-#[derive(Clone, Debug)]
-pub struct Runtime {
-    /// The directory. `None`: nobody gives one.
-    pub dir: Option<PathBuf>,
-    /// The kind of file system.
-    pub kind: Read<String>,
-}
-
 /// The daemon.
 #[derive(Clone, Debug)]
 pub enum DaemonFacts {
@@ -230,10 +215,20 @@ pub enum DaemonFacts {
     Running(SocketAddr, Box<HealthFacts>),
 }
 
+impl DaemonFacts {
+    /// What it answered.
+    pub fn health(&self) -> Option<&HealthFacts> {
+        match self {
+            Self::Running(_, health) => Some(health),
+            Self::Absent(_) | Self::AnyPort | Self::Odd(..) => None,
+        }
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use buzzer_core::device::delay::{Basis, Span};
+    use buzzer_core::device::delay::{Basis, Configured, Span};
 
     pub(crate) fn missing<T>() -> Read<T> {
         Err(Missing("/proc/x: permission denied".to_owned()))
@@ -241,7 +236,8 @@ pub(super) mod tests {
 
     /// One that the configuration sets.
     pub(crate) fn delay(min_us: u64, max_us: u64) -> Delay {
-        Delay::of_program(Basis::Configured, Span::new(Micros::from_us(min_us), Micros::from_us(max_us)))
+        let delay_us = Some(Span::new(Micros::from_us(min_us), Micros::from_us(max_us)));
+        Delay::of_program().configured(Configured { delay_us, scan_us: None })
     }
 
     /// A wired hub.
@@ -293,7 +289,7 @@ pub(super) mod tests {
             }),
             kernel: Ok(Kernel { release: "6.12.117".to_owned(), is_realtime: false }),
             is_virtual: Ok(false),
-            idle: Ok(Idle { deepest: Some(("C6".to_owned(), Micros::from_us(133))) }),
+            idle: Ok(Some(("C6".to_owned(), Micros::from_us(133)))),
             log: LogDir {
                 path: "/var/lib/buzzerd".into(),
                 exists: true,
@@ -302,11 +298,12 @@ pub(super) mod tests {
                 kind: Ok("ext4".to_owned()),
                 syncs: Ok([3, 2, 9].map(Micros::from_ms).to_vec()),
             },
-            runtime: Runtime { dir: Some("/run/buzzerd".into()), kind: Ok("tmpfs".to_owned()) },
+            runtime: Some(("/run/buzzerd".into(), Ok("tmpfs".to_owned()))),
             daemon: DaemonFacts::Running(
                 address,
                 Box::new(HealthFacts {
                     status: "ok".to_owned(),
+                    seq: 9,
                     log: Some("/var/lib/buzzerd".into()),
                     restart_pending: false,
                     storage: Some("ok".to_owned()),
@@ -320,7 +317,8 @@ pub(super) mod tests {
                     settle_us: Some(2000),
                     settle_us_advised: None,
                     pools: vec![PoolHealth { id: "stage".to_owned(), devices: 1, is_waiting: false }],
-                    buttons: ButtonFacts { all: 4, ..ButtonFacts::default() },
+                    button_sums: ButtonCounts { all: 4, unheard: 0 },
+                    troubled: Vec::new(),
                 }),
             ),
             configured_log: "/var/lib/buzzerd".into(),
@@ -349,7 +347,7 @@ pub(super) mod tests {
                 kind: missing(),
                 syncs: missing(),
             },
-            runtime: Runtime { dir: Some("/run/buzzerd".into()), kind: missing() },
+            runtime: Some(("/run/buzzerd".into(), missing())),
             daemon: DaemonFacts::AnyPort,
             ..fit()
         }

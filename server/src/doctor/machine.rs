@@ -4,7 +4,7 @@
 use buzzer_core::time::Micros;
 
 use super::Finding;
-use super::facts::{Clock, Facts, Idle, Kernel, Read};
+use super::facts::{Clock, Facts, Kernel, Read};
 use super::fairness::ms;
 
 /// Counters of the processor itself, or of a hypervisor's page: read in tens of ns, the same on every core.
@@ -81,11 +81,11 @@ fn kernel(kernel: &Read<Kernel>, is_virtual: &Read<bool>) -> Finding {
     })
 }
 
-fn idle(idle: &Read<Idle>, asked_us: Option<Micros>) -> Finding {
+fn idle(idle: &Read<Option<(String, Micros)>>, asked_us: Option<Micros>) -> Finding {
     const CHECK: &str = "processor sleep";
     const WHY: &str = "A sleeping processor must wake before it can stamp a press.";
-    Finding::of(CHECK, idle, WHY, |idle| {
-        let Some((name, wake)) = &idle.deepest else {
+    Finding::of(CHECK, idle, WHY, |deepest| {
+        let Some((name, wake)) = deepest else {
             return Finding::ok(CHECK, "the kernel uses no deep states", WHY);
         };
         let found = format!("{name}, wakes within {}", ms(*wake));
@@ -149,13 +149,10 @@ mod tests {
 
     #[test]
     fn sleep_that_takes_a_millisecond_to_end_is_told() {
-        let state = |us| Ok(Idle { deepest: Some(("C10".to_owned(), Micros::from_us(us))) });
-        for (states, want) in [
-            (state(890), Fine),
-            (state(1001), Warn),
-            (Ok(Idle { deepest: None }), Fine),
-            (missing(), Unknown),
-        ] {
+        let state = |us| Ok(Some(("C10".to_owned(), Micros::from_us(us))));
+        for (states, want) in
+            [(state(890), Fine), (state(1001), Warn), (Ok(None), Fine), (missing(), Unknown)]
+        {
             assert_eq!(idle(&states, None).verdict, want);
             assert_ne!(idle(&states, Some(Micros::from_us(20))).verdict, Warn, "it is asked for");
         }

@@ -1,11 +1,8 @@
-//! One page for people, or one JSON object a line for programs. In: findings. Out: text. Guarantee: the word that matters
+//! One page for people. In: findings. Out: text. Guarantee: the word that matters
 //! stands first and in one column; colour is only ever added to that word; a command stays on one line, so that it
 //! can be copied.
 
-use std::fmt;
-
 use buzzer_core::quote::Plain;
-use serde_json::{Value, json};
 
 use super::{CheckLevel, Finding, worst};
 use crate::judge::explain::words::wrap;
@@ -13,15 +10,6 @@ use crate::judge::explain::words::wrap;
 /// The longest name of a check, and two spaces.
 const NAMES: usize = 20;
 const WORDS: usize = 6;
-
-/// Findings, for people.
-#[derive(Clone, Copy, Debug)]
-pub struct Page<'a> {
-    /// What was found.
-    pub findings: &'a [Finding],
-    /// Whether the word that says how good it is has a colour.
-    pub colour: bool,
-}
 
 const fn word(verdict: CheckLevel) -> (&'static str, &'static str) {
     match verdict {
@@ -32,27 +20,26 @@ const fn word(verdict: CheckLevel) -> (&'static str, &'static str) {
     }
 }
 
-impl fmt::Display for Page<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for finding in self.findings {
-            let (word, colour) = word(finding.verdict);
-            let mut page = String::new();
-            wrap(&mut page, &format!("{word:<WORDS$}{:<NAMES$}", finding.check), &finding.found);
-            if self.colour {
-                page.insert_str(WORDS, "\x1b[0m");
-                write!(f, "\x1b[{colour}m")?;
-            }
-            if finding.verdict != CheckLevel::Ok {
-                let indent = " ".repeat(WORDS + NAMES);
-                wrap(&mut page, &indent, &finding.why);
-                if let Some(cure) = &finding.cure {
-                    page += &format!("{indent}-> {}\n", Plain(cure));
-                }
-            }
-            f.write_str(&page)?;
+/// Findings, for people; `colour`: whether the word that says how good it is has one.
+pub fn text(findings: &[Finding], colour: bool) -> String {
+    let mut page = String::new();
+    for finding in findings {
+        let (word, code) = word(finding.verdict);
+        let start = page.len();
+        wrap(&mut page, &format!("{word:<WORDS$}{:<NAMES$}", finding.check), &finding.found);
+        if colour {
+            page.insert_str(start + WORDS, "\x1b[0m");
+            page.insert_str(start, &format!("\x1b[{code}m"));
         }
-        writeln!(f, "\n{}", summary(self.findings))
+        if finding.verdict != CheckLevel::Ok {
+            let indent = " ".repeat(WORDS + NAMES);
+            wrap(&mut page, &indent, &finding.why);
+            if let Some(cure) = &finding.cure {
+                page += &format!("{indent}-> {}\n", Plain(cure));
+            }
+        }
     }
+    page + &format!("\n{}\n", summary(findings))
 }
 
 /// The last line.
@@ -78,20 +65,13 @@ fn summary(findings: &[Finding]) -> String {
     format!("{verdict}: {}.", counts.join(", "))
 }
 
-/// One finding, for programs.
-pub fn json(finding: &Finding) -> Value {
-    json!(finding)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::diagnose;
     use super::super::facts::tests::{fit, unreadable};
-    use super::*;
+    use serde_json::json;
 
-    fn page(findings: &[Finding], colour: bool) -> String {
-        Page { findings, colour }.to_string()
-    }
+    use super::*;
 
     #[test]
     fn words_come_first_and_the_sum_last() {
@@ -110,15 +90,15 @@ mod tests {
             because(9),
             because(2)
         );
-        assert_eq!(page(&findings, false), want);
+        assert_eq!(text(&findings, false), want);
     }
 
     #[test]
     fn colour_is_around_the_word_only() {
-        let coloured = page(&[Finding::fail("x", "y", "z")], true);
+        let coloured = text(&[Finding::fail("x", "y", "z")], true);
         assert!(coloured.starts_with("\x1b[1;31mFAIL  \x1b[0mx   "));
         let plain = coloured.replace("\x1b[1;31m", "").replace("\x1b[0m", "");
-        assert_eq!(plain, page(&[Finding::fail("x", "y", "z")], false));
+        assert_eq!(plain, text(&[Finding::fail("x", "y", "z")], false));
     }
 
     #[test]
@@ -146,6 +126,6 @@ mod tests {
     fn a_program_gets_every_field() {
         let finding = Finding::warn("x", "y", "z").cure("c");
         let want = json!({"check": "x", "verdict": "warn", "found": "y", "why": "z", "cure": "c"});
-        assert_eq!(json(&finding), want);
+        assert_eq!(json!(finding), want);
     }
 }

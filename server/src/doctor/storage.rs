@@ -1,9 +1,11 @@
 //! Will the log be written, kept, and in time? In: the log directory and the runtime directory. Out: findings on
 //! access, room, file system, sync times, and memory. Guarantee: only what makes the daemon stop or lose records fails.
 
+use std::path::PathBuf;
+
 use buzzer_core::time::Micros;
 
-use super::facts::{DaemonFacts, Facts, LogDir, Read, Runtime};
+use super::facts::{DaemonFacts, Facts, LogDir, Read};
 use super::fairness::ms;
 use super::{CheckLevel, Finding};
 
@@ -31,9 +33,7 @@ fn directory(log: &LogDir, daemon: &DaemonFacts) -> Finding {
     const WHY: &str =
         "Every press is written there before anybody is told; without it the daemon does not start.";
     let path = log.path.display();
-    if let DaemonFacts::Running(_, health) = daemon
-        && health.log.as_deref() == Some(&log.path)
-    {
+    if daemon.health().is_some_and(|health| health.log.as_ref() == Some(&log.path)) {
         return Finding::ok(CHECK, format!("{path}, the running daemon writes there"), WHY);
     }
     match &log.is_writable {
@@ -109,16 +109,16 @@ fn sync(syncs: &Read<Vec<Micros>>) -> Finding {
     Finding::ok(CHECK, found, WHY)
 }
 
-fn runtime(runtime: &Runtime) -> Finding {
+fn runtime(runtime: &Option<(PathBuf, Read<String>)>) -> Finding {
     const CHECK: &str = "runtime directory";
     const WHY: &str = "Before a buzz is told it is written there; in memory no disk can stall that, and a crash does not lose it.";
     const CURE: &str =
         "RuntimeDirectory=buzzerd in [Service] of the unit, or log in so that XDG_RUNTIME_DIR is set";
-    let Some(dir) = &runtime.dir else {
+    let Some((dir, kind)) = runtime else {
         let found = "none: neither RUNTIME_DIRECTORY nor XDG_RUNTIME_DIR is set";
         return Finding::warn(CHECK, found, WHY).cure(CURE);
     };
-    match &runtime.kind {
+    match kind {
         Ok(kind) if kind == "tmpfs" || kind == "ramfs" => {
             Finding::ok(CHECK, format!("{} in memory ({kind})", dir.display()), WHY)
         }
@@ -213,7 +213,7 @@ mod tests {
             (None, Err(()), Warn),
         ] {
             let kind = kind.map(str::to_owned).or_else(|()| missing());
-            let finding = runtime(&Runtime { dir: dir.map(Into::into), kind });
+            let finding = runtime(&dir.map(|dir| (dir.into(), kind)));
             assert_eq!(finding.verdict, want, "{finding:?}");
         }
     }

@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_chance_is_given_where_both_were_measured() {
-        let curve = |name: &str| catalogue::model(name).map(|model| &model.curves[0]);
+        let curve = |name: &str| catalogue::model(name).map(|model| model.curve);
         let (quick, slow) = (curve("Logitech K120"), curve("DragonRise arcade encoder"));
         let of = |curve: Option<&'static Curve>, device, at_us| {
             let [min_us, max_us] =

@@ -10,20 +10,6 @@ const HALF_DAY_US: u64 = 12 * 3_600_000_000;
 /// Records are not sorted by time to the last µs: late presses and sums of ignored edges carry an earlier one.
 const JITTER_US: u64 = 2_000_000;
 
-/// A span of wall time.
-pub struct Span {
-    /// Whether a time, µs since 1970, is before, in or after it.
-    pub place: Box<dyn Fn(u64) -> Ordering>,
-    /// It comes every day.
-    pub is_daily: bool,
-}
-
-impl fmt::Debug for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Span")
-    }
-}
-
 /// Where a record stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Where {
@@ -38,24 +24,31 @@ pub enum Where {
 }
 
 /// Goes through a log and finds a span in it.
-#[derive(Debug)]
 pub struct Spans {
-    span: Span,
+    place: Box<dyn Fn(u64) -> Ordering>,
+    is_daily: bool,
     is_open: bool,
     /// When the last record in it was.
     last_us: u64,
 }
 
+impl fmt::Debug for Spans {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spans").field("is_open", &self.is_open).finish_non_exhaustive()
+    }
+}
+
 impl Spans {
-    /// Before the first record.
-    pub const fn new(span: Span) -> Self {
-        Self { span, is_open: false, last_us: 0 }
+    /// Before the first record. `place`: whether a time, µs since 1970, is before, in or after the span; `is_daily`: it comes
+    /// every day.
+    pub fn new(place: impl Fn(u64) -> Ordering + 'static, is_daily: bool) -> Self {
+        Self { place: Box::new(place), is_daily, is_open: false, last_us: 0 }
     }
 
     /// The next record, of this wall time, µs since 1970.
     pub fn see(&mut self, wall_us: u64) -> Where {
-        let place = &self.span.place;
-        if self.span.is_daily && self.last_us.saturating_add(HALF_DAY_US) < wall_us {
+        let place = &self.place;
+        if self.is_daily && self.last_us.saturating_add(HALF_DAY_US) < wall_us {
             self.is_open = false;
         }
         let found = match place(wall_us) {
@@ -92,7 +85,7 @@ mod tests {
             100..200 => Ordering::Equal,
             _ => Ordering::Greater,
         };
-        Spans::new(Span { place: Box::new(place), is_daily })
+        Spans::new(place, is_daily)
     }
 
     fn seen(spans: &mut Spans, seconds: &[u64]) -> Vec<Where> {

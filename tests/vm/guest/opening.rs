@@ -44,7 +44,7 @@ pub(crate) fn leaves_no_stale_stamp() -> Outcome {
     let pipe = copy_with_pipe(slow, &name, identity.instance)?;
     thread::scope(|scope| {
         let opening = scope.spawn(|| {
-            evdev_node::open(Path::new("/dev/input"), slow, &identity, &keys, false)
+            evdev_node::open(Path::new("/dev/input"), slow, &identity, Some(&keys), false)
                 .map_err(|it| it.to_string())
         });
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;

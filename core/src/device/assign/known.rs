@@ -30,13 +30,15 @@ pub(super) fn assign(slots: &mut Vec<Slot>, devices: &[Identity]) -> Vec<Assignm
         if verdicts[index] != Assignment::Unclaimed {
             continue;
         }
-        let stable = devices[index].stable();
-        let is_its =
-            |slot: &usize| !taken[*slot] && slots[*slot].owner.as_ref().is_some_and(|(id, _)| *id == stable);
+        let device = &devices[index];
+        let is_its = |slot: &usize| {
+            let owner = slots[*slot].owner.as_ref().filter(|_| !taken[*slot]);
+            owner.is_some_and(|(owner, _)| owner.stable() == device.stable())
+        };
         let left = (0..slots.len()).find(is_its);
         let slot = left.unwrap_or_else(|| {
-            let label = unique_label(&devices[index], slots);
-            slots.push(Slot { device: None, owner: Some((stable, label)) });
+            let label = unique_label(device, slots);
+            slots.push(Slot { device: None, owner: Some((device.clone(), label)) });
             taken.push(false);
             slots.len() - 1
         });
@@ -67,7 +69,7 @@ pub fn may_be_label(name: &str) -> bool {
 
 /// `buzz-wired-1.2`: what it is and where it is plugged in. What is not on USB goes by its serial number.
 pub(super) fn label(device: &Identity, controller: Option<&str>) -> String {
-    let what = recognise(device).map_or("device", |profile| profile.name());
+    let what = recognise(device).map_or("device", |profile| profile.name);
     let place = device.usb_port().unwrap_or(&device.uniq);
     let parts = [what, controller.unwrap_or(""), place].into_iter().filter(|part| !part.is_empty());
     let mut label = parts.collect::<Vec<_>>().join("-");

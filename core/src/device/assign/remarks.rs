@@ -118,13 +118,6 @@ impl Slots {
         remarks
     }
 
-    fn claim(&self, slot: SlotId) -> Option<&Claim> {
-        match &self.claims {
-            Claims::Listed(claims) => claims.get(slot.index()),
-            Claims::Known { .. } => None,
-        }
-    }
-
     /// Whether the devices of two slots could as well have each other's.
     fn are_alike(&self, one: SlotId, other: SlotId) -> bool {
         let of = |slot| Some((self.claim(slot)?, self.device(slot)?));

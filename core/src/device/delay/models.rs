@@ -55,26 +55,26 @@ pub struct Model {
     pub standing: Standing,
     /// How often it asks to be polled; `None`: not known.
     pub asked_us: Option<u32>,
-    /// What was measured; the device's own interval comes first.
-    pub curves: &'static [Curve],
+    /// What was measured.
+    pub curve: &'static Curve,
 }
 
-/// The measured delays of a model at one polling interval.
+/// The measured delays of a model at its own polling interval.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Curve {
-    /// The interval that was forced; `None`: the device's own.
-    pub interval_us: Option<u32>,
     /// 129 delays in ascending order, for places 0/128 to 128/128 of the distribution.
     pub quantiles_us: Quantiles,
+    /// The first, the middle and the last where `usbhid` was told to poll every 1 ms; `None`: that is what it asks for.
+    pub forced_us: Option<[u32; 3]>,
 }
 
 impl Curve {
     pub(crate) const fn own(quantiles_us: Quantiles) -> Self {
-        Self { interval_us: None, quantiles_us }
+        Self { quantiles_us, forced_us: None }
     }
 
-    pub(crate) const fn forced_1ms(quantiles_us: Quantiles) -> Self {
-        Self { interval_us: Some(1_000), quantiles_us }
+    pub(crate) const fn and_forced(self, forced_us: [u32; 3]) -> Self {
+        Self { forced_us: Some(forced_us), ..self }
     }
 
     /// The shortest delay that was measured.
@@ -97,21 +97,18 @@ impl Model {
     /// The delays measured at this polling interval; `None`: nobody has measured it there.
     ///
     /// `poll_us` is the period at which Linux polls (`Endpoint::poll_us`), `None` where it cannot be seen, which counts
-    /// as the device's own. `is_forced_1ms`: `usbhid`'s parameter for this kind of device (`jspoll`, `kbpoll`,
-    /// `mousepoll`) is 1 and the controller is not xHCI, which sets the device's own again.
-    pub fn curve(&self, poll_us: Option<u32>, is_forced_1ms: bool) -> Option<&'static Curve> {
-        let forced = self.curves.iter().find(|curve| curve.interval_us == Some(1_000));
-        match forced {
-            Some(forced) if is_forced_1ms => Some(forced),
-            _ if self.is_own_interval(poll_us) => self.curves.first(),
-            _ => None,
-        }
+    /// as the device's own. Linux rounds down to a power of two, so a device that asks for 10 ms is polled every 8.
+    pub fn curve_at(&self, poll_us: Option<u32>) -> Option<&'static Curve> {
+        let is_own = poll_us
+            .zip(self.asked_us)
+            .is_none_or(|(poll_us, asked_us)| poll_us <= asked_us && poll_us > asked_us / 2);
+        is_own.then_some(self.curve)
     }
 
-    /// The interval within which every unit's delay lies, from the data and the margins above; arguments as with
-    /// [`Self::curve`]. Where the polling interval was not measured, it covers all that were; a slower poll is added.
-    pub fn delay_us(&self, poll_us: Option<u32>, is_forced_1ms: bool) -> (u32, u32) {
-        if let Some(curve) = self.curve(poll_us, is_forced_1ms) {
+    /// The interval within which every unit's delay lies, from the data and the margins above; `poll_us` as with
+    /// [`Self::curve_at`]. Where the polling interval was not measured, it covers all that were; a slower poll is added.
+    pub fn delay_us(&self, poll_us: Option<u32>) -> (u32, u32) {
+        if let Some(curve) = self.curve_at(poll_us) {
             return self.with_margins(curve.min_us(), curve.max_us());
         }
         let slower_us = poll_us.unwrap_or(0).saturating_sub(self.asked_us.unwrap_or(0));
@@ -121,17 +118,9 @@ impl Model {
 
     /// The interval that covers all polling intervals that were measured.
     pub fn delay_of_any_us(&self) -> (u32, u32) {
-        let min_us = self.curves.iter().map(Curve::min_us).min().unwrap_or(0);
-        let max_us = self.curves.iter().map(Curve::max_us).max().unwrap_or(SLOWEST_MEASURED_US);
-        self.with_margins(min_us, max_us)
-    }
-
-    /// Linux rounds down to a power of two, so a device that asks for 10 ms is polled every 8.
-    fn is_own_interval(&self, poll_us: Option<u32>) -> bool {
-        match (poll_us, self.asked_us) {
-            (Some(poll_us), Some(asked_us)) => poll_us <= asked_us && poll_us > asked_us / 2,
-            _ => true,
-        }
+        let (own_min_us, own_max_us) = (self.curve.min_us(), self.curve.max_us());
+        let [min_us, _, max_us] = self.curve.forced_us.unwrap_or([own_min_us, 0, own_max_us]);
+        self.with_margins(min_us.min(own_min_us), max_us.max(own_max_us))
     }
 
     fn with_margins(&self, min_us: u32, max_us: u32) -> (u32, u32) {

@@ -36,9 +36,9 @@ impl Adopting {
         let Keep { kept, drained, mut store } = keep;
         let mut named = Vec::with_capacity(kept.len());
         for (name, fd) in kept {
-            match name.parse() {
-                Ok(name) => named.push((name, fd)),
-                Err(_) => store.forget(&name),
+            match KeptName::parse(&name) {
+                Some(name) => named.push((name, fd)),
+                None => store.forget(&name),
             }
         }
         Self { kept: Kept::new(named), store, drained, adopted: Vec::new(), names: BTreeMap::new() }

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use super::{permission, sysfs};
 use crate::device::identity::Identity;
 use crate::io::sys;
+use crate::press::decode::RECORD_BYTES;
 use crate::press::keys::{KeyBits, KeyMap};
 use crate::time::KernelTime;
 
@@ -87,9 +88,10 @@ pub enum OpenError {
     },
 }
 
-/// Opens the device that sysfs described as `expected`; `keys` are those that get through the mask. With `grab`,
-/// takes it for the mediator alone; without, only tries whether it could. Neither while a key is down: a program that
-/// saw it go down (a console) would never see it go up, and repeat it for ever.
+/// Opens the device that sysfs described as `expected`; `keys` are those that get through the mask, `None`: there is none, and
+/// all that it reports comes, sticks included. With `grab`, takes it for this process alone; without, only tries whether it
+/// could. Neither while a key is down: a program that saw it go down (a console) would never see it go up, and repeat it for
+/// ever.
 ///
 /// # Errors
 /// See [`OpenError`]; nothing stays open then.
@@ -97,26 +99,7 @@ pub fn open(
     input_dir: &Path,
     sysfs_root: &Path,
     expected: &Identity,
-    keys: &KeyMap,
-    grab: bool,
-) -> Result<Node, OpenError> {
-    let wanted: KeyBits = keys.pairs().map(|(key, _)| key).collect();
-    open_with(input_dir, sysfs_root, expected, Some(&wanted), grab)
-}
-
-/// Opens the device that sysfs described as `expected` with all that it reports, sticks included, and takes it.
-///
-/// # Errors
-/// See [`OpenError`]; nothing stays open then.
-pub fn open_whole(input_dir: &Path, sysfs_root: &Path, expected: &Identity) -> Result<Node, OpenError> {
-    open_with(input_dir, sysfs_root, expected, None, true)
-}
-
-fn open_with(
-    input_dir: &Path,
-    sysfs_root: &Path,
-    expected: &Identity,
-    mask: Option<&KeyBits>,
+    keys: Option<&KeyMap>,
     grab: bool,
 ) -> Result<Node, OpenError> {
     let path = input_dir.join(&expected.node);
@@ -144,8 +127,10 @@ fn open_with(
         return Err(OpenError::Replaced { path, expected: expected.describe() });
     }
     // Without a mask (a kernel before 4.4) all works, with more wake-ups.
-    let _: Option<io::Result<()>> = mask.map(|keys| sys::mask_all_but(&fd, keys));
-    drain(&fd).map_err(failed("empty its queue"))?;
+    let wanted: Option<KeyBits> = keys.map(|keys| keys.pairs().map(|(key, _)| key).collect());
+    let _: Option<io::Result<()>> = wanted.map(|keys| sys::mask_all_but(&fd, &keys));
+    // What came between open and mask; key events in it would go anyhow when the key states are asked for.
+    empty(&fd).map_err(failed("empty its queue"))?;
     // Read before the state is asked for: what follows the answer is stamped later than this.
     let since = sys::now();
     let held = sys::key_state(&fd).map_err(failed("ask for its held keys"))?;
@@ -176,21 +161,21 @@ pub(super) fn is_expected(fd: &OwnedFd, sysfs_root: &Path, expected: &Identity) 
         && sysfs::read(sysfs_root, &expected.node).is_ok_and(|now| now.is_same_instance(expected)))
 }
 
-/// Takes what came between open and mask out of the queue. Bounded: what arrives faster than it is read (no
-/// device does) is the reader's, and EVIOCGKEY removes its key events anyhow.
-fn drain(fd: &OwnedFd) -> io::Result<()> {
+/// Takes what is in the queue. Bounded: what comes faster than it is read (no device does) is the reader's.
+pub(super) fn empty(fd: &OwnedFd) -> io::Result<Vec<u8>> {
     const READS_MAX: usize = 64;
-    let mut buffer = [0u8; 64 * 24];
+    let mut queue = Vec::new();
+    let mut bytes = [0; 64 * RECORD_BYTES];
     for _ in 0..READS_MAX {
-        match rustix::io::read(fd, &mut buffer) {
+        match rustix::io::read(fd, &mut bytes) {
             Ok(0) | Err(Errno::AGAIN) => break,
-            Ok(_) | Err(Errno::INTR) => {}
+            Ok(read) => queue.extend_from_slice(&bytes[..read]),
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok(queue)
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,7 +188,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         make(&dir.path().join("event7"));
         let hub = device(7, (0x054c, 2), "usb-0-1/input0", &[0x2c0]);
-        let error = open(dir.path(), dir.path(), &hub, &every_key(&hub.keys), true).unwrap_err().to_string();
+        let error =
+            open(dir.path(), dir.path(), &hub, Some(&every_key(&hub.keys)), true).unwrap_err().to_string();
         assert!(error.contains("event7") && error.contains(want), "{error}");
     }
 

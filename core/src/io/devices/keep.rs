@@ -9,13 +9,11 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 
 use super::evdev_node::{self, Node};
 use crate::device::kept::{Before, KeptName};
 use crate::device::roster::Opening;
 use crate::io::sys;
-use crate::press::decode::RECORD_BYTES;
 use crate::press::keys::KeyBits;
 use crate::time::KernelTime;
 
@@ -118,21 +116,5 @@ fn look(path: &Path, sysfs_root: &Path, opening: &Opening, fd: &OwnedFd) -> io::
         return Err(io::Error::other("another device took its place"));
     }
     let now = sys::key_state(&asked)?;
-    Ok((empty(fd)?, now))
-}
-
-/// What is in its queue. Bounded: what comes faster than it is read is the reader's.
-fn empty(fd: &OwnedFd) -> io::Result<Vec<u8>> {
-    const READS_MAX: usize = 64;
-    let mut queue = Vec::new();
-    let mut bytes = [0; 64 * RECORD_BYTES];
-    for _ in 0..READS_MAX {
-        match rustix::io::read(fd, &mut bytes) {
-            Ok(0) | Err(Errno::AGAIN) => break,
-            Ok(read) => queue.extend_from_slice(&bytes[..read]),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(queue)
+    Ok((evdev_node::empty(fd)?, now))
 }

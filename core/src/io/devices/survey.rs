@@ -78,7 +78,7 @@ fn row(slots: &Slots, verdicts: &[Assignment], devices: &[Identity], index: usiz
     let delay =
         found.as_ref().map_or_else(|| Delay::of(&identity, Configured::default()), |found| found.delay);
     Row {
-        profile: recognise(&identity).map(|profile| profile.name()),
+        profile: recognise(&identity).map(|profile| profile.name),
         label: found.as_ref().map(|found| found.label.clone()),
         buzzers: found.as_ref().map(|found| found.keys.buzzers()).unwrap_or_default(),
         left_out: found.map(|found| found.left_out).unwrap_or_default(),

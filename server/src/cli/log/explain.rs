@@ -66,7 +66,7 @@ impl Explain {
         let asked = match (self.around, self.seq) {
             (Some(seq), _) => Asked::Around(seq),
             (None, Some(seqs)) => Asked::Seqs(seqs.first, seqs.last),
-            (None, None) if is_part => Asked::Span(times.into_span()),
+            (None, None) if is_part => Asked::Span(times.into_spans()),
             (None, None) => Asked::LastRace,
         };
         let (found, chain) = scan(&mut records, Scan::new(asked, self.gap))?;

@@ -21,7 +21,7 @@ use super::range::{Period, Seqs, Times};
 use super::records::{Misplaced, Source, Step};
 use super::show::with_wall;
 use super::time;
-use crate::cli::stdout::{Stdout, unless_unread};
+use crate::cli::stdout::{buffered, unless_unread};
 use crate::cli::{Failure, stderr};
 
 /// The verifier that needs nothing but Python.
@@ -121,7 +121,7 @@ impl Export {
 
 impl Sinks {
     fn on_stdout(format: Format) -> Self {
-        let out: Option<Box<dyn Write>> = Some(Box::new(Stdout::new()));
+        let out: Option<Box<dyn Write>> = Some(Box::new(buffered()));
         match format {
             Format::Csv => Self { csv: out, json: None, lines: None, records: 0 },
             Format::Json => Self { csv: None, json: out, lines: None, records: 0 },

@@ -14,7 +14,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::records::Source;
-use crate::cli::stdout::{Stdout, unless_unread};
+use crate::cli::stdout::{buffered, unless_unread};
 use crate::cli::{Failure, number, stderr};
 
 #[derive(Debug, Args)]
@@ -83,7 +83,7 @@ impl Print {
             }
             _ => None,
         };
-        let mut out = Stdout::new();
+        let mut out = buffered();
         let printed = if self.json {
             let (short, head) = (fingerprint.to_string(), head.to_string());
             let object = json!({"seq": seq, "fingerprint": short, "head": head, "checkpoint": signed});
@@ -95,6 +95,6 @@ impl Print {
         if let Some(path) = signed.filter(|_| !self.json) {
             stderr::say(format_args!("signed: {path}"));
         }
-        out.flush()
+        out.flush().or_else(unless_unread)
     }
 }

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use std::str::FromStr;
 
 use anyhow::anyhow;
-use buzzer_server::judge::span::Span;
+use buzzer_server::judge::span::Spans;
 use buzzer_server::log::form::strict::Said;
 use clap::Args;
 use jiff::civil::{Date, Time};
@@ -175,9 +175,9 @@ impl Times {
     }
 
     /// To be found in a log.
-    pub(super) fn into_span(self) -> Span {
+    pub(super) fn into_spans(self) -> Spans {
         let is_daily = self.daily().next().is_some();
-        Span { place: Box::new(move |wall_us| self.place(wall_us)), is_daily }
+        Spans::new(move |wall_us| self.place(wall_us), is_daily)
     }
 }
 

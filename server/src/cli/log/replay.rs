@@ -9,7 +9,7 @@ use buzzer_server::counted::counted;
 use buzzer_server::io::machine::signals;
 use buzzer_server::io::replay::{Options, Replay as Served};
 use buzzer_server::judge::replay::{Player, PoolKnown, Speed};
-use buzzer_server::judge::span::{Span, Spans, Where};
+use buzzer_server::judge::span::{Spans, Where};
 use buzzer_server::log::Line;
 use buzzer_server::log::form::strict::Said;
 use buzzer_server::record::pool_id::PoolId;
@@ -69,7 +69,7 @@ impl Replay {
         if times.is_limited() {
             times.ask_back(&records, true)?;
             // Of an empty or a damaged log there is something else to be said.
-            seqs = find(&mut records, times.into_span())?.unwrap_or(Seqs::NONE);
+            seqs = find(&mut records, times.into_spans())?.unwrap_or(Seqs::NONE);
             extent = records.extent(&zone);
             records = records.again()?;
         }
@@ -128,8 +128,8 @@ fn failed(error: buzzer_server::io::replay::ReplayError<Failure>) -> Failure {
 }
 
 /// The records of a span of time; of several the last. Where the log is damaged is looked at later.
-fn find(records: &mut Records, span: Span) -> Result<Option<Seqs>, Failure> {
-    let (mut spans, mut found) = (Spans::new(span), None);
+fn find(records: &mut Records, mut spans: Spans) -> Result<Option<Seqs>, Failure> {
+    let mut found = None;
     while let Some(step) = records.next()? {
         let Step::Line(Line { seq, .. }, Ok(Said::Record(_)), Some(wall_us)) = step else { continue };
         match spans.see(wall_us) {

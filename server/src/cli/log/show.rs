@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::range::{Period, Seqs, Times};
 use super::records::{Lines, Source, Step};
 use super::time::{self, Zone};
-use crate::cli::stdout::{Stdout, unless_unread};
+use crate::cli::stdout::{buffered, unless_unread};
 use crate::cli::{Failure, number, stderr};
 
 /// Kinds of a later buzzerd that may be asked for.
@@ -62,7 +62,7 @@ impl Show {
         let mut records = self.source.open(config)?;
         let times = Times::new(&self.period)?;
         times.ask_back(&records, false)?;
-        let mut out = Stdout::new();
+        let mut out = buffered();
         let mut kept: VecDeque<String> = VecDeque::new();
         let mut keeps = self.last.map(usize::from);
         let (mut shown, mut is_damaged) = (0u64, false);
@@ -74,7 +74,7 @@ impl Show {
                     Step::Line(line, Ok(said), wall_us) => (line, said, wall_us),
                     bad => {
                         is_damaged = true;
-                        out.flush()?;
+                        out.flush().or_else(unless_unread)?;
                         stderr::say(format_args!("{}", bad.problem().unwrap_or_default()));
                         continue;
                     }
@@ -105,7 +105,7 @@ impl Show {
             for text in kept.drain(..) {
                 writeln!(out, "{text}").or_else(unless_unread)?;
             }
-            out.flush()?;
+            out.flush().or_else(unless_unread)?;
             if let Some(remark) = records.lines.reader.take_remark() {
                 stderr::say(format_args!("{remark}"));
             }

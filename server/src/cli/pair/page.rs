@@ -12,6 +12,7 @@ use buzzer_core::time::Micros;
 use buzzer_server::config::DELAY_US_MAX;
 use buzzer_server::counted::counted;
 use buzzer_server::io::machine::hardware::INPUT_DIR;
+use buzzer_server::judge::explain::words::in_ms;
 use serde_json::{Value, json};
 
 use super::reasons::{is_known, words};
@@ -152,7 +153,7 @@ fn table(out: &mut String, seats: &[Seat; 2], spread: &Spread) {
         percent => format!("{percent} %"),
     };
     let row = |cells: [String; 7]| cells.map(|cell| format!("{cell:>10}")).concat();
-    let [first, second] = spread.halves_us.map(ms);
+    let [first, second] = spread.halves_us.map(in_ms);
     let _ = writeln!(
         out,
         "    The stamp of {} without that of {}, ms (above 0: {} is told first):\n    {}\n    {}\n    Median of the first half {first}, of the second {second}: a plank that is turned round between and closed one \
@@ -161,7 +162,7 @@ fn table(out: &mut String, seats: &[Seat; 2], spread: &Spread) {
         a.name,
         a.name,
         row(PERCENTS.map(name)),
-        row(spread.quantiles_us.map(ms)),
+        row(spread.quantiles_us.map(in_ms)),
     );
 }
 
@@ -305,12 +306,6 @@ pub(super) fn json(seats: &[Seat; 2], measured: &Measured, times: usize) -> (Str
         "no_line": outcome.line.as_ref().err().map(|why| words(*why, seats, outcome.spread.as_ref())),
     });
     (format!("{line}\n"), outcome.trusted)
-}
-
-/// A difference, in ms.
-fn ms(us: i64) -> String {
-    let sign = if us < 0 { "-" } else { "" };
-    format!("{sign}{}", us_as_ms(us.unsigned_abs()))
 }
 
 #[cfg(test)]

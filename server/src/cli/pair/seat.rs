@@ -1,6 +1,7 @@
 //! One of the two buttons of `buzzerd devices --measure-pair`. In: what was found. Out: what it is called. Guarantee: pure.
 
 use buzzer_core::device::assign::Found;
+use buzzer_server::judge::explain::words::in_ms;
 
 /// One of the two buzzers.
 #[derive(Debug)]
@@ -21,5 +22,5 @@ pub(super) fn is_one_device([a, b]: &[Seat; 2]) -> bool {
 
 /// `6.120`.
 pub(super) fn us_as_ms(us: u64) -> String {
-    format!("{}.{:03}", us / 1000, us % 1000)
+    in_ms(us.cast_signed())
 }

@@ -119,12 +119,14 @@ fn two_senders_in_one_pool_are_two_devices() {
 
 #[test]
 fn what_waits_and_what_is_held_is_told() {
-    let own = ButtonFacts {
-        all: 4,
-        stuck: vec!["stage 1".to_owned()],
-        held: vec!["stage 2".to_owned()],
-        unheard: 2,
+    let troubled = |buzzer, stuck| TroubledButton { pool: "stage".into(), buzzer, held_us: Some(5), stuck };
+    let own = HealthFacts {
+        button_sums: ButtonCounts { all: 4, unheard: 2 },
+        troubled: vec![troubled(1, true), troubled(2, false), troubled(2, false)],
+        ..health()
     };
+    let found: Vec<_> = buttons(&own).into_iter().map(|finding| finding.found).collect();
+    assert_eq!(found, ["stage 1", "stage 2", "2 of 4 since their devices were connected"]);
     let of: Vec<_> = buttons(&own).iter().map(|finding| (finding.check, finding.verdict)).collect();
     assert_eq!(of, [("stuck buttons", Warn), ("held buttons", Warn), ("not heard yet", Unknown)]);
     let facts = Facts { pools: vec![virtual_pool("table"), fit_box().pools[0].clone()], ..fit_box() };

@@ -1,9 +1,10 @@
 //! The mediator, output by output. In: what the shell would call. Out: every output, in order, records and texts
 //! written out. Guarantee: a message is never before the record it follows from; [`Rig::take`] looks at all of them.
 
-use buzzer_core::event::{Buzzer, DeviceId, Flags, Garbage};
+use buzzer_core::event::{Buzzer, DeviceId, Flags, Garbage, Gone};
 
 use super::*;
+use crate::record::{DeviceDelay, Stamps};
 use crate::wire::Wire;
 use crate::wire::v1::{self, V1};
 

@@ -94,11 +94,15 @@ pub fn pools(config: &Config) -> Vec<PoolSpec> {
     config.pools.iter().map(spec).collect()
 }
 
+/// The pool of the configuration that has this slot.
+pub fn pool_at(specs: &[PoolSpec], slot: SlotId) -> Option<&PoolSpec> {
+    specs.iter().find(|spec| spec.slots.iter().flatten().any(|own| *own == slot))
+}
+
 /// The pool that the device of a row serves, if it serves one: the configuration's, or the one that it makes.
 pub fn pool_of(specs: &[PoolSpec], row: &Row) -> Option<String> {
     let Assignment::Slot(slot) = row.verdict else { return None };
-    let spec = specs.iter().find(|spec| spec.slots.iter().flatten().any(|own| *own == slot));
-    spec.map(|spec| spec.id.to_string()).or_else(|| row.label.clone())
+    pool_at(specs, slot).map(|spec| spec.id.to_string()).or_else(|| row.label.clone())
 }
 
 impl Hardware {

@@ -7,16 +7,12 @@
 use std::fs;
 use std::path::Path;
 
-/// The name of the program as the kernel shows it.
-const PROGRAM: &str = "buzzerd";
+use super::facts::processes::{PROGRAM, numbers};
 
 /// The number of another buzzerd that has this node open, or of which that cannot be told.
 pub fn of(proc_root: &Path, node: &Path) -> Option<u32> {
-    let entries = fs::read_dir(proc_root).ok()?.flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let mut others: Vec<u32> = pids.filter(|pid| *pid != std::process::id()).collect();
-    others.sort_unstable();
-    others.into_iter().find(|pid| {
+    let mut others = numbers(proc_root).into_iter().filter(|pid| *pid != std::process::id());
+    others.find(|pid| {
         let process = proc_root.join(pid.to_string());
         fs::read_to_string(process.join("comm")).is_ok_and(|name| name.trim_end() == PROGRAM)
             && has(&process, node)

@@ -33,13 +33,13 @@ enum State {
 #[derive(Debug)]
 pub enum HandshakeStep {
     /// Later, when the socket is ready again.
-    Wait(Handshake),
+    Wait,
     /// In its next turn: there is more to read.
-    Again(Handshake),
+    Again,
     /// The answer is written, the peer is to close: it has a second for that.
-    Linger(Handshake),
-    /// It speaks WebSocket now; these bytes came behind the head.
-    WebSocket(TcpStream, Vec<u8>),
+    Linger,
+    /// Its stream speaks WebSocket now ([`Handshake::into_stream`]); these bytes came behind the head.
+    WebSocket(Vec<u8>),
     /// It is over.
     Done,
 }
@@ -60,6 +60,11 @@ impl Handshake {
         &mut self.stream
     }
 
+    /// The socket, for a client.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// What is kept for it.
     pub const fn waiting_bytes(&self) -> usize {
         match &self.state {
@@ -75,26 +80,26 @@ impl Handshake {
     }
 
     /// A connection that makes place for another one: 503, if it has no answer yet.
-    pub fn replace(self) -> HandshakeStep {
-        if !self.is_asking() {
-            return HandshakeStep::Done;
-        }
-        self.refuse(&http::refusal("503 Service Unavailable", "", "too many connections; try again later"))
+    pub fn replace(&mut self) -> HandshakeStep {
+        self.end("503 Service Unavailable", "too many connections; try again later")
     }
 
     /// The head did not come in time.
-    pub fn time_out(self) -> HandshakeStep {
-        if self.is_asking() {
-            self.refuse(&http::refusal("408 Request Timeout", "", "the request head must come within 5 s"))
-        } else {
-            HandshakeStep::Done
+    pub fn time_out(&mut self) -> HandshakeStep {
+        self.end("408 Request Timeout", "the request head must come within 5 s")
+    }
+
+    fn end(&mut self, status: &'static str, message: &'static str) -> HandshakeStep {
+        match self.is_asking() {
+            true => self.refuse(&http::refusal(status, "", message)),
+            false => HandshakeStep::Done,
         }
     }
 
     /// The socket is ready. `full`: why no client can be one more; `page` makes the pages that are not refusals; `refused` hears
     /// of the others.
     pub fn advance(
-        mut self,
+        &mut self,
         access: &Access,
         full: Result<(), &'static str>,
         page: impl FnOnce(&Route) -> HttpPage,
@@ -132,7 +137,7 @@ impl Handshake {
                         Ok(0) => return HandshakeStep::Done,
                         Ok(read) => head.extend_from_slice(&bytes[..read]),
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                            return HandshakeStep::Wait(self);
+                            return HandshakeStep::Wait;
                         }
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                         Err(_) => return HandshakeStep::Done,
@@ -140,17 +145,21 @@ impl Handshake {
                 }
             }
             State::Answer { .. } => self.write(),
-            State::Linger => self.linger(),
+            State::Linger => match discard(&mut self.stream) {
+                Discarded::Ended => HandshakeStep::Done,
+                Discarded::Waiting => HandshakeStep::Wait,
+                Discarded::More => HandshakeStep::Again,
+            },
         }
     }
 
-    fn refuse(self, refusal: &Refusal) -> HandshakeStep {
+    fn refuse(&mut self, refusal: &Refusal) -> HandshakeStep {
         let body = format!("{}\n", refusal.message);
         let headers = format!("{}{FRESH}", refusal.header);
         self.answer(refusal.status, &headers, "text/plain; charset=utf-8", body.as_bytes())
     }
 
-    fn answer(mut self, status: &str, headers: &str, kind: &str, body: &[u8]) -> HandshakeStep {
+    fn answer(&mut self, status: &str, headers: &str, kind: &str, body: &[u8]) -> HandshakeStep {
         let length = body.len();
         let wants_body = !matches!(&self.state, State::Head(head) if http::is_head(head));
         let head = format!(
@@ -162,33 +171,23 @@ impl Handshake {
         self.write()
     }
 
-    fn write(mut self) -> HandshakeStep {
-        let State::Answer { bytes, sent, websocket } = &mut self.state else {
-            return HandshakeStep::Wait(self);
-        };
+    fn write(&mut self) -> HandshakeStep {
+        let State::Answer { bytes, sent, websocket } = &mut self.state else { return HandshakeStep::Wait };
         while *sent < bytes.len() {
             match self.stream.write(&bytes[*sent..]) {
                 Ok(0) => return HandshakeStep::Done,
                 Ok(written) => *sent += written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return HandshakeStep::Wait(self),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return HandshakeStep::Wait,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return HandshakeStep::Done,
             }
         }
         if let Some(tail) = websocket.take() {
-            return HandshakeStep::WebSocket(self.stream, tail);
+            return HandshakeStep::WebSocket(tail);
         }
         let _ = self.stream.shutdown(Shutdown::Write);
         self.state = State::Linger;
-        HandshakeStep::Linger(self)
-    }
-
-    fn linger(mut self) -> HandshakeStep {
-        match discard(&mut self.stream) {
-            Discarded::Ended => HandshakeStep::Done,
-            Discarded::Waiting => HandshakeStep::Wait(self),
-            Discarded::More => HandshakeStep::Again(self),
-        }
+        HandshakeStep::Linger
     }
 }
 

@@ -67,9 +67,7 @@ pub fn all(
     }
     let listener = |(address, fd): (SocketAddr, OwnedFd)| {
         let listener = std::net::TcpListener::from(fd);
-        let refused =
-            |error: io::Error| ListenError::Io { what: address.to_string(), why: why(address, &error) };
-        listener.set_nonblocking(true).map_err(refused)?;
+        listener.set_nonblocking(true).map_err(|error| refused(address, &error))?;
         Ok(TcpListener::from_std(listener))
     };
     handed.into_iter().map(listener).collect()
@@ -94,15 +92,15 @@ pub fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
     };
     match bind() {
         Ok(listener) => Ok(TcpListener::from_std(listener)),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(ListenError::Taken(address)),
-        Err(error) => Err(ListenError::Io { what: address.to_string(), why: why(address, &error) }),
+        Err(error) => Err(refused(address, &error)),
     }
 }
 
 /// Why an address cannot be had.
-fn why(address: SocketAddr, error: &io::Error) -> String {
+fn refused(address: SocketAddr, error: &io::Error) -> ListenError {
     let said = kernel_words(error);
-    match error.kind() {
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => return ListenError::Taken(address),
         io::ErrorKind::PermissionDenied => format!(
             "{said}: port {} needs the right CAP_NET_BIND_SERVICE; ports from 1024 on need none",
             address.port()
@@ -114,7 +112,8 @@ fn why(address: SocketAddr, error: &io::Error) -> String {
             )
         }
         _ => said,
-    }
+    };
+    ListenError::Io { what: address.to_string(), why }
 }
 
 /// Listens on a Unix socket with mode 0660, in place of a dead one that an earlier process left.

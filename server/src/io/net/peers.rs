@@ -79,8 +79,6 @@ struct Peer {
 enum Speaks {
     Http(Handshake, String),
     WebSocket(Box<Client>, ClientId),
-    /// Between two states.
-    Nothing,
 }
 
 impl Peers {
@@ -147,7 +145,7 @@ impl Peers {
     pub fn all_told(&self) -> bool {
         self.peers.iter().all(|(_, peer)| match &peer.speaks {
             Speaks::WebSocket(client, _) => client.is_closing() || client.is_told(&self.outbox),
-            Speaks::Http(..) | Speaks::Nothing => true,
+            Speaks::Http(..) => true,
         })
     }
 
@@ -195,7 +193,7 @@ impl Peers {
                 self.queue_serve(key);
             }
             Some(Speaks::Http(..)) => self.queue_advance(key),
-            Some(Speaks::Nothing) | None => {}
+            None => {}
         }
     }
 
@@ -207,21 +205,22 @@ impl Peers {
             && share.has_time()
         {
             self.set_deadline(key, None);
-            match std::mem::replace(&mut self.peers[key].speaks, Speaks::Nothing) {
+            let peer = &mut self.peers[key];
+            match &mut peer.speaks {
                 // What it sent in time may not have been looked at yet.
-                Speaks::Http(handshake, peer) if self.peers[key].reading && handshake.is_asking() => {
-                    self.peers[key].speaks = Speaks::Http(handshake, peer);
+                Speaks::Http(handshake, _) if peer.reading && handshake.is_asking() => {
                     self.set_deadline(key, Some(asked + AGAIN_US));
                 }
-                Speaks::Http(handshake, peer) => self.step(key, handshake.time_out(), peer, asked),
-                Speaks::WebSocket(client, id) => {
+                Speaks::Http(handshake, _) => {
+                    let step = handshake.time_out();
+                    self.step(key, step, asked);
+                }
+                Speaks::WebSocket(client, _) => {
                     if !client.is_closing() {
                         ::log::warn!("{}: dropped: its socket took nothing for 2 s", client.peer());
                     }
-                    self.peers[key].speaks = Speaks::WebSocket(client, id);
                     self.remove(key);
                 }
-                Speaks::Nothing => self.remove(key),
             }
         }
     }
@@ -305,7 +304,7 @@ impl Peers {
                 self.admission.part(peer.address);
                 self.gone.push(id);
             }
-            Speaks::Http(..) | Speaks::Nothing => self.admission.leave(key),
+            Speaks::Http(..) => self.admission.leave(key),
         }
         self.trim();
     }

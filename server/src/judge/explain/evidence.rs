@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::roster::Roster;
 use super::window::{Began, Entry, Window};
 use super::words::{label, list, ms, quoted};
-use crate::counted::{at_most, counted, more};
+use crate::counted::{counted, more};
+use crate::judge::sentence;
 use crate::record::pool_id::PoolId;
 use crate::record::{Fact, Record, Stamps};
 
@@ -180,25 +181,14 @@ impl Judged<'_> {
             Fact::Storage { what, file, .. } => {
                 format!("the storage of the log: {}: {}", quoted(file), quoted(what))
             }
-            Fact::Recovered { bytes, file, .. } => {
-                let bytes = counted(*bytes, "byte");
-                format!("no lines were at the end of the log, but {bytes}: kept in {}", quoted(file))
-            }
-            Fact::Damage { segment, line, why } => {
-                format!("damage in {}, line {line}: {}", quoted(segment), quoted(why))
-            }
-            Fact::Lost { first_seq, last_seq } => {
-                format!("records {first_seq} to {last_seq} are lost: neither disk nor memory took them")
-            }
-            Fact::Stop {} => "buzzerd was stopped".to_owned(),
-            Fact::Degraded { what, reason } => format!("buzzerd had to do without {what}: {reason}"),
-            Fact::HeapFull { full_us } => {
-                format!("the reader could read no faster than the log was written, for {}", ms(*full_us))
-            }
-            Fact::RingFull { waiting_max } => {
-                let waited = at_most((*waiting_max).into(), "event");
-                format!("the way to the log was full; {waited} waited")
-            }
+            fact @ (Fact::Recovered { .. }
+            | Fact::Damage { .. }
+            | Fact::Lost { .. }
+            | Fact::Stop {}
+            | Fact::Degraded { .. }
+            | Fact::HeapFull { .. }
+            | Fact::RingFull { .. }
+            | Fact::Refuse { .. }) => sentence::of(fact),
             Fact::Attach { pool, buzzers, device, .. } => {
                 let name = self.device_name(*device);
                 format!("pool {pool}: {name} came, with buzzers {}", list(buzzers))
@@ -208,10 +198,6 @@ impl Judged<'_> {
             }
             Fact::Connect { pool, by, .. } => format!("pool {pool} was connected (by {by})"),
             Fact::Disconnect { pool, by } => format!("pool {pool} was disconnected (by {by})"),
-            Fact::Refuse { pool, by, message, times, .. } => {
-                let often = if *times == 1 { String::new() } else { format!(" ({times} times)") };
-                format!("{by} could not connect pool {}{often}: {message}", quoted(pool))
-            }
             Fact::Uncounted { pool, buzzer, presses, others, .. } => {
                 let (whose, presses) = (buttons(pool, *buzzer, *others), counted((*presses).into(), "press"));
                 format!("{whose}: {presses} while its pool was not connected")
@@ -276,10 +262,8 @@ impl Judged<'_> {
             Fact::Lost { .. } => "presses may be missing",
             Fact::Stop {} => "nothing was read from here on",
             Fact::Degraded { .. } => "the order is not touched; more may come late under load",
-            Fact::HeapFull { .. } => {
-                "what came meanwhile may be late; if the kernel had to drop something, a record says so"
-            }
-            Fact::RingFull { .. } => "they waited in order and none was lost",
+            Fact::HeapFull { .. } => "if the kernel had to drop something, a record says so",
+            Fact::RingFull { .. } => "the order is not touched",
             Fact::Detach { certain: true, .. } => "every press that it made was read",
             Fact::Attach { .. } | Fact::Detach { .. } | Fact::Gap { .. } if !self.entry.counts => {
                 NOT_COUNTING

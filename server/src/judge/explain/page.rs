@@ -15,7 +15,7 @@ use super::roster::DeviceSeen;
 use super::story::{Chain, Story};
 use super::uncounted::Uncounted;
 use super::verdict::{Ruling, flag_words};
-use super::words::{between, label, list, ms, quoted, signed, wrap};
+use super::words::{between, label, list, ms, pool_label, quoted, signed, wrap};
 use crate::counted::{counted, more};
 use crate::record::pool_id::PoolId;
 use crate::record::{Flag, Stamps};
@@ -246,7 +246,7 @@ fn notes(place: &Place, story: &Story) -> Vec<String> {
             older(place.delay_us)
         ));
     }
-    notes.extend(place.flags.0.iter().map(|flag| flag_words(flag, place)));
+    notes.extend(place.flags.0.iter().map(|flag| flag_words(flag, place.delay_us)));
     notes
 }
 
@@ -287,8 +287,7 @@ fn pools(page: &mut String, story: &Story) {
         page.push_str("  no pool was connected when this window began\n");
     }
     for pool in &story.pools {
-        let name =
-            if pool.pool.as_str().contains(' ') { quoted(pool.pool.as_str()) } else { pool.pool.to_string() };
+        let name = pool_label(&pool.pool);
         if pool.devices.is_empty() {
             wrap(page, &format!("  {name}: "), "connected, without a device");
         }

@@ -15,7 +15,7 @@ use super::window::{Asked, Basis, Began, Damage, Entry, Found, Window};
 use super::words::label;
 use crate::counted::counted;
 use crate::game::state::State;
-use crate::judge::span::{Spans, Where};
+use crate::judge::span::Where;
 use crate::judge::wall::WallClock;
 use crate::record::{Fact, Record};
 
@@ -31,46 +31,29 @@ const DAMAGES_MAX: usize = 16;
 /// Records of unknown kinds that are named.
 const UNKNOWN_MAX: usize = 4;
 
-/// What is looked for.
-#[derive(Debug, Default)]
-enum Sought {
-    #[default]
-    LastRace,
-    Around(u64),
-    Seqs(u64, u64),
-    Span(Spans),
-}
-
 /// A pass over the log.
 #[derive(Debug, Default)]
 pub struct Scan {
-    sought: Sought,
-    /// What it means that nothing like it is there.
-    nothing: String,
+    asked: Asked,
     gap_us: u64,
     state: State,
     roster: Roster,
-    origin: Option<Arc<Basis>>,
-    boot: u32,
     wall: WallClock,
+    /// What was found so far; a window that is not asked for among it.
+    found: Found,
     last_press_us: Option<u64>,
     /// When the process stopped, if that was the last record.
     stopped_us: Option<u64>,
     lead: VecDeque<Entry>,
     lead_omitted: u64,
-    window: Option<Window>,
     /// The window still grows.
     open: bool,
     /// The window is the one that is asked for; no later race takes its place.
     locked: bool,
     /// When the record that is asked for was, if nobody had pressed shortly before it.
     quiet_us: Option<u64>,
-    damages: Vec<Damage>,
-    damages_count: u64,
-    /// The first of `damages` since the last start.
+    /// The first of the damages since the last start.
     damages_since: usize,
-    seqs: Option<(u64, u64)>,
-    latest_us: u64,
     /// Presses that did not count, and who made the last of them.
     in_vain: Option<(u64, String)>,
 }
@@ -78,14 +61,7 @@ pub struct Scan {
 impl Scan {
     /// A pass that looks for this.
     pub fn new(asked: Asked, gap_us: u64) -> Self {
-        let nothing = asked.nothing();
-        let sought = match asked {
-            Asked::LastRace => Sought::LastRace,
-            Asked::Around(seq) => Sought::Around(seq),
-            Asked::Seqs(first, last) => Sought::Seqs(first, last),
-            Asked::Span(span) => Sought::Span(Spans::new(span)),
-        };
-        Self { sought, nothing, gap_us, ..Self::default() }
+        Self { asked, gap_us, ..Self::default() }
     }
 
     /// The next record.
@@ -99,17 +75,17 @@ impl Scan {
             self.in_vain = Some((before + u64::from(*presses), last));
         }
         let at_us = record.at_us;
-        let (first, _) = self.seqs.unwrap_or((record.seq, 0));
-        self.seqs = Some((first, record.seq));
-        self.latest_us = self.latest_us.max(at_us);
+        self.see(record.seq);
+        let Found { latest: (boot, latest_us), .. } = &mut self.found;
+        *latest_us = at_us.max(*latest_us);
         let counts = record.fact.subject().pool().is_none_or(|pool| self.state.is_connected(pool));
         self.wall.take(&record);
         let wall_us = self.wall.wall_us(at_us);
-        let entry = Entry { record, boot: self.boot, counts, began, wall_us };
-        match &mut self.sought {
-            Sought::LastRace => self.race(&entry),
-            &mut Sought::Around(seq) => self.around(seq, &entry),
-            &mut Sought::Seqs(first, last) => {
+        let entry = Entry { record, boot: *boot, counts, began, wall_us };
+        match &mut self.asked {
+            Asked::LastRace => self.race(&entry),
+            &mut Asked::Around(seq) => self.around(seq, &entry),
+            &mut Asked::Seqs(first, last) => {
                 let seq = entry.record.seq;
                 let found = match (first..=last).contains(&seq) {
                     true if self.open => Where::In,
@@ -120,7 +96,7 @@ impl Scan {
                 self.open &= seq <= last;
                 self.span(found, &entry);
             }
-            Sought::Span(spans) => {
+            Asked::Span(spans) => {
                 if let Some(found) = wall_us.map(|wall_us| spans.see(wall_us)) {
                     self.span(found, &entry);
                 }
@@ -139,25 +115,25 @@ impl Scan {
 
     /// A line that is no record, or does not follow from the one before it.
     pub fn damage(&mut self, damage: Damage) {
-        self.damages_count += 1;
+        let Found { window, damages, damages_count, .. } = &mut self.found;
+        *damages_count += 1;
         // The last places matter most: the last race is what is asked for.
-        if self.damages.len() == DAMAGES_MAX {
-            self.damages.remove(DAMAGES_MAX / 2);
+        if damages.len() == DAMAGES_MAX {
+            damages.remove(DAMAGES_MAX / 2);
             self.damages_since = self.damages_since.min(DAMAGES_MAX / 2);
         }
-        if let (Some(window), true) = (&mut self.window, self.open)
+        if let (Some(window), true) = (window, self.open)
             && window.damages.len() < DAMAGES_MAX
         {
             window.damages.push(damage.clone());
         }
-        self.damages.push(damage);
+        damages.push(damage);
     }
 
     /// A record of a kind that is not known.
     pub fn unknown(&mut self, seq: u64, kind: String) {
-        let (first, _) = self.seqs.unwrap_or((seq, 0));
-        self.seqs = Some((first, seq));
-        if let (Some(window), true) = (&mut self.window, self.open)
+        self.see(seq);
+        if let (Some(window), true) = (&mut self.found.window, self.open)
             && window.unknown.len() < UNKNOWN_MAX
         {
             window.unknown.push((seq, kind));
@@ -165,22 +141,22 @@ impl Scan {
     }
 
     /// The log ends here.
-    pub fn finish(mut self) -> Found {
-        if let (Sought::LastRace, Some((presses, last))) = (&self.sought, &self.in_vain) {
-            let (presses, were) = (counted(*presses, "press"), if *presses == 1 { "was" } else { "were" });
-            self.nothing = format!(
-                "no press counts in this log; {presses} {were} made that did not, the last by {last}"
-            );
-        }
-        Found {
-            window: self.window.filter(|_| self.locked || matches!(self.sought, Sought::LastRace)),
-            nothing: self.nothing,
-            damages: self.damages,
-            damages_count: self.damages_count,
-            seqs: self.seqs,
-            latest: (self.boot, self.latest_us),
-            origin: self.origin,
-        }
+    pub fn finish(self) -> Found {
+        let is_last = matches!(self.asked, Asked::LastRace);
+        let nothing = match self.in_vain {
+            Some((presses, last)) if is_last => {
+                let (presses, were) = (counted(presses, "press"), if presses == 1 { "was" } else { "were" });
+                format!("no press counts in this log; {presses} {were} made that did not, the last by {last}")
+            }
+            _ => self.asked.nothing(),
+        };
+        let window = self.found.window.filter(|_| self.locked || is_last);
+        Found { window, nothing, ..self.found }
+    }
+
+    fn see(&mut self, seq: u64) {
+        let (first, _) = self.found.seqs.unwrap_or((seq, 0));
+        self.found.seqs = Some((first, seq));
     }
 
     /// What a `start` changes, before anything else looks at it.
@@ -188,22 +164,21 @@ impl Scan {
         let Fact::Start { log, boot, version, settle_us, .. } = &record.fact else { return None };
         let long_stopped =
             self.stopped_us.is_some_and(|at_us| record.at_us.saturating_sub(at_us) > self.gap_us);
-        let began = match &self.origin {
+        let began = match &self.found.origin {
             Some(origin) if origin.boot == *boot && long_stopped => Began::Again,
             Some(origin) if origin.boot == *boot => Began::Restart,
             _ => Began::Boot,
         };
         if began == Began::Boot {
-            self.boot += 1;
+            self.found.latest = (self.found.latest.0 + 1, 0);
             self.last_press_us = None;
-            self.latest_us = 0;
             self.lead.clear();
-            if !matches!(self.sought, Sought::Span(_) | Sought::Seqs(..)) {
+            if !matches!(self.asked, Asked::Span(_) | Asked::Seqs(..)) {
                 self.open = false;
             }
         }
-        self.damages_since = self.damages.len();
-        self.origin = Some(Arc::new(Basis {
+        self.damages_since = self.found.damages.len();
+        self.found.origin = Some(Arc::new(Basis {
             seq: record.seq,
             log: log.clone(),
             boot: boot.clone(),
@@ -252,13 +227,14 @@ impl Scan {
             }
             Where::In => self.push(entry),
             Where::Behind => {
-                if let (Fact::Press { photo, .. }, Some(window)) = (&entry.record.fact, &mut self.window)
+                if let (Fact::Press { photo, .. }, Some(window)) =
+                    (&entry.record.fact, &mut self.found.window)
                     && photo.iter().any(|rival| window.entries.iter().any(|own| own.record.seq == rival.seq))
                 {
                     window.cut = Some(entry.record.seq);
                 }
                 // A sum that came behind the end may tell of what was before it.
-                let last = self.window.iter().filter_map(|window| window.entries.last()).next_back();
+                let last = self.found.window.iter().filter_map(|window| window.entries.last()).next_back();
                 let is_of_it = last.is_some_and(|last| {
                     last.boot == entry.boot && began_us(&entry.record) <= last.record.at_us
                 });
@@ -281,13 +257,13 @@ impl Scan {
     fn open(&mut self, first: &Entry, lead_us: Option<u64>) {
         let down = self.state.buttons().troubled().filter(|(_, button)| button.held_since_us.is_some());
         let mut window = Window {
-            origin: self.origin.clone(),
+            origin: self.found.origin.clone(),
             roster: self.roster.clone(),
             connected: self.state.connected().cloned().collect(),
             down: down.map(|(id, button)| (id, button.clone())).collect(),
             entries: Vec::new(),
             omitted: 0,
-            damages: self.damages[self.damages_since..].to_vec(),
+            damages: self.found.damages[self.damages_since..].to_vec(),
             lead_us,
             cut: None,
             unknown: Vec::new(),
@@ -298,13 +274,13 @@ impl Scan {
             window.entries.extend(lead.cloned());
             window.omitted = self.lead_omitted;
         }
-        self.window = Some(window);
+        self.found.window = Some(window);
         self.open = true;
         self.push(first);
     }
 
     fn push(&mut self, entry: &Entry) {
-        let Some(window) = &mut self.window else { return };
+        let Some(window) = &mut self.found.window else { return };
         if window.entries.len() < ENTRIES_MAX {
             window.entries.push(entry.clone());
         } else {

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::judge::explain::page;
-use crate::judge::span::Span;
+use crate::judge::span::Spans;
 use crate::record::{DeviceDelay, Fact, Flag, Flags, Record, Rival, Stamps};
 
 /// 22 November 2026, 13:03:00 UTC.
@@ -109,7 +109,7 @@ fn span(from_us: Option<u64>, to_us: Option<u64>) -> Asked {
             Ordering::Equal
         }
     };
-    Asked::Span(Span { place: Box::new(place), is_daily: false })
+    Asked::Span(Spans::new(place, false))
 }
 
 fn explain(records: Vec<Record>, asked: Asked, damaged_behind: &[u64]) -> Story {
@@ -202,7 +202,7 @@ Who was there
     buzzer 24 was down already, for 50.000 s
 
 What else happened
-  -400.000 ms  seq 7: 10.0.0.7:51234 could not connect pool "stag": no such pool; known: stage; it
+  -400.000 ms  seq 7: connect of "stag" refused to 10.0.0.7:51234: "no such pool; known: stage"; it
                changed nothing
    +45.000 ms  seq 13: stage 12: 3 edges within 33.000 ms did not count; bounce or a flickering
                contact: by its stamps it had not been open for the debounce time
@@ -706,12 +706,12 @@ fn what_is_harmless_is_said_to_be_harmless() {
         "\"arcade\" (usb-1.2) gave a stamp that cannot be true, 1.000 ms behind the time it was read; what it said then is \
          ordered by the time it was read, and marked",
         "stage 12 chatters: it makes more edges than a sound contact; a worn button; presses that count are listed above",
-        "the reader could read no faster than the log was written, for 7.000 ms; what came meanwhile may be late; if the \
-         kernel had to drop something, a record says so",
-        "the way to the log was full; up to 17 events waited; they waited in order and none was lost",
+        "more events than there is room for, for 7 ms: presses may be late or missing; if the kernel had to drop \
+         something, a record says so",
+        "17 events had to wait for the server, in order, none lost; the order is not touched",
         "the reader was kept from running for 4.200 ms; it read \"Buzz! hub\" (usb-1.1) late; the stamps are the kernel's \
          and true; a press that came too late for its place is marked late",
-        "buzzerd had to do without realtime: EPERM; the order is not touched; more may come late under load",
+        "buzzerd has to do without realtime: \"EPERM\"; the order is not touched; more may come late under load",
         "stage 13 has been down for more than 10 s; stuck, or sat on: it cannot press again before it is released",
         "pool stage: \"arcade\" (usb-1.2) went: closed by its sender; every press that it made was read",
     ];
@@ -725,7 +725,7 @@ fn of_a_time_without_a_date_the_last_day_counts() {
         move |wall_us| if wall_us % day >= WALL_US % day { Ordering::Equal } else { Ordering::Less };
     let facts =
         [(50 * S, press(11)), (51 * S, press(12)), (day + 40 * S, press(21)), (day + 41 * S, press(22))];
-    let asked = Asked::Span(Span { place: Box::new(evening), is_daily: true });
+    let asked = Asked::Span(Spans::new(evening, true));
     let story = explain(game(facts), asked, &[]);
     assert_eq!((story.seqs, short(&story)), (Some((7, 8)), "stage 21 by 1000000, certain".to_owned()));
 }

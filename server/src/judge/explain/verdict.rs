@@ -103,7 +103,7 @@ impl Ruling {
         if !tied.is_empty() {
             doubts.push(format!("{name} and {} cannot be told apart: a draw put {name} first", names(&tied)));
         }
-        let flags = first.flags.0.iter().map(|flag| flag_words(flag, first));
+        let flags = first.flags.0.iter().map(|flag| flag_words(flag, first.delay_us));
         doubts.extend(flags.map(|words| format!("{name}: {words}")));
         doubts.extend(of_window(window, first, &rivals));
         let certain = doubts.is_empty() && first.is_final;
@@ -200,12 +200,12 @@ fn of_window(window: &Window, first: &Place, rivals: &[&Place]) -> Vec<String> {
     doubts
 }
 
-/// What a flag says, for a person.
-pub fn flag_words(flag: &Flag, place: &Place) -> String {
+/// What a flag says, for a person; `delay_us`: how long before its stamp the press was made.
+pub fn flag_words(flag: &Flag, delay_us: [i64; 2]) -> String {
     match flag {
         Flag::Late => "it became visible after presses with later stamps had been told".into(),
         Flag::StaleStamp => "its own stamp could not be true: it is ordered by the time it was read".into(),
-        Flag::Recovered => match place.delay_us[1].max(0).cast_unsigned() {
+        Flag::Recovered => match delay_us[1].max(0).cast_unsigned() {
             0 => "it was found after lost events; its true time is unknown".into(),
             us => {
                 format!("it was found after lost events; its true time is unknown, up to {} earlier", ms(us))

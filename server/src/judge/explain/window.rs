@@ -7,14 +7,15 @@ use serde::Serialize;
 
 use super::roster::Roster;
 use crate::game::button::{Button, ButtonId};
-use crate::judge::span::Span;
+use crate::judge::span::Spans;
 use crate::record::Record;
 use crate::record::pool_id::PoolId;
 
 /// What is asked.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub enum Asked {
     /// The last race.
+    #[default]
     LastRace,
     /// The race that this record belongs to: it runs, has just ended or is about to begin. If there is none, what
     /// was around it.
@@ -22,7 +23,7 @@ pub enum Asked {
     /// The records with these numbers, the first and the last.
     Seqs(u64, u64),
     /// Everything of a span of wall time; the last one, if it comes every day.
-    Span(Span),
+    Span(Spans),
 }
 
 /// A `start` record: where a process began to write.
@@ -117,7 +118,7 @@ impl Asked {
 }
 
 /// What a pass over the log found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Found {
     /// The window; `None`: the log has nothing like it.
     pub window: Option<Window>,
@@ -129,7 +130,7 @@ pub struct Found {
     pub damages_count: u64,
     /// The first and the last record; `None`: there is none.
     pub seqs: Option<(u64, u64)>,
-    /// Which boot was the last, and the latest time in it.
+    /// Which boot was the last, counted, and the latest time in it.
     pub latest: (u32, u64),
     /// The last start.
     pub origin: Option<Arc<Basis>>,

@@ -8,12 +8,17 @@ use crate::record::pool_id::PoolId;
 /// Columns of a page.
 pub const WIDTH: usize = 100;
 
+/// Milliseconds: `3.120`, `-0.500`.
+pub fn in_ms(us: i64) -> String {
+    let (sign, us) = (if us < 0 { "-" } else { "" }, us.unsigned_abs());
+    format!("{sign}{}.{:03}", us / 1000, us % 1000)
+}
+
 /// A span: `3.120 ms`, or `12.345 s` from 10 s on.
 pub fn ms(us: u64) -> String {
-    if us < 10_000_000 {
-        format!("{}.{:03} ms", us / 1000, us % 1000)
-    } else {
-        format!("{}.{:03} s", us / 1_000_000, us % 1_000_000 / 1000)
+    match us {
+        ..10_000_000 => format!("{} ms", in_ms(us.cast_signed())),
+        _ => format!("{}.{:03} s", us / 1_000_000, us % 1_000_000 / 1000),
     }
 }
 
@@ -24,27 +29,20 @@ pub fn signed(us: i64) -> String {
 
 /// An interval: `2.000 to 14.000 ms`, `up to 14.000 ms`.
 pub fn between([min_us, max_us]: [i64; 2]) -> String {
-    if min_us == 0 {
-        return format!("up to {}", ms(max_us.max(0).cast_unsigned()));
+    match min_us {
+        0 => format!("up to {}", ms(max_us.max(0).cast_unsigned())),
+        _ => format!("{} to {} ms", in_ms(min_us), in_ms(max_us)),
     }
-    let ms = |us: i64| {
-        format!(
-            "{}{}.{:03}",
-            if us < 0 { "-" } else { "" },
-            us.unsigned_abs() / 1000,
-            us.unsigned_abs() % 1000
-        )
-    };
-    format!("{} to {} ms", ms(min_us), ms(max_us))
 }
 
-/// A buzzer of a pool: `stage 2`; with quotes if the pool's name has a space.
+/// A pool: with quotes if its name has a space.
+pub fn pool_label(pool: &PoolId) -> String {
+    if pool.as_str().contains(' ') { quoted(pool.as_str()) } else { pool.to_string() }
+}
+
+/// A buzzer of a pool: `stage 2`.
 pub fn label(pool: &PoolId, buzzer: u16) -> String {
-    if pool.as_str().contains(' ') {
-        format!("{} {buzzer}", quoted(pool.as_str()))
-    } else {
-        format!("{pool} {buzzer}")
-    }
+    format!("{} {buzzer}", pool_label(pool))
 }
 
 /// A text that somebody else chose, in quotes, escaped.

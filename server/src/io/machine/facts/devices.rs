@@ -1,5 +1,5 @@
 //! The devices that serve buzzers. In: the configuration, sysfs, udev's notes. Out: one [`DeviceFacts`] each, what is in the way
-//! of others, and which slots are served. Guarantee: it is core's survey that decides, the same that a daemon makes.
+//! of others, and the pool of each. Guarantee: it is core's survey that decides, the same that a daemon makes.
 
 use buzzer_core::device::assign::Assignment;
 use buzzer_core::device::identity::{BUS_BLUETOOTH, BUS_USB, Identity};
@@ -12,13 +12,8 @@ use crate::config::Config;
 use crate::doctor::facts::{DeviceFacts, Missing, Read};
 use crate::io::machine::hardware;
 
-pub(super) struct Found {
-    pub(super) devices: Vec<DeviceFacts>,
-    pub(super) strays: Vec<String>,
-    pub(super) served: Vec<usize>,
-}
-
-pub(super) fn look(config: &Config, places: &Places) -> Read<Found> {
+/// The devices, and what is in the way of others.
+pub(super) fn look(config: &Config, places: &Places) -> Read<(Vec<DeviceFacts>, Vec<String>)> {
     let (sys, input) = (places.sys(""), places.root.join("dev/input"));
     let class = sys.join("class");
     // Without it there is no sysfs, and nobody knows what is plugged in.
@@ -26,18 +21,18 @@ pub(super) fn look(config: &Config, places: &Places) -> Read<Found> {
     let Survey { rows, shared } = survey(hardware::claims(config), &sys, &input)
         .map_err(|error| places.missing(&sys.join("class/input"), &error))?;
     let pools = hardware::pools(config);
-    let mut found = Found { devices: Vec::new(), strays: Vec::new(), served: Vec::new() };
-    found.strays.extend(shared.iter().filter(|remark| remark.is_warning).map(ToString::to_string));
+    let mut devices = Vec::new();
+    let warnings = shared.iter().filter(|remark| remark.is_warning);
+    let mut strays: Vec<String> = warnings.map(ToString::to_string).collect();
     for row in rows {
-        let Assignment::Slot(slot) = row.verdict else {
-            found.strays.extend(row.trouble);
+        if !matches!(row.verdict, Assignment::Slot(_)) {
+            strays.extend(row.trouble);
             continue;
-        };
+        }
         let pool = hardware::pool_of(&pools, &row);
-        found.served.push(slot.get() as usize);
-        found.devices.push(device(places, row, pool.unwrap_or_else(|| "no pool".to_owned())));
+        devices.push(device(places, row, pool.unwrap_or_else(|| "no pool".to_owned())));
     }
-    Ok(found)
+    Ok((devices, strays))
 }
 
 fn device(places: &Places, row: Row, pool: String) -> DeviceFacts {
@@ -111,19 +106,17 @@ mod tests {
         let tree = Tree::new();
         assert!(look(&defaults(), &tree.places).is_err(), "no sysfs");
         tree.write("sys/class/.keep", "");
-        assert_eq!(look(&defaults(), &tree.places).unwrap().devices.len(), 0);
+        assert_eq!(look(&defaults(), &tree.places).unwrap().0.len(), 0);
         tree.plug(&Tree::buzz("event7"), "10ms", "1.5", "on");
-        let found = look(&defaults(), &tree.places).unwrap();
-        let device = &found.devices[0];
+        let device = &look(&defaults(), &tree.places).unwrap().0[0];
         assert_eq!((device.node.as_str(), device.pool.as_str()), ("event7", "buzz-wired-1.2"));
         assert_eq!((device.buzzers, device.is_keyboard, device.wireless), (4, false, None));
         assert!(device.trouble.as_ref().unwrap().contains("does not exist"));
         assert_eq!(device.interval.as_ref().unwrap().as_us(), 8000);
         assert!(device.is_ignored.is_err());
-        assert_eq!(found.served, [0]);
         tree.write("dev/input/event7", "");
         tree.write("run/udev/data/c13:71", "E:ID_INPUT=1\nE:LIBINPUT_IGNORE_DEVICE=1\n");
-        let device = &look(&defaults(), &tree.places).unwrap().devices[0];
+        let device = &look(&defaults(), &tree.places).unwrap().0[0];
         assert_eq!((&device.trouble, &device.is_ignored), (&None, &Ok(true)));
     }
 
@@ -142,9 +135,8 @@ mod tests {
                     [[pool]]\nid = \"c\"\nmatch = { vendor = \"d209\" }\n\
                     [[pool]]\nid = \"d\"\nmatch = { vendor = \"9999\" }\n";
         let config = Config::parse(text, "test").unwrap();
-        let found = look(&config, &tree.places).unwrap();
-        let brief: Vec<_> = found
-            .devices
+        let (devices, _) = look(&config, &tree.places).unwrap();
+        let brief: Vec<_> = devices
             .iter()
             .map(|device| {
                 (device.pool.as_str(), device.is_keyboard, device.wireless, device.interval.is_ok())
@@ -153,8 +145,7 @@ mod tests {
         let want =
             [("a", true, None, true), ("b", false, Some("Bluetooth"), false), ("c", false, None, true)];
         assert_eq!(brief, want);
-        assert_eq!(found.served, [0, 1, 2]);
-        let pools = super::super::pools(&config, Some(&found.served));
+        let pools = super::super::pools(&config, Some(&devices));
         assert_eq!(pools.iter().map(|pool| pool.found).collect::<Vec<_>>(), [1, 1, 1, 0]);
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use buzzer_core::time::Micros;
 
 use super::Places;
-use crate::doctor::facts::{Clock, Idle, Kernel, Missing, Read};
+use crate::doctor::facts::{Clock, Kernel, Missing, Read};
 
 const CLOCK_DIR: &str = "devices/system/clocksource/clocksource0";
 /// Makers of machines that are none, as DMI names them.
@@ -50,10 +50,10 @@ pub(super) fn is_virtual(places: &Places) -> Read<bool> {
     }
 }
 
-pub(super) fn idle(places: &Places) -> Read<Idle> {
+pub(super) fn idle(places: &Places) -> Read<Option<(String, Micros)>> {
     let driver = places.text(&places.sys("devices/system/cpu/cpuidle/current_driver"))?;
     if driver == "none" {
-        return Ok(Idle { deepest: None });
+        return Ok(None);
     }
     // The first processor stands for all: they are told apart by nobody who sets up a quiz.
     let dir = places.sys("devices/system/cpu/cpu0/cpuidle");
@@ -69,7 +69,7 @@ pub(super) fn idle(places: &Places) -> Read<Idle> {
             deepest = Some((places.text(&state.join("name"))?, wake));
         }
     }
-    Ok(Idle { deepest })
+    Ok(deepest)
 }
 
 #[cfg(test)]
@@ -139,8 +139,8 @@ mod tests {
             }
         }
         let want = Some(("C6".to_owned(), Micros::from_us(133)));
-        assert_eq!(idle(&tree.places).unwrap().deepest, want);
+        assert_eq!(idle(&tree.places).unwrap(), want);
         tree.write("sys/devices/system/cpu/cpuidle/current_driver", "none\n");
-        assert_eq!(idle(&tree.places).unwrap().deepest, None);
+        assert_eq!(idle(&tree.places).unwrap(), None);
     }
 }

@@ -5,7 +5,7 @@
 mod devices;
 mod health;
 mod machine;
-mod processes;
+pub(super) mod processes;
 mod storage;
 mod usb;
 
@@ -15,7 +15,7 @@ use std::{fs, io};
 
 use super::paths;
 use crate::config::{Config, PoolSource, VirtualStamps};
-use crate::doctor::facts::{DaemonFacts, Facts, LogDir, Missing, Pool, Read, Runtime};
+use crate::doctor::facts::{DeviceFacts, Facts, LogDir, Missing, Pool, Read};
 
 /// Where to look.
 #[derive(Clone, Debug)]
@@ -61,32 +61,25 @@ impl Places {
 
 /// The log directory of the daemon that answers at the first of these addresses.
 pub fn log_of_daemon(listen: &[SocketAddr]) -> Option<PathBuf> {
-    match health::ask(listen) {
-        DaemonFacts::Running(_, health) => health.log.filter(|log| log.is_absolute()),
-        _ => None,
-    }
+    health::ask(listen).health()?.log.clone().filter(|log| log.is_absolute())
 }
 
 /// Looks at everything.
 pub fn gather(config: &Config, places: &Places) -> Facts {
-    let found = devices::look(config, places);
-    let (devices, strays, served) = match found {
-        Ok(found) => (Ok(found.devices), found.strays, found.served),
-        Err(missing) => (Err(missing), Vec::new(), Vec::new()),
+    let (devices, strays) = match devices::look(config, places) {
+        Ok((devices, strays)) => (Ok(devices), strays),
+        Err(missing) => (Err(missing), Vec::new()),
     };
     let nodes: Vec<&str> = devices.iter().flatten().map(|device| device.node.as_str()).collect();
     let processes = processes::look(places, &nodes);
     let configured_log = config.log.dir.clone().unwrap_or_default();
     let daemon = health::ask(&config.server.listen);
     // What matters is where the presses go, not which file configured it.
-    let log_dir = match &daemon {
-        DaemonFacts::Running(_, health) => health.log.clone(),
-        _ => None,
-    };
+    let log_dir = daemon.health().and_then(|health| health.log.clone());
     let log_dir = log_dir.unwrap_or_else(|| configured_log.clone());
     Facts {
         strays,
-        pools: pools(config, devices.is_ok().then_some(&served)),
+        pools: pools(config, devices.as_deref().ok()),
         processes,
         realtime: processes::realtime(places, &log_dir),
         clock: machine::clock(places),
@@ -94,7 +87,7 @@ pub fn gather(config: &Config, places: &Places) -> Facts {
         is_virtual: machine::is_virtual(places),
         idle: machine::idle(places),
         log: log(places, log_dir),
-        runtime: runtime(places),
+        runtime: places.runtime_dir.clone().map(|dir| (dir.clone(), storage::kind(places, &dir))),
         daemon,
         configured_log,
         has_unit: has_unit(places),
@@ -111,18 +104,17 @@ fn has_unit(places: &Places) -> bool {
     is_booted && UNITS.iter().any(|dir| places.root.join(dir).join("buzzerd.service").exists())
 }
 
-/// `served`: the slots that have a device. Where devices could not be listed, no pool is accused.
-fn pools(config: &Config, served: Option<&Vec<usize>>) -> Vec<Pool> {
-    let mut first = 0;
+/// Where devices could not be listed, no pool is accused.
+fn pools(config: &Config, devices: Option<&[DeviceFacts]>) -> Vec<Pool> {
     let pools = config.pools.iter().map(|pool| {
         let (wanted, is_virtual, is_stamped) = match &pool.source {
             PoolSource::Hardware(entries) => (entries.len(), false, true),
             PoolSource::Virtual { stamps, .. } => (0, true, *stamps == VirtualStamps::Sender),
         };
-        let slots = first..first + wanted;
-        first += wanted;
-        let found = served.map_or(wanted, |served| served.iter().filter(|slot| slots.contains(slot)).count());
-        Pool { id: pool.id.to_string(), is_virtual, is_stamped, wanted, found }
+        let id = pool.id.to_string();
+        let own = |devices: &[DeviceFacts]| devices.iter().filter(|device| device.pool == id).count();
+        let found = devices.map_or(wanted, own);
+        Pool { id, is_virtual, is_stamped, wanted, found }
     });
     pools.collect()
 }
@@ -144,14 +136,6 @@ fn log(places: &Places, path: PathBuf) -> LogDir {
         syncs,
         path,
     }
-}
-
-fn runtime(places: &Places) -> Runtime {
-    let kind = match &places.runtime_dir {
-        Some(dir) => storage::kind(places, dir),
-        None => Err(Missing("no runtime directory".to_owned())),
-    };
-    Runtime { dir: places.runtime_dir.clone(), kind }
 }
 
 #[cfg(test)]

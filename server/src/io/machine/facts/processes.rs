@@ -26,13 +26,13 @@ const DESKTOPS: [&str; 14] = [
     "mutter",
 ];
 /// Our own.
-const PROGRAM: &str = "buzzerd";
+pub(in crate::io::machine) const PROGRAM: &str = "buzzerd";
 const READER: &str = "reader";
 /// `CAP_SYS_NICE` of include/uapi/linux/capability.h.
 const CAP_SYS_NICE: u32 = 23;
 
-/// Numbers of processes or threads.
-fn numbers(dir: &Path) -> Vec<u32> {
+/// Numbers of processes or threads, ascending.
+pub(in crate::io::machine) fn numbers(dir: &Path) -> Vec<u32> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let mut numbers: Vec<u32> =
         entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();

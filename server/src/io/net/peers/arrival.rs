@@ -39,11 +39,9 @@ impl Peers {
     fn admit(&mut self, stream: TcpStream, address: SocketAddr, now: KernelTime) {
         let ip = address.ip().to_canonical();
         if let Some(replaced) = self.admission.replaced(ip) {
-            if let Speaks::Http(handshake, _) =
-                std::mem::replace(&mut self.peers[replaced].speaks, Speaks::Nothing)
-            {
+            if let Speaks::Http(handshake, _) = &mut self.peers[replaced].speaks {
                 // A few bytes into a fresh socket fit; a peer that is still talking may see a reset.
-                drop(handshake.replace());
+                handshake.replace();
             }
             self.remove(replaced);
         }
@@ -73,52 +71,51 @@ impl Peers {
     }
 
     fn advance_one(&mut self, key: usize, now: KernelTime, page: impl Fn(&Route) -> HttpPage) {
-        let Some(found) = self.peers.get_mut(key).filter(|peer| matches!(peer.speaks, Speaks::Http(..)))
-        else {
-            return;
-        };
-        found.reading = false;
-        let Speaks::Http(handshake, peer) = std::mem::replace(&mut found.speaks, Speaks::Nothing) else {
-            return;
-        };
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let Speaks::Http(handshake, name) = &mut peer.speaks else { return };
+        peer.reading = false;
         let refused = |refusal: &Refusal| {
             if refusal.is_notable {
-                ::log::warn!("{peer}: {}", refusal.message);
+                ::log::warn!("{name}: {}", refusal.message);
             }
         };
         let full = match self.ended {
-            None => self.admission.may_join(self.peers[key].address),
+            None => self.admission.may_join(peer.address),
             Some(_) => Err("buzzerd is stopping"),
         };
         let step = handshake.advance(&self.access, full, page, refused);
-        self.step(key, step, peer, now);
+        self.step(key, step, now);
     }
 
-    pub(super) fn step(&mut self, key: usize, step: HandshakeStep, peer: String, now: KernelTime) {
+    pub(super) fn step(&mut self, key: usize, step: HandshakeStep, now: KernelTime) {
         match step {
-            HandshakeStep::Wait(handshake) => self.peers[key].speaks = Speaks::Http(handshake, peer),
-            HandshakeStep::Again(handshake) => {
-                self.peers[key].speaks = Speaks::Http(handshake, peer);
-                self.queue_advance(key);
-            }
-            HandshakeStep::Linger(handshake) => {
-                self.peers[key].speaks = Speaks::Http(handshake, peer);
+            HandshakeStep::Wait => {}
+            HandshakeStep::Again => self.queue_advance(key),
+            HandshakeStep::Linger => {
                 self.set_deadline(key, Some(now + CLOSE_US));
                 self.queue_advance(key);
             }
             HandshakeStep::Done => return self.remove(key),
-            HandshakeStep::WebSocket(stream, tail) => {
-                self.client_ids += 1;
-                let id = ClientId(self.client_ids);
-                let client = Client::new(stream, &tail, Session::new(id, &V1, &self.outbox), peer);
-                self.peers[key].speaks = Speaks::WebSocket(Box::new(client), id);
-                self.clients.insert(id, key);
-                self.admission.leave(key);
-                self.admission.join(self.peers[key].address);
-                self.set_deadline(key, None);
-                self.queue_read(key);
-            }
+            HandshakeStep::WebSocket(tail) => self.welcome(key, &tail),
         }
         self.weigh(key);
+    }
+
+    /// A connection becomes a client.
+    fn welcome(&mut self, key: usize, tail: &[u8]) {
+        self.set_deadline(key, None);
+        let peer = self.peers.remove(key);
+        let Speaks::Http(handshake, name) = peer.speaks else { return };
+        self.client_ids += 1;
+        let id = ClientId(self.client_ids);
+        let client = Client::new(handshake.into_stream(), tail, Session::new(id, &V1, &self.outbox), name);
+        self.admission.leave(key);
+        self.admission.join(peer.address);
+        let speaks = Speaks::WebSocket(Box::new(client), id);
+        // A vacant slot is given again at once, so this is the same key.
+        let same = self.peers.insert(Peer { speaks, ..peer });
+        debug_assert_eq!(same, key);
+        self.clients.insert(id, key);
+        self.queue_read(key);
     }
 }

@@ -64,7 +64,6 @@ impl Peers {
         let bytes = match &self.peers[key].speaks {
             Speaks::WebSocket(client, _) => client.waiting_bytes(),
             Speaks::Http(handshake, _) => handshake.waiting_bytes(),
-            Speaks::Nothing => 0,
         };
         self.waiting.set(key, bytes);
         self.trim();
