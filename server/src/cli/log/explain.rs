@@ -80,7 +80,7 @@ impl Explain {
                 "seq {seq} is not in this log, which holds seq {first} to {last}"
             )));
         }
-        records.must_have(self.seq)?;
+        self.seq.iter().try_for_each(|seqs| seqs.must_be_in(&records))?;
         if is_part && found.window.is_none() {
             stderr::say(format_args!("nothing fits; {}", records.extent(&zone)));
         }

@@ -29,6 +29,16 @@ impl Seqs {
     pub(super) fn contains(&self, seq: u64) -> bool {
         (self.first..=self.last).contains(&seq)
     }
+
+    /// Refuses numbers of which a log, read to its end, has none.
+    pub(super) fn must_be_in(&self, records: &Records) -> Result<(), Failure> {
+        match records.seqs {
+            Some((first, last)) if self.first > last || self.last < first => {
+                Err(Failure::Usage(anyhow!("the log has seq {first} to {last}")))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl FromStr for Seqs {

@@ -16,7 +16,6 @@ use buzzer_server::log::form::verify::{LineFault, Wrong};
 use buzzer_server::log::{BadLine, Line, SegmentName, Verifier};
 use clap::Args;
 
-use super::range::Seqs;
 use super::time::Zone;
 use crate::cli::Failure;
 
@@ -42,7 +41,7 @@ pub(super) struct Records {
     paths: Vec<PathBuf>,
     wall: WallClock,
     /// The numbers of the first and the last line that was read, and when those were whose time is known, µs since 1970.
-    seqs: Option<(u64, u64)>,
+    pub(super) seqs: Option<(u64, u64)>,
     walls: Option<(u64, u64)>,
 }
 
@@ -173,16 +172,6 @@ impl Records {
         let Some((first, last)) = self.seqs else { return "the log has no line that can be read".to_owned() };
         let times = self.walls.map(|(first, last)| format!(", {} to {}", zone.show(first), zone.show(last)));
         format!("the log has seq {first} to {last}{}", times.unwrap_or_default())
-    }
-
-    /// Refuses numbers of which the log, read to its end, has none.
-    pub(super) fn must_have(&self, seqs: Option<Seqs>) -> Result<(), Failure> {
-        match seqs.zip(self.seqs) {
-            Some((asked, (first, last))) if asked.first > last || asked.last < first => {
-                Err(Failure::Usage(anyhow!("the log has seq {first} to {last}")))
-            }
-            _ => Ok(()),
-        }
     }
 }
 

@@ -119,7 +119,7 @@ impl Show {
         if verifier.records() + verifier.faults() == 0 {
             return Err(super::records::empty());
         }
-        records.must_have(self.seq)?;
+        self.seq.iter().try_for_each(|seqs| seqs.must_be_in(&records))?;
         if shown == 0 {
             stderr::say(format_args!("nothing fits; {}", records.extent(&times.zone)));
         }
