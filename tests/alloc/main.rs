@@ -190,8 +190,8 @@ fn main() {
     server.take(|seen| seen.attached == 4);
     drop(span);
     let (_, bytes) = count("attach");
-    // Its table of key codes, made by the reader.
-    assert!(bytes >= 1536, "an attachment's memory was not counted: {bytes} bytes");
+    // Its contacts, made by the reader.
+    assert!(bytes > 0, "an attachment's memory was not counted");
 
     server.requests.post(ReaderRequest::Stop).expect("room");
     while !running.thread.is_finished() {
