@@ -379,7 +379,8 @@ proptest! {
                 }
             }
             rest = &rest[ready..];
-            let room = *rooms.next().unwrap();
+            // At last there is room: the word that there was none may be due, again and again, when there is none.
+            let room = if pass > 5_000 { usize::MAX } else { *rooms.next().unwrap() };
             world.pipes.set_room(room);
             let due = world.pass(now);
             if room == usize::MAX && devices > 0 && stamps != Stamps::Receipt {
