@@ -60,8 +60,9 @@ pub(crate) fn member_of_the_group_reads_the_log() -> Outcome {
     same("the log's key", &key.as_str(), &"buzzerd 600")
 }
 
-/// A unit with the daemon's own settings and another program.
+/// A unit with the daemon's own settings and another program, beside a hub.
 pub(crate) fn sandbox_holds() -> Outcome {
+    let _lights = hub()?;
     run(
         "sed -e 's|^ExecStart=.*|ExecStart=/test/guest probe|; s|^Type=.*|Type=oneshot|; s|^Restart=.*|Restart=no|' \
          -e '/^PartOf=/d; /^Wants=/d; /^WatchdogSec=/d' /usr/lib/systemd/system/buzzerd.service \

@@ -133,6 +133,16 @@ pub(crate) fn probe() -> Outcome {
                 })
             }),
         ),
+        (
+            "a hub's light",
+            std::fs::read_dir("/sys/class/leds").is_ok_and(|mut lights| {
+                lights.any(|light| {
+                    light.is_ok_and(|light| {
+                        File::options().write(true).open(light.path().join("brightness")).is_ok()
+                    })
+                })
+            }),
+        ),
     ];
     let missing: Vec<_> = needed.iter().filter(|(_, has)| !*has).map(|(what, _)| *what).collect();
     let _ = std::fs::remove_file("/var/lib/buzzerd/.probe");
