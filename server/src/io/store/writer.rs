@@ -199,9 +199,10 @@ impl WriterThread {
         self.told.health.lock().clone()
     }
 
-    /// What there is to tell.
+    /// What there is to tell. It is asked for on the way of a buzz, so the writer is not waited for: it wakes the server when it
+    /// has let go.
     pub fn take_reports(&self) -> Vec<Fact> {
-        std::mem::take(&mut *self.told.reports.lock())
+        self.told.reports.try_lock().map(|mut reports| std::mem::take(&mut *reports)).unwrap_or_default()
     }
 
     /// Has it bring everything up to `last_seq` to the disk and end. False: within `patience` it could not.
